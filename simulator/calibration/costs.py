@@ -1,0 +1,182 @@
+"""Cost formulas of one Envoy's main thread, read from a calibration file.
+
+A cost is a *law* (a delay, drawn per job) or a set of *coefficients* of a formula over counts. The formulas
+are written once, in integer nanoseconds, and take scalars or numpy arrays alike.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import TypeVar
+
+import yaml
+
+from simulator.engine.clock import parse_duration
+from simulator.engine.delays import Constant, Delay, Uniform
+
+Count = TypeVar("Count", int, object)
+Coefficients = Mapping[str, int]
+Law = Delay | Coefficients
+
+ZERO = Constant(0)
+SHIPPED = "envoy-1.40"
+
+
+class CalibrationError(ValueError):
+    """A calibration file that cannot be used, with the reason and the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Calibration:
+    """What one calibration file says.
+
+    Attributes:
+        name: Shipped name or file path.
+        costs: Cost key to its law or its coefficients (ns).
+        loopback: One-way latency of the link it was measured on.
+        answer: Time a scripted control plane takes to answer a request.
+        sizes_bytes: Encoded sizes by resource kind.
+    """
+
+    name: str
+    costs: Mapping[str, Law]
+    loopback: Delay
+    answer: Delay
+    sizes_bytes: Mapping[str, int]
+
+
+def _delay(value: object, where: str) -> Delay:
+    if isinstance(value, str):
+        return Constant(parse_duration(value))
+    if isinstance(value, Mapping) and list(value) == ["uniform"]:
+        low, high = value["uniform"]
+        return Uniform(parse_duration(low), parse_duration(high))
+    raise CalibrationError(f"{where}: expected a duration or {{uniform: [low, high]}}, found {value!r}")
+
+
+def _law(key: str, entry: object, where: str) -> Law:
+    if not isinstance(entry, Mapping):
+        raise CalibrationError(f"{where}: costs.{key}: expected a mapping with `value` or coefficients")
+    if "value" in entry:
+        return _delay(entry["value"], f"{where}: costs.{key}")
+    return {name: parse_duration(str(text)) for name, text in entry.items() if name != "source"}
+
+
+@lru_cache(maxsize=8)
+def load_calibration(name: str = SHIPPED) -> Calibration:
+    """Reads a shipped calibration by name, or a file by path.
+
+    Raises:
+        CalibrationError: The file is missing or does not hold what it should.
+    """
+    path = Path(__file__).with_name(f"{name}.yaml") if name == SHIPPED else Path(name)
+    try:
+        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        costs = {str(k): _law(str(k), v, path.name) for k, v in data["costs"].items()}
+        sizes = {str(k): int(v) for k, v in data["sizes_bytes"].items() if k != "source"}
+        loopback = _delay(data["network"]["loopback"]["value"], f"{path.name}: network.loopback")
+        answer = _delay(data["control_plane"]["answer"]["value"], f"{path.name}: control_plane.answer")
+    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+        raise CalibrationError(f"{path}: cannot be read as a calibration file: {error}") from error
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        if isinstance(error, CalibrationError):
+            raise
+        raise CalibrationError(f"{path.name}: not a calibration file: {error!r}") from error
+    if name != SHIPPED:
+        _check_against_shipped(costs, sizes, path.name)
+    return Calibration(name, costs, loopback, answer, sizes)
+
+
+def _check_against_shipped(costs: Mapping[str, Law], sizes: Mapping[str, int], where: str) -> None:
+    shipped = load_calibration()
+    missing = [f"costs.{k}" for k in shipped.costs if k not in costs]
+    missing += [f"sizes_bytes.{k}" for k in shipped.sizes_bytes if k not in sizes]
+    unknown = [f"costs.{k}" for k in costs if k not in shipped.costs]
+    for key, law in shipped.costs.items():
+        given = costs.get(key)
+        if isinstance(law, Mapping) and isinstance(given, Mapping):
+            missing += [f"costs.{key}.{c}" for c in law if c not in given]
+            unknown += [f"costs.{key}.{c}" for c in given if c not in law]
+    if missing or unknown:
+        said = [f"missing {', '.join(missing)}"] if missing else []
+        said += [f"unknown {', '.join(unknown)}"] if unknown else []
+        raise CalibrationError(f"{where}: {'; '.join(said)}")
+
+
+def zero_costs(costs: Mapping[str, Law]) -> dict[str, Law]:
+    """Every cost switched off, so that a protocol timing can be seen bare."""
+    return dict.fromkeys(costs, ZERO)
+
+
+def with_overrides(costs: Mapping[str, Law], overrides: Mapping[str, Law]) -> dict[str, Law]:
+    """Costs with some replaced; new coefficients are put over the old ones of the same key."""
+    result = dict(costs)
+    for key, law in overrides.items():
+        old = result[key]
+        result[key] = {**old, **law} if isinstance(law, Mapping) and isinstance(old, Mapping) else law
+    return result
+
+
+def cds_cost_ns(
+    c: Coefficients,
+    *,
+    is_delta: bool,
+    present: Count,
+    added: Mapping[str, Count],
+    changed: Mapping[str, Count],
+    removed: Count,
+    is_quiet: bool,
+    starts_eds: bool,
+) -> Count:
+    """Main-thread cost of one CDS update.
+
+    Args:
+        c: Coefficients of ``cds``.
+        is_delta: Delta protocol; otherwise the whole state was sent and every cluster is hashed.
+        present: Clusters in the response.
+        added: New clusters by type (static, strict_dns, eds).
+        changed: Changed clusters by type.
+        removed: Clusters removed.
+        is_quiet: Nothing added, changed or removed.
+        starts_eds: EDS subscriptions start within this update.
+    """
+    form = "delta" if is_delta else "sotw"
+    total = present * c[f"{form}_per_present"] + removed * c["per_removed"]
+    for kind, count in added.items():
+        total = total + count * c[f"per_added_{kind}"]
+    for kind, count in changed.items():
+        total = total + count * c[f"{form}_per_changed_{kind}"]
+    if starts_eds:
+        total = total + c["eds_subscription"]
+    return total + (c["unchanged_fixed"] if is_quiet else c[f"{form}_fixed"])  # type: ignore[return-value]
+
+
+def eds_cost_ns(
+    c: Coefficients, *, is_delta: bool, present: Count, first: Count, endpoints: Count, has_first: bool
+) -> Count:
+    """Main-thread cost of one EDS update of ``present`` assignments, ``first`` of them a cluster's first one,
+    with ``endpoints`` in the assignments that differ."""
+    form = "delta" if is_delta else "sotw"
+    per_count = present * c[f"{form}_per_present"] + first * c[f"{form}_per_first"]
+    return per_count + endpoints * c[f"{form}_per_endpoint"] + c["first_fixed" if has_first else "fixed"]  # type: ignore[return-value]
+
+
+def lds_cost_ns(
+    c: Coefficients, *, is_delta: bool, present: Count, built: Count, removed: Count, has_built: bool, has_removed: bool,
+    starts_rds: bool,
+) -> Count:  # fmt: skip
+    """Main-thread cost of one LDS update of ``present`` listeners, ``built`` of them new or changed."""
+    form = "delta" if is_delta else "sotw"
+    fixed = c[f"{form}_fixed"] if has_built else c["removed_fixed"] if has_removed else c["unchanged_fixed"]
+    if starts_rds:
+        fixed += c["rds_subscription"]
+    return present * c[f"{form}_per_present"] + built * c["per_built"] + removed * 0 + fixed  # type: ignore[return-value]
+
+
+def rds_cost_ns(c: Coefficients, *, virtual_hosts: Count, is_first: bool, is_initializing: bool) -> Count:
+    """Main-thread cost of one RDS update whose changed tables hold ``virtual_hosts`` virtual hosts."""
+    fixed = "first_fixed_initializing" if is_first and is_initializing else "first_fixed" if is_first else "fixed"
+    return virtual_hosts * c["per_virtual_host"] + c[fixed]  # type: ignore[return-value]

@@ -1,0 +1,1 @@
+"""Control planes: what decides which configuration is sent, to whom, and when."""

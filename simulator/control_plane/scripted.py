@@ -1,0 +1,298 @@
+"""The scripted control plane: the conformance instrument.
+
+It answers subscription requests in turns, never answers ACKs, and pushes at stated times. Turns are counted per Envoy
+and type on ADS, per Envoy, type and name on separate streams and REST; they survive reconnects.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Protocol
+
+from simulator.control_plane.script import Answer, PublishedState, Push, Script, spoil_first
+from simulator.engine.delays import draw_ns
+from simulator.engine.draws import Draws
+from simulator.engine.events import Band, Clock
+from simulator.engine.servers import Station
+from simulator.recording.ledger import Change, ChangeLedger
+from simulator.xds.messages import DiscoveryRequest, DiscoveryResponse
+from simulator.xds.resource_types import ResourceType
+from simulator.xds.resources import NO_NAMES, Fault, Names, Resources
+
+
+class Session(Protocol):
+    """A push session as this control plane uses it (propagation/push.py provides it)."""
+
+    proxy: int
+    label: str
+    is_delta: bool
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream still exists."""
+
+    def is_subscribed(self, type_: ResourceType) -> bool:
+        """Whether the stream ever asked for the type."""
+
+    def names(self, type_: ResourceType) -> Names:
+        """Names subscribed now."""
+
+    def held(self, type_: ResourceType) -> Resources:
+        """What the client holds (delta)."""
+
+    def send(
+        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+    ) -> None:
+        """Sends a response."""
+
+    def reset(self) -> None:
+        """Ends the stream."""
+
+
+class ScriptedControlPlane:
+    """Plays a script to any number of Envoys.
+
+    Attributes:
+        on_renamed: Told which file of every proxy was replaced (file strategy).
+    """
+
+    def __init__(
+        self, script: Script, clock: Clock, draws: Draws, ledger: ChangeLedger[Names], proxies_alive: Callable[[], Sequence[int]]
+    ) -> None:
+        self.on_renamed: Callable[[ResourceType, str], None] | None = None
+        self._script = script
+        self._clock = clock
+        self._draws = draws
+        self._ledger = ledger
+        self._proxies_alive = proxies_alive
+        self._state = PublishedState(script.resources)
+        self._turns: dict[tuple[int, ResourceType, str], int] = {}
+        self._withheld: dict[tuple[int, ResourceType, str], Names] = {}
+        self._streams_seen: dict[tuple[int, str], int] = {}
+        self._sessions: dict[Session, None] = {}
+        self._spoiled: dict[tuple[Fault, Resources], Resources] = {}
+        self._polls = Station(script.poll_concurrency)
+        self._refuses_until_ns: int | None = None
+
+    # --- time: pushes count from the last Envoy's first subscription
+
+    def begin(self, origin_ns: int) -> None:
+        """The origin of the script's times is known."""
+        self._refuses_until_ns = origin_ns + self._script.refuse_until_ns
+        for push in self._script.pushes:
+            self._clock.at(origin_ns + push.at_ns, self._pusher(push), band=Band.WORKLOAD)
+
+    def _pusher(self, push: Push) -> Callable[[], None]:
+        return lambda: self._push(push)
+
+    # --- connections
+
+    def accepts(self) -> bool:
+        """Whether a connection attempt succeeds now."""
+        connect = self._script.connect
+        if connect == "refuse_until":
+            return self._refuses_until_ns is not None and self._clock.now_ns >= self._refuses_until_ns
+        return connect == "accept"
+
+    def on_session_opened(self, session: Session) -> None:
+        """A stream was accepted."""
+        self._sessions[session] = None
+        key = session.proxy, session.label
+        self._streams_seen[key] = self._streams_seen.get(key, 0) + 1
+
+    def on_session_closed(self, session: Session) -> None:
+        """A stream ended."""
+        self._sessions.pop(session, None)
+
+    # --- answers
+
+    def on_subscription(self, session: Session, type_: ResourceType, added: Names) -> None:
+        """Takes the next turn of the type's answers."""
+        name = "" if session.label == "ads" else next(iter(added), "")
+        answer = self._turn(session.proxy, type_, name)
+        if answer.never:
+            return
+        delay_ns = self._answer_delay_ns(answer, session.proxy, type_, name)
+        self._clock.after(
+            delay_ns, lambda: self._answer(session, type_, added, answer), band=Band.WORKLOAD, entity=session.proxy
+        )
+
+    def _turn(self, proxy: int, type_: ResourceType, name: str) -> Answer:
+        key = proxy, type_, name
+        turn = self._turns.get(key, 0)
+        self._turns[key] = turn + 1
+        return self._script.answer(type_, turn)
+
+    def _answer_delay_ns(self, answer: Answer, proxy: int, type_: ResourceType, name: str) -> int:
+        turn = self._turns[proxy, type_, name] - 1
+        after_ns = draw_ns(answer.after, self._draws, f"scripted.answer.{type_.name}/{name}", proxy, turn)
+        turnaround_ns = draw_ns(
+            self._script.turnaround, self._draws, f"scripted.turnaround.{type_.name}/{name}", proxy, turn
+        )
+        return after_ns + turnaround_ns
+
+    def _answer(self, session: Session, type_: ResourceType, added: Names, answer: Answer) -> None:
+        if not session.is_open:
+            return
+        if answer.close:
+            session.reset()
+            return
+        withheld = answer.omit.union(answer.remove)
+        self._withheld[session.proxy, type_, self._scope(session)] = withheld
+        state = self._state.of(type_)
+        subscribed = session.names(type_)
+        if not session.is_delta:
+            wanted = state if type_.wildcard else state.only(subscribed)
+            resources = self._spoil(wanted.without(withheld), answer.reject)
+            session.send(type_, self._state.version(type_), resources, NO_NAMES, self._carried_by(session))
+            return
+        wanted = state if type_.wildcard and not subscribed else state.only(added)
+        held = session.held(type_)
+        fresh = wanted.without(withheld)
+        if held:
+            fresh = fresh.only(_differing(held, fresh))
+        gone = answer.remove.intersect(added if not type_.wildcard else state.names.union(answer.remove))
+        gone = gone.union(held.names.minus(state.names) if type_.wildcard else NO_NAMES)
+        is_news = bool(fresh) or bool(gone)
+        if not is_news and (held or not type_.wildcard):
+            return  # A delta server with nothing new stays silent.
+        session.send(
+            type_, self._state.version(type_), self._spoil(fresh, answer.reject), gone, self._carried_by(session)
+        )
+
+    def _carried_by(self, session: Session) -> str:
+        return "reconnect" if self._streams_seen.get((session.proxy, session.label), 0) > 1 else "request"
+
+    def _scope(self, session: Session) -> str:
+        return "" if session.label == "ads" else session.label
+
+    def _spoil(self, resources: Resources, fault: Fault | None) -> Resources:
+        if fault is None or not resources:
+            return resources
+        key = fault, resources
+        if key not in self._spoiled:
+            self._spoiled[key] = spoil_first(resources, fault)
+        return self._spoiled[key]
+
+    # --- pushes
+
+    def _push(self, push: Push) -> None:
+        if push.type is not None:
+            self._publish(push, push.type)
+        if push.close:
+            for session in list(self._sessions):
+                session.reset()
+
+    def _publish(self, push: Push, type_: ResourceType) -> None:
+        self._state.apply(push)
+        self._announce(push, type_)
+        for session in list(self._sessions):
+            if session.is_subscribed(type_):
+                self._push_to(session, push, type_)
+        if self.on_renamed is not None:
+            for name in ("",) if type_.wildcard else push.listed:
+                self.on_renamed(type_, name)
+
+    def _announce(self, push: Push, type_: ResourceType) -> Change[Names] | None:
+        names = push.listed.union(push.remove)
+        if not names and push.reject is not None and self._state.of(type_):
+            names = Names((min(self._state.of(type_).names),))
+        if not names:
+            return None
+        label = ",".join(names) if len(names) <= 5 else f"{next(iter(names))} and {len(names) - 1} more"
+        return self._ledger.announce(type_.name, names, label, self._clock.now_ns, self._proxies_alive())
+
+    def _push_to(self, session: Session, push: Push, type_: ResourceType) -> None:
+        key = session.proxy, type_, self._scope(session)
+        self._withheld[key] = self._withheld.get(key, NO_NAMES).minus(push.listed)
+        state, subscribed = self._state.of(type_), session.names(type_)
+        is_wildcard = type_.wildcard and not subscribed
+        visible = state if is_wildcard else state.only(subscribed)
+        removed = push.remove if is_wildcard else push.remove.intersect(subscribed)
+        if session.is_delta or (push.is_send_only and not type_.states_all):
+            resources = visible.only(push.listed)
+            if not resources and push.reject is not None and visible:
+                resources = visible.only(Names((min(visible.names),)))
+            if not resources and not removed:
+                return
+        else:
+            resources = visible.without(self._withheld[key])
+            if session.label != "ads" and not type_.wildcard and not resources:
+                return
+        resources = self._spoil(resources, push.reject)
+        session.send(type_, self._state.version(type_), resources, removed if session.is_delta else NO_NAMES, "push")
+
+    # --- polls (propagation/poll.py: PollServer)
+
+    def on_poll(self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None]) -> bool:
+        """A poll without a version is a subscription and takes a turn; an unchanged version gets 304."""
+        if not self.accepts():
+            return False
+        type_, proxy = request.type, request.node
+        name = next(iter(request.resource_names), "")
+        answer = Answer() if request.version_info else self._turn(proxy, type_, name)
+        if answer.never:
+            return True
+        now_ns = self._clock.now_ns
+        if request.version_info:
+            delay_ns = draw_ns(self._script.turnaround, self._draws, "scripted.turnaround", proxy, now_ns)
+        else:
+            delay_ns = self._answer_delay_ns(answer, proxy, type_, name)
+        start_ns, end_ns = self._polls.serve(now_ns, delay_ns)
+        self._clock.at(
+            end_ns, lambda: self._answer_poll(request, answer, name, (now_ns, start_ns), respond),
+            band=Band.WORKLOAD, entity=proxy,
+        )  # fmt: skip
+        return True
+
+    def _answer_poll(
+        self, request: DiscoveryRequest, answer: Answer, name: str, queue_ns: tuple[int, int],
+        respond: Callable[[DiscoveryResponse | None], None],
+    ) -> None:  # fmt: skip
+        type_, proxy = request.type, request.node
+        key = proxy, type_, name
+        if not request.version_info:
+            self._withheld[key] = answer.omit.union(answer.remove)
+        state = self._state.of(type_)
+        wanted = state if type_.wildcard else state.only(request.resource_names)
+        wanted = wanted.without(self._withheld.get(key, NO_NAMES))
+        version = self._state.version(type_) if type_.wildcard else _versions(wanted)
+        if request.version_info == version:
+            respond(None)
+            return
+        changes = self._ledger.carry(
+            proxy, type_.name, None if type_.wildcard else request.resource_names, self._clock.now_ns, "poll", *queue_ns
+        )
+        respond(DiscoveryResponse(type_, version, "", self._spoil(wanted, answer.reject), changes))
+
+    # --- files (propagation/file.py: FileTree)
+
+    def file(self, proxy: int, type_: ResourceType, name: str) -> tuple[str, Resources] | None:
+        """What the file holds; it does not exist where the answer is late, never, or leaves the name out."""
+        answer = self._script.answer(type_, 0)
+        if answer.never or not answer.after.is_zero or name in answer.omit:
+            return None
+        state = self._state.of(type_)
+        content = state.without(answer.omit) if type_.wildcard else state.only(_single(name, state))
+        if not content and not type_.wildcard:
+            return None
+        return self._state.version(type_), self._spoil(content, answer.reject)
+
+    def carried(self, proxy: int, type_: ResourceType, names: Names | None) -> tuple[int, ...]:
+        """Changes that reading the file delivers."""
+        return self._ledger.carry(proxy, type_.name, names, self._clock.now_ns, "file")
+
+
+def _differing(held: Resources, fresh: Resources) -> Names:
+    """Names whose version the client does not hold."""
+    return Names(r.name for r in fresh if r.name not in held or held[r.name].revision != r.revision)
+
+
+def _versions(resources: Resources) -> str:
+    return ",".join(r.version for r in resources) if resources else "none"
+
+
+def _single(name: str, state: Resources) -> Names:
+    """The names object of one name, the same each time for the same state."""
+    return state.names.where(("single", name), lambda n: n == name)
+

@@ -1,0 +1,93 @@
+"""Keyed random numbers: a draw is a pure function of (seed, replication, purpose, entity, index).
+
+Nothing is consumed, so neither the order of events nor an added entity changes anybody's numbers, and
+strategies under comparison meet the same ones. The generator is the finalizer of SplitMix64 (Steele, Lea and
+Flood, "Fast splittable pseudorandom number generators", 2014; constants by Stafford, variant 13) applied once
+for the entity and once for the index to a key hashed from the rest. Scalars and arrays give the same bits.
+"""
+
+from __future__ import annotations
+
+from hashlib import blake2b
+from typing import TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+_MASK = 2**64 - 1
+_GOLDEN = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio, odd: neighbouring keys land far apart
+_STEP_1 = 0xBF58476D1CE4E5B9
+_STEP_2 = 0x94D049BB133111EB
+_ULP = 2.0**-53
+
+Integers: TypeAlias = int | NDArray[np.integer]
+"""An integer or an array of integers."""
+
+
+class Draws:
+    """The random numbers of one replication.
+
+    Args:
+        seed: any integer, of any size or sign.
+        replication: which repetition of the experiment; each has numbers of its own.
+    """
+
+    __slots__ = ("_keys", "replication", "seed")
+
+    def __init__(self, seed: int, replication: int = 0) -> None:
+        self.seed = seed
+        self.replication = replication
+        self._keys: dict[str, int] = {}
+
+    def uniform(self, purpose: str, entity: int = 0, index: int = 0) -> float:
+        """A number in [0, 1), a multiple of 2**-53. Entity and index count modulo 2**64."""
+        return (self._bits(purpose, entity, index) >> 11) * _ULP
+
+    def uniform_array(self, purpose: str, entity: Integers = 0, index: Integers = 0) -> NDArray[np.float64]:
+        """`uniform` for each (entity, index), which broadcast against each other; equal to it bit for bit."""
+        entities, indices = _as_uint64(entity), _as_uint64(index)
+        key = np.uint64(self._key(purpose))
+        with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
+            mixed = _mixed_array(key + (entities + np.uint64(1)) * np.uint64(_GOLDEN))
+            bits = _mixed_array(mixed + (indices + np.uint64(1)) * np.uint64(_GOLDEN))
+        return (bits >> np.uint64(11)).astype(np.float64) * _ULP
+
+    def integer_below(self, n: int, purpose: str, entity: int = 0, index: int = 0) -> int:
+        """An integer from 0 to n - 1: the same draw as `uniform`, scaled. Even to within n / 2**53."""
+        assert n >= 1, f"no integer from 0 to {n - 1}"
+        return (self._bits(purpose, entity, index) >> 11) * n >> 53
+
+    def _bits(self, purpose: str, entity: int, index: int) -> int:
+        key = self._keys.get(purpose)
+        if key is None:
+            key = self._key(purpose)
+        mixed = _mixed(key + (entity + 1) * _GOLDEN & _MASK)
+        return _mixed(mixed + (index + 1) * _GOLDEN & _MASK)
+
+    def _key(self, purpose: str) -> int:
+        # Python's own hash of a text differs from process to process.
+        text = f"{self.seed}/{self.replication}/{purpose}"
+        key = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
+        self._keys[purpose] = key
+        return key
+
+
+def _mixed(bits: int) -> int:
+    """A bijection of 64 bits in which every input bit moves about half of the output bits."""
+    bits = (bits ^ bits >> 30) * _STEP_1 & _MASK
+    bits = (bits ^ bits >> 27) * _STEP_2 & _MASK
+    return bits ^ bits >> 31
+
+
+def _mixed_array(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """`_mixed` for each element."""
+    bits = (bits ^ bits >> np.uint64(30)) * np.uint64(_STEP_1)
+    bits = (bits ^ bits >> np.uint64(27)) * np.uint64(_STEP_2)
+    return bits ^ bits >> np.uint64(31)
+
+
+def _as_uint64(numbers: Integers) -> NDArray[np.uint64]:
+    """Integers modulo 2**64, as two's complement has them."""
+    if isinstance(numbers, int):
+        return np.array(numbers & _MASK, np.uint64)
+    return np.asarray(numbers).astype(np.uint64)

@@ -1,0 +1,187 @@
+"""Queues with service times.
+
+`SerialServer` serves jobs whose cost is known only when they start. `Station` and
+`kiefer_wolfowitz` are FIFO multi-servers as arithmetic: no event at all, the waiting follows from the
+arrivals. `TokenBucket` says how long a taker waits for its token.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable
+from heapq import heapreplace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engine.events import Band, Call, Clock
+
+Nanoseconds = NDArray[np.int64]
+
+Cost = Callable[[], int] | int
+"""What a job costs, in ns: a number, or asked for at the moment its service starts."""
+
+
+class SerialServer:
+    """A FIFO single server: one event for each job, even for one that costs nothing.
+
+    At a completion, `done` of the finished job runs first and the next job starts after it, at the same
+    instant: the next job's cost sees what the finished one did, and a job submitted by `done` queues behind
+    those already waiting.
+
+    `busy_until_ns` is when the job in service completes (when idle: when the last one did); waiting jobs are
+    not in it, their costs being unknown yet. `busy_ns` and `jobs` are the time spent on completed jobs,
+    stalls included, and their number.
+
+    Args:
+        clock: whose time passes.
+        entity: settles ties among completions of one instant.
+        stall: asked at each start of service, with that time in ns, for extra ns that pass before the job's
+            own service begins. The job's cost is asked for at the same instant, just before.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_complete",
+        "_done",
+        "_entity",
+        "_serving",
+        "_stall",
+        "_started_ns",
+        "_waiting",
+        "busy_ns",
+        "busy_until_ns",
+        "jobs",
+    )
+
+    def __init__(self, clock: Clock, entity: int = 0, *, stall: Callable[[int], int] | None = None) -> None:
+        self._clock = clock
+        self._entity = entity
+        self._stall = stall
+        self._waiting: deque[tuple[Cost, Call]] = deque()
+        self._serving = False
+        self._done: Call | None = None
+        self._started_ns = 0
+        self._complete = self._on_completion
+        self.busy_until_ns = clock.now_ns
+        self.busy_ns = 0
+        self.jobs = 0
+
+    @property
+    def queue_length(self) -> int:
+        """Jobs waiting, not counting the one in service."""
+        return len(self._waiting)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job is in service or waiting."""
+        return not self._serving
+
+    def submit(self, cost_ns: Cost, done: Call) -> None:
+        """Queue a job; `done` is called when it completes. Service starts at once if the server is idle."""
+        if self._serving:
+            self._waiting.append((cost_ns, done))
+        else:
+            self._start(cost_ns, done)
+
+    def _start(self, cost_ns: Cost, done: Call) -> None:
+        clock = self._clock
+        now_ns = clock.now_ns
+        # Set before the cost is asked for: whatever that submits has to queue behind this job.
+        self._serving = True
+        self._done = done
+        self._started_ns = now_ns
+        service_ns = cost_ns() if callable(cost_ns) else cost_ns
+        assert service_ns >= 0, f"a job cannot cost {service_ns} ns"
+        if self._stall is not None:
+            stall_ns = self._stall(now_ns)
+            assert stall_ns >= 0, f"a stall cannot take {stall_ns} ns"
+            service_ns += stall_ns
+        self.busy_until_ns = now_ns + service_ns
+        clock.after(service_ns, self._complete, band=Band.COMPLETION, entity=self._entity)
+
+    def _on_completion(self) -> None:
+        self.busy_ns += self.busy_until_ns - self._started_ns
+        self.jobs += 1
+        done, self._done = self._done, None
+        assert done is not None, "a completion belongs to a job"
+        done()
+        if self._waiting:
+            self._start(*self._waiting.popleft())
+        else:
+            self._serving = False
+
+
+class Station:
+    """A FIFO queue before `servers` equal servers, as arithmetic (the Kiefer-Wolfowitz recursion).
+
+    A job starts when it has arrived and the earliest free server is free. Ask in order of arrival.
+    """
+
+    __slots__ = ("_free_ns", "_latest_ns")
+
+    def __init__(self, servers: int) -> None:
+        assert servers >= 1, f"{servers} servers"
+        self._free_ns = [0] * servers
+        self._latest_ns = 0
+
+    def serve(self, arrival_ns: int, cost_ns: int) -> tuple[int, int]:
+        """When the job arriving at `arrival_ns` starts and ends, in ns. Arrivals must not decrease."""
+        assert arrival_ns >= self._latest_ns, f"arrival {arrival_ns} ns after one at {self._latest_ns} ns"
+        assert cost_ns >= 0, f"a job cannot cost {cost_ns} ns"
+        self._latest_ns = arrival_ns
+        start_ns = max(arrival_ns, self._free_ns[0])
+        end_ns = start_ns + cost_ns
+        heapreplace(self._free_ns, end_ns)
+        return start_ns, end_ns
+
+
+def kiefer_wolfowitz(
+    arrivals: Nanoseconds, costs: Nanoseconds, servers: int
+) -> tuple[Nanoseconds, Nanoseconds]:
+    """Starts and ends of a sequence of jobs at a `Station`: the same integers as from `Station.serve`."""
+    assert servers >= 1, f"{servers} servers"
+    assert len(arrivals) == len(costs), f"{len(arrivals)} arrivals with {len(costs)} costs"
+    assert not len(arrivals) or arrivals[0] >= 0, f"arrival at {arrivals[0]} ns"
+    assert bool(np.all(arrivals[1:] >= arrivals[:-1])), "arrivals must not decrease"
+    assert bool(np.all(costs >= 0)), "a job cannot cost less than nothing"
+    arrivals, costs = np.asarray(arrivals, np.int64), np.asarray(costs, np.int64)
+    if servers >= len(arrivals):
+        return arrivals.copy(), arrivals + costs
+    if servers == 1:
+        # end[i] is the largest of arrival[j] + cost[j] + ... + cost[i] over j <= i: j began the busy period.
+        work = np.cumsum(costs)
+        ends = np.maximum.accumulate(arrivals - (work - costs)) + work
+        return ends - costs, ends
+    station = Station(servers)
+    starts = [
+        station.serve(arrival, cost)[0]
+        for arrival, cost in zip(arrivals.tolist(), costs.tolist(), strict=True)
+    ]
+    start_ns = np.array(starts, np.int64)
+    return start_ns, start_ns + costs
+
+
+class TokenBucket:
+    """A bucket of `max_tokens`, full at first, that gains tokens evenly: one every `fill_interval_ns`.
+
+    Takers are served in order: one that has to wait reserves the next token to come.
+    """
+
+    __slots__ = ("_capacity_ns", "_fill_interval_ns", "_full_at_ns", "_latest_ns")
+
+    def __init__(self, max_tokens: int, fill_interval_ns: int) -> None:
+        assert max_tokens >= 1, f"a bucket of {max_tokens} tokens"
+        assert fill_interval_ns >= 0, f"a token every {fill_interval_ns} ns"
+        # The level is kept as the instant at which the bucket would be full again: one integer, no rounding.
+        self._fill_interval_ns = fill_interval_ns
+        self._capacity_ns = max_tokens * fill_interval_ns
+        self._full_at_ns = 0
+        self._latest_ns = 0
+
+    def take(self, now_ns: int) -> int:
+        """Take a token: the ns until it is there, 0 if it is there now. Times must not decrease."""
+        assert now_ns >= self._latest_ns, f"taken at {now_ns} ns after {self._latest_ns} ns"
+        self._latest_ns = now_ns
+        self._full_at_ns = max(self._full_at_ns, now_ns) + self._fill_interval_ns
+        return max(0, self._full_at_ns - self._capacity_ns - now_ns)

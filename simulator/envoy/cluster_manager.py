@@ -1,0 +1,455 @@
+"""The cluster manager: its init helper, CDS, warming, and the gate that withholds the CDS ACK.
+
+Source: source/common/upstream/cluster_manager_impl.cc (ClusterManagerInitHelper, addOrUpdateCluster,
+updateClusterCounts), cds_api_impl.cc, cds_api_helper.cc; rules S2, S8, W1 to W7, N1, N4.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from simulator.calibration.costs import cds_cost_ns
+from simulator.engine.machine import Machine, bind
+from simulator.envoy.clusters import ClusterBatch, ClusterSignal, ClusterState, assignment_of, cluster_of
+from simulator.envoy.subscription import Subscription
+from simulator.wire.contract import ConfigSource, Update
+from simulator.xds.resource_types import CDS, EDS, SDS
+from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Difference, Fault, Names, Resource, Resources
+
+if TYPE_CHECKING:
+    from simulator.envoy.eds import EdsSubscriptions
+    from simulator.envoy.process import Process
+    from simulator.envoy.providers import Providers
+
+
+class InitHelperState(Enum):
+    """ClusterManagerInitHelper::State."""
+
+    LOADING = "Loading"
+    WAITING_FOR_PRIMARY = "WaitingForPrimaryInitializationToComplete"
+    WAITING_TO_START_SECONDARY = "WaitingToStartSecondaryInitialization"
+    WAITING_TO_START_CDS = "WaitingToStartCdsInitialization"
+    CDS_INITIALIZED = "CdsInitialized"
+    ALL_CLUSTERS_INITIALIZED = "AllClustersInitialized"
+
+
+class InitHelperSignal(Enum):
+    """What the init helper learns."""
+
+    STATIC_LOADED = "static_loaded"
+    PRIMARIES_INITIALIZED = "primaries_initialized"
+    STATIC_SECONDARIES_INITIALIZED = "static_secondaries_initialized"
+    NO_CDS = "no_cds"
+    CDS_OUTCOME = "cds_outcome"
+    CDS_CLUSTERS_INITIALIZED = "cds_clusters_initialized"
+
+
+_S, _G = InitHelperState, InitHelperSignal
+INIT_HELPER = {
+    (_S.LOADING, _G.STATIC_LOADED): (_S.WAITING_FOR_PRIMARY, "maybe_finish_initialize"),
+    (_S.WAITING_FOR_PRIMARY, _G.PRIMARIES_INITIALIZED): (_S.WAITING_TO_START_SECONDARY, "tell_primaries_initialized"),
+    (_S.WAITING_TO_START_SECONDARY, _G.STATIC_SECONDARIES_INITIALIZED): (_S.WAITING_TO_START_CDS, "start_cds"),
+    (_S.WAITING_TO_START_SECONDARY, _G.NO_CDS): (_S.ALL_CLUSTERS_INITIALIZED, "tell_all_initialized"),
+    (_S.WAITING_TO_START_CDS, _G.CDS_OUTCOME): (_S.CDS_INITIALIZED, "maybe_finish_initialize"),
+    (_S.CDS_INITIALIZED, _G.CDS_CLUSTERS_INITIALIZED): (_S.ALL_CLUSTERS_INITIALIZED, "tell_all_initialized"),
+}
+
+
+class InitHelper:
+    """Six states between static load and "all clusters initialized": primaries first, then secondaries, twice
+    (for the bootstrap's clusters, and for those of the first CDS answer)."""
+
+    __slots__ = ("_machine", "_manager", "_may_start_secondaries", "_primary", "_secondaries", "_started", "_tell_all",
+                 "_tell_primaries")  # fmt: skip
+
+    def __init__(self, manager: ClusterManager, tell_primaries: Callable[[], None], tell_all: Callable[[], None]) -> None:
+        self._manager = manager
+        self._tell_primaries = tell_primaries
+        self._tell_all = tell_all
+        self._primary = 0
+        self._secondaries: dict[ClusterBatch, None] = {}
+        self._started = False
+        self._may_start_secondaries = False
+        self._machine = Machine(_S.LOADING, _HELPER_ROWS, self, InitHelper._entered)
+
+    def _entered(self, _before: InitHelperState, after: InitHelperState) -> None:
+        process = self._manager.process
+        process.enter("cluster_manager", "init", after.value)
+        if after is _S.WAITING_TO_START_SECONDARY:
+            process.row.t_primary_initialized_ns = process.now_ns
+        elif after is _S.CDS_INITIALIZED:
+            process.row.t_cds_initialized_ns = process.now_ns
+        elif after is _S.ALL_CLUSTERS_INITIALIZED:
+            process.row.t_clusters_initialized_ns = process.now_ns
+
+    @property
+    def is_finished(self) -> bool:
+        """Whether all clusters of start-up are initialized."""
+        return self._machine.state is _S.ALL_CLUSTERS_INITIALIZED
+
+    def add(self, batch: ClusterBatch) -> None:
+        """A primary starts at once; a secondary waits for all primaries of its round, unless that round runs."""
+        batch.counts_at_startup = True
+        if batch.is_primary:
+            self._primary += len(batch.names)
+            batch.fire(ClusterSignal.INITIALIZE)
+        else:
+            self._secondaries[batch] = None
+            if self._started:
+                batch.fire(ClusterSignal.INITIALIZE)
+
+    def track(self, part: ClusterBatch) -> None:
+        """A batch was split."""
+        if part.counts_at_startup and not part.is_primary:
+            self._secondaries[part] = None
+
+    def done(self, batch: ClusterBatch) -> None:
+        """These clusters are initialized, or went."""
+        if not batch.counts_at_startup:
+            return
+        batch.counts_at_startup = False
+        if batch.is_primary:
+            self._primary -= len(batch.names)
+        else:
+            self._secondaries.pop(batch, None)
+        self.maybe_finish_initialize()
+
+    def on_static_load_complete(self) -> None:
+        """Every bootstrap cluster is loaded."""
+        self._machine.fire(_G.STATIC_LOADED)
+
+    def start_initializing_secondary_clusters(self) -> None:
+        """RTDS is done (or absent)."""
+        self._may_start_secondaries = True
+        self.maybe_finish_initialize()
+
+    def on_cds_outcome(self) -> None:
+        """The first CDS response, rejection or time-out (2.6); later ones change nothing."""
+        if self._machine.state is _S.WAITING_TO_START_CDS:
+            self._machine.fire(_G.CDS_OUTCOME)
+
+    def maybe_finish_initialize(self) -> None:
+        """Advances as far as the outstanding clusters allow."""
+        state = self._machine.state
+        if state in (_S.LOADING, _S.WAITING_TO_START_CDS, _S.ALL_CLUSTERS_INITIALIZED) or self._primary > 0:
+            return
+        if state is _S.WAITING_FOR_PRIMARY:
+            self._machine.fire(_G.PRIMARIES_INITIALIZED)
+            return
+        if state is _S.WAITING_TO_START_SECONDARY and not self._may_start_secondaries:
+            return
+        if self._secondaries:
+            self._start_secondaries()
+            return
+        self._started = False
+        if state is _S.CDS_INITIALIZED:
+            self._machine.fire(_G.CDS_CLUSTERS_INITIALIZED)
+        elif self._manager.has_cds:
+            self._machine.fire(_G.STATIC_SECONDARIES_INITIALIZED)
+        else:
+            self._machine.fire(_G.NO_CDS)
+
+    def _start_secondaries(self) -> None:
+        """All together, once, with EDS and SDS paused, so that one request carries all names (S4)."""
+        if self._started:
+            return
+        self._started = True
+        source = self._manager.source
+        source.pause(EDS)
+        source.pause(SDS)
+        for batch in list(self._secondaries):
+            if batch.state is ClusterState.CREATED:
+                batch.fire(ClusterSignal.INITIALIZE)
+        source.resume(EDS)
+        source.resume(SDS)
+
+    def tell_primaries_initialized(self) -> None:
+        """Stops here until told to start the secondaries."""
+        self._tell_primaries()
+
+    def start_cds(self) -> None:
+        """CDS is asked only now."""
+        self._manager.start_cds()
+
+    def tell_all_initialized(self) -> None:
+        """The server goes on to its init manager."""
+        self._tell_all()
+
+
+class ClusterManager:
+    """Active and warming clusters of one Envoy; the consumer of CDS.
+
+    Attributes:
+        active: Clusters in service, from the bootstrap and from CDS.
+        hosts: Assignments of the active EDS clusters.
+        warming: Batches not yet in service.
+    """
+
+    def __init__(
+        self, process: Process, source: ConfigSource, *, tell_primaries: Callable[[], None], tell_all: Callable[[], None]
+    ) -> None:
+        self.process = process
+        self.source = source
+        self.eds: EdsSubscriptions
+        self.secrets: Providers
+        self.has_cds = process.settings.has_xds
+        self.active = NO_RESOURCES
+        self.hosts = NO_RESOURCES
+        self.warming: list[ClusterBatch] = []
+        self._static = process.settings.static_clusters
+        self._known = NO_RESOURCES
+        self._cds_paused = False
+        self._cds: Subscription | None = None
+        self.init_helper = InitHelper(self, tell_primaries, tell_all)
+
+    # --- state others ask for
+
+    @property
+    def known_names(self) -> Names:
+        """Clusters that exist, active or warming: what an inline route may name."""
+        return self._static.names.union(self._known.names)
+
+    @property
+    def warming_names(self) -> Names:
+        """Clusters not yet in service (or not in their newest configuration)."""
+        names = NO_NAMES
+        for batch in self.warming:
+            names = names.union(batch.names)
+        return names
+
+    def cluster_count(self) -> int:
+        """Cluster objects, for the cost of a stats flush."""
+        return len(self.active) + sum(len(b.names) for b in self.warming)
+
+    def without_hosts(self, batch: ClusterBatch) -> Names:
+        """Clusters of the batch that have no endpoint to check."""
+        if batch.sample.kind != "eds":
+            return NO_NAMES if batch.sample.endpoints > 0 else batch.names
+        with_hosts = batch.hosts.grouped("has endpoints", lambda r: assignment_of(r).endpoints > 0).get(True, NO_NAMES)
+        return batch.names.minus(with_hosts)
+
+    # --- start-up
+
+    def load_static(self) -> None:
+        """Bootstrap clusters; the primaries among them initialize here."""
+        for batch in self._batches(self._static, self._static.names, is_static=True):
+            self.track(batch)
+            self.init_helper.add(batch)
+        self.init_helper.on_static_load_complete()
+
+    def start_cds(self) -> None:
+        """Starts the CDS subscription."""
+        process = self.process
+        process.row.t_cds_subscribed_ns = process.now_ns
+        self._cds = Subscription(
+            process, CDS, Names((CDS.name,)), self.source.has_fetch_timeout, self._on_cds_timeout
+        )
+        self._cds.start()
+        self.source.subscribe(CDS, NO_NAMES, self)
+
+    def _on_cds_timeout(self, _names: Names) -> None:
+        self.process.count("cluster_manager.cds.init_fetch_timeout")
+        self.init_helper.on_cds_outcome()
+
+    # --- CDS (ConfigConsumer)
+
+    def _difference(self, update: Update) -> tuple[Resources, Difference]:
+        """Static clusters can be neither updated nor removed by CDS."""
+        resources = update.resources.without(self._static.names)
+        if not update.is_delta:
+            return resources, self._known.difference_to(resources)
+        diff = self._known.only(resources.names).difference_to(resources)
+        removed = update.removed.intersect(self._known.names)
+        return resources, Difference(diff.added, diff.changed, diff.unchanged, removed)
+
+    def cost_ns(self, update: Update) -> int:
+        """See ConfigConsumer."""
+        resources, diff = self._difference(update)
+        added = _count_kinds(resources.only(diff.added))
+        changed = _count_kinds(resources.only(diff.changed))
+        cost_ns = self.process.costs.ns(
+            "cds",
+            lambda c: cds_cost_ns(
+                c, is_delta=update.is_delta, present=len(update.resources), added=added, changed=changed,
+                removed=len(diff.removed), is_quiet=not (diff.added or diff.changed or diff.removed),
+                starts_eds="eds" in added or "eds" in changed,
+            ),
+        )  # fmt: skip
+        return cost_ns + update.extra_cost_ns
+
+    def on_config_update(self, update: Update) -> str | None:
+        """Adds and updates first, then removals; each cluster alone, errors collected (4.2, 4.6, 4.7)."""
+        assert self._cds is not None
+        self._cds.answered(self._cds.names)
+        resources, diff = self._difference(update)
+        touched = diff.added.union(diff.changed)
+        bad = self._refused(resources, touched)
+        self._count_update(diff, bad)
+        self.source.pause(EDS)
+        self.source.pause(SDS)
+        self._note_changes(update, touched.minus(bad), bad)
+        self._add_or_update(resources, touched.minus(bad), diff.changed)
+        if bad or update.is_delta:
+            self._known = self._known.updated(resources.without(bad)).without(diff.removed)
+        else:
+            self._known = resources
+        self._remove(diff.removed)
+        self.source.resume(EDS)
+        self.source.resume(SDS)
+        self._update_cds_gate()
+        # The callback runs even if some, or all, were refused (2.6).
+        self.init_helper.on_cds_outcome()
+        return f"Error adding/updating cluster(s) {', '.join(bad)}" if bad else None
+
+    def on_update_rejected(self, update: Update, error: str) -> None:
+        """A response that does not decode releases start-up like any other outcome (N1)."""
+        assert self._cds is not None
+        self.process.count("cluster_manager.cds.update_rejected")
+        self._cds.answered(self._cds.names, "rejected")
+        for change in update.changes:
+            self.process.activations.rejected(change, self.process.now_ns)
+        self.init_helper.on_cds_outcome()
+
+    def on_connection_failure(self) -> None:
+        """Counted, nothing released (D1)."""
+        self.process.count("cluster_manager.cds.update_failure")
+
+    def _refused(self, resources: Resources, touched: Names) -> Names:
+        """Clusters that cannot be built, or whose EDS file does not exist."""
+        bad = resources.faulty().get(Fault.BUILD, NO_NAMES).intersect(touched)
+        if self.source.is_path:
+            eds = resources.grouped("kind", _kind).get("eds", NO_NAMES).intersect(touched)
+            bad = bad.union(self.source.missing(EDS, eds))
+        return bad
+
+    def _count_update(self, diff: Difference, bad: Names) -> None:
+        process, prefix = self.process, "cluster_manager.cds."
+        process.count(prefix + ("update_rejected" if bad else "update_success"))
+        if not bad:
+            process.note_success(CDS.name)
+        added, changed = diff.added.minus(bad), diff.changed.minus(bad)
+        process.count("cluster_manager.cluster_added", len(added))
+        process.count("cluster_manager.cluster_modified", len(changed))
+        process.count("cluster_manager.cluster_removed", len(diff.removed))
+        if added or changed or diff.removed:
+            process.count(prefix + "config_reload")
+
+    def _note_changes(self, update: Update, touched: Names, bad: Names) -> None:
+        process, done = self.process, []
+        for change in update.changes:
+            names = process.activations.names_of(change)
+            if names.intersect(bad) and not names.intersect(touched):
+                process.activations.rejected(change, process.now_ns)
+                continue
+            outstanding = names.intersect(touched.union(self.warming_names))
+            if process.activations.applied(change, CDS.name, outstanding, process.now_ns):
+                done.append(change)
+        if done:
+            process.publish("post_clusters", done)
+
+    def _add_or_update(self, resources: Resources, names: Names, changed: Names) -> None:
+        """Each becomes a new object with no hosts and a new fetch timer (4.3)."""
+        self._drop_warming(names.intersect(changed), "replaced")
+        for batch in self._batches(resources, names, is_static=False):
+            self.track(batch)
+            if self.init_helper.is_finished:
+                batch.fire(ClusterSignal.INITIALIZE)
+            else:
+                self.init_helper.add(batch)
+
+    def _batches(self, resources: Resources, names: Names, *, is_static: bool) -> list[ClusterBatch]:
+        """Groups of equal configuration, in order of first appearance."""
+        groups = resources.only(names).grouped("configuration", _configuration)
+        return [
+            ClusterBatch(
+                self, resources.only(group), is_static=is_static, is_primary=kind != "eds" or self.source.is_path
+            )
+            for (kind, *_), group in groups.items()  # type: ignore[misc]
+        ]
+
+    def track(self, batch: ClusterBatch) -> None:
+        """A new batch, or a part split off one."""
+        self.warming.append(batch)
+        self.init_helper.track(batch)
+
+    # --- out of warming, out of the mesh
+
+    def activate(self, batch: ClusterBatch) -> None:
+        """Swap: the old object of the name, if any, goes; workers are told."""
+        self.warming.remove(batch)
+        self.active = self.active.updated(batch.configs)
+        self.hosts = self.hosts.without(batch.names).updated(batch.hosts)
+        if batch.sample.kind == "eds":
+            self.source.release_superseded(EDS, batch.names)
+        process = self.process
+        changes = process.activations.activated(CDS.name, batch.names)
+        changes += process.activations.activated(EDS.name, batch.names)
+        process.publish("post_clusters", changes)
+        self._update_cds_gate()
+        self.init_helper.done(batch)
+
+    def _drop_warming(self, names: Names, why: str) -> None:
+        """Ends warming objects of these names; a name without an active object loses its EDS watch at once."""
+        if not names:
+            return
+        for batch in list(self.warming):
+            part_names = batch.names.intersect(names)
+            if not part_names or batch.is_static:
+                continue
+            if batch.subscription is not None:
+                batch.subscription.drop(part_names)
+            part = batch.split(part_names)
+            if part.sample.kind == "eds" and part.state is not ClusterState.CREATED:
+                self.eds.forget(part_names.minus(self.active.names))
+            part.fire(ClusterSignal.REMOVED)
+            self.warming.remove(part)
+            self.init_helper.done(part)
+        assert why
+
+    def _remove(self, names: Names) -> None:
+        """Active and warming entries of these names go together, at once on the main thread."""
+        if not names:
+            return
+        self._drop_warming(names, "removed")
+        removed = self.active.only(names)
+        self.active = self.active.without(removed.names)
+        self.hosts = self.hosts.without(names)
+        if removed:
+            self.process.enter("cluster", removed.names, ClusterState.GONE.value)
+            self.eds.forget(removed.grouped("kind", _kind).get("eds", NO_NAMES))
+        self.process.publish("post_clusters", self.process.activations.activated(EDS.name, names))
+
+    def on_secrets_released(self) -> None:
+        """Clusters that waited for a secret may go on."""
+        for batch in list(self.warming):
+            if batch.state is ClusterState.SECRETS:
+                batch.check_secrets()
+
+    def _update_cds_gate(self) -> None:
+        """After start-up CDS is paused while any cluster warms: its ACK is withheld (W2); on ADS only."""
+        should_pause = self.init_helper.is_finished and bool(self.warming)
+        if should_pause and not self._cds_paused:
+            self._cds_paused = True
+            self.source.pause(CDS)
+        elif self._cds_paused and not should_pause:
+            self._cds_paused = False
+            self.source.resume(CDS)
+
+
+def _kind(resource: Resource[object]) -> str:
+    return cluster_of(resource).kind
+
+
+def _configuration(resource: Resource[object]) -> tuple[object, ...]:
+    body = cluster_of(resource)
+    return body.kind, body.resolver, body.health_check, body.secret, body.endpoints > 0
+
+
+def _count_kinds(clusters: Resources) -> dict[str, int]:
+    return {str(kind): len(names) for kind, names in clusters.grouped("kind", _kind).items()}
+
+
+_HELPER_ROWS = bind(INIT_HELPER, InitHelper)
+TABLES = {"cluster_manager": (INIT_HELPER, _S.LOADING, (_S.ALL_CLUSTERS_INITIALIZED,))}

@@ -1,0 +1,484 @@
+"""The listener manager: LDS, warming, in-place and full updates, draining.
+
+Before the workers start there is no warming list: listeners are put into the active list and the *server's* init
+manager waits for their routes, secrets and extension configurations (S8). Afterwards each warms on its own, and
+the old one serves until it is done (W8 to W10).
+Source: source/common/listener_manager/{listener_manager_impl,listener_impl,lds_api}.cc.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from enum import Enum
+from typing import TYPE_CHECKING
+
+from simulator.calibration.costs import lds_cost_ns
+from simulator.engine.events import Band
+from simulator.engine.machine import Machine, bind
+from simulator.envoy.subscription import Subscription
+from simulator.mesh.configuration import Listener
+from simulator.wire.contract import ConfigSource, Update
+from simulator.xds.resource_types import LDS, RDS, SDS, SRDS
+from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Difference, Fault, Names, Resource, Resources
+
+if TYPE_CHECKING:
+    from simulator.envoy.init_manager import InitManager
+    from simulator.envoy.process import Process
+    from simulator.envoy.providers import Providers, RouteConfigProviders
+    from simulator.envoy.scopes import ScopedRoutes
+
+
+class ListenerState(Enum):
+    """A listener object's life. ACTIVE_PENDING: in the active list, the workers not yet running."""
+
+    CREATED = "CREATED"
+    ACTIVE_PENDING = "ACTIVE_PENDING"
+    WARMING = "WARMING"
+    ACTIVE = "ACTIVE"
+    DRAINING = "DRAINING"
+    FILTER_CHAINS_DRAINING = "FILTER_CHAINS_DRAINING"
+    GONE = "GONE"
+
+
+class ListenerSignal(Enum):
+    """What happens to a listener object."""
+
+    INITIALIZE_WITH_SERVER = "initialize_with_server"
+    INITIALIZE = "initialize"
+    TARGETS_READY = "targets_ready"
+    WORKERS_STARTED = "workers_started"
+    REPLACED = "replaced"
+    REPLACED_IN_PLACE = "replaced_in_place"
+    REMOVED = "removed"
+    DRAIN_TIME_OVER = "drain_time_over"
+
+
+_S, _G = ListenerState, ListenerSignal
+LISTENER = {
+    (_S.CREATED, _G.INITIALIZE_WITH_SERVER): (_S.ACTIVE_PENDING, "join_server_init"),
+    (_S.CREATED, _G.INITIALIZE): (_S.WARMING, "start_targets"),
+    (_S.ACTIVE_PENDING, _G.TARGETS_READY): (_S.ACTIVE_PENDING, "tell_server_init"),
+    (_S.ACTIVE_PENDING, _G.WORKERS_STARTED): (_S.ACTIVE, None),
+    (_S.ACTIVE_PENDING, _G.REMOVED): (_S.GONE, "leave_server_init"),
+    (_S.WARMING, _G.TARGETS_READY): (_S.ACTIVE, "listen"),
+    (_S.WARMING, _G.REMOVED): (_S.GONE, None),
+    (_S.ACTIVE, _G.REPLACED): (_S.DRAINING, "drain"),
+    (_S.ACTIVE, _G.REMOVED): (_S.DRAINING, "drain"),
+    (_S.ACTIVE, _G.REPLACED_IN_PLACE): (_S.FILTER_CHAINS_DRAINING, "drain"),
+    (_S.DRAINING, _G.DRAIN_TIME_OVER): (_S.GONE, "remove"),
+    (_S.FILTER_CHAINS_DRAINING, _G.DRAIN_TIME_OVER): (_S.GONE, "remove"),
+}
+
+
+def listener_of(resource: Resource[object]) -> Listener:
+    """The body of a listener resource."""
+    assert isinstance(resource.body, Listener)
+    return resource.body
+
+
+class ListenerBatch:
+    """Listener objects of one update in one state; split when they part."""
+
+    __slots__ = ("_machine", "_manager", "configs", "in_place", "is_ready", "names")
+
+    def __init__(self, manager: ListenerManager, configs: Resources, in_place: Names = NO_NAMES) -> None:
+        self._manager = manager
+        self.configs = configs
+        self.names = configs.names
+        self.in_place = in_place
+        self.is_ready = False
+        self._machine = Machine(_S.CREATED, _ROWS, self, ListenerBatch._entered)
+
+    def __repr__(self) -> str:
+        return f"listener {self.names}"
+
+    def _entered(self, _before: ListenerState, after: ListenerState) -> None:
+        self._manager.process.enter("listener", self.names, after.value)
+
+    @property
+    def state(self) -> ListenerState:
+        """Present state of all of them."""
+        return self._machine.state
+
+    def fire(self, signal: ListenerSignal) -> None:
+        """Something happened to all of them."""
+        self._machine.fire(signal)
+
+    def split(self, names: Names) -> ListenerBatch:
+        """Those of ``names`` as a batch of their own in the same state; the whole batch where all are meant."""
+        names = self.names.intersect(names)
+        if len(names) == len(self.names):
+            return self
+        part = ListenerBatch(self._manager, self.configs.only(names), self.in_place.intersect(names))
+        part.is_ready = self.is_ready
+        part._machine.state = self._machine.state
+        self.configs = self.configs.without(names)
+        self.names = self.configs.names
+        self._manager.batches.append(part)
+        return part
+
+    # --- actions, all the manager's business
+
+    def join_server_init(self) -> None:
+        """One target of the server's init manager for each listener."""
+        self._manager.server_init.add(self.start_targets, len(self.names))
+
+    def start_targets(self) -> None:
+        """RDS, SDS, ECDS and SRDS targets start in parallel, each with its own timer."""
+        self._manager.start_targets(self)
+
+    def tell_server_init(self) -> None:
+        """Their targets are ready."""
+        self.is_ready = True
+        self._manager.server_init.ready(len(self.names))
+
+    def leave_server_init(self) -> None:
+        """A listener destroyed before the workers start releases its target."""
+        if not self.is_ready:
+            self._manager.server_init.ready(len(self.names))
+
+    def listen(self) -> None:
+        """Warmed: sockets listen, workers get it, the old one of the name is drained or overridden."""
+        self._manager.swap_in(self)
+
+    def drain(self) -> None:
+        """New connections go elsewhere; existing ones may stay for the drain time."""
+        self._manager.start_drain(self)
+
+    def remove(self) -> None:
+        """The drain time is over: remaining connections are closed and the object goes."""
+        self._manager.forget(self)
+
+
+class ListenerManager:
+    """All listener objects of one Envoy; the consumer of LDS.
+
+    Attributes:
+        batches: Every listener object that exists, draining ones included.
+        server_init: The server's init manager.
+    """
+
+    def __init__(
+        self, process: Process, source: ConfigSource, server_init: InitManager, routes: RouteConfigProviders,
+        secrets: Providers, extensions: Providers, scopes: ScopedRoutes, known_clusters: Callable[[], Names],
+    ) -> None:  # fmt: skip
+        self.process = process
+        self.server_init = server_init
+        self.batches: list[ListenerBatch] = []
+        self._source = source
+        self._routes = routes
+        self._secrets = secrets
+        self._extensions = extensions
+        self._scopes = scopes
+        self._known_clusters = known_clusters
+        self._static = process.settings.static_listeners
+        self._known = NO_RESOURCES
+        self._lds: Subscription | None = None
+        self._lds_target_is_open = False
+        for awaited in (routes, secrets, extensions, scopes):
+            awaited.on_released(self.check_targets)
+
+    # --- state others ask for
+
+    def serving(self) -> Resources:
+        """Listeners that accept connections, by their configuration in force."""
+        serving = NO_RESOURCES
+        for batch in self.batches:
+            if batch.state is _S.ACTIVE:
+                serving = serving.updated(batch.configs)
+        return serving
+
+    def draining(self) -> Resources:
+        """Replaced or removed listeners whose connections still live."""
+        draining = NO_RESOURCES
+        for batch in self.batches:
+            if batch.state in (_S.DRAINING, _S.FILTER_CHAINS_DRAINING):
+                draining = draining.updated(batch.configs)
+        return draining
+
+    def gauges(self) -> dict[str, int]:
+        """total_listeners_* as Envoy counts them: what is pending at start-up counts as active (S8)."""
+        counts = dict.fromkeys(_GAUGES.values(), 0)
+        for batch in self.batches:
+            if batch.state in _GAUGES:
+                counts[_GAUGES[batch.state]] += len(batch.names)
+        return counts
+
+    # --- start-up
+
+    def add_static(self) -> None:
+        """Bootstrap listeners: each a target of the server's init manager."""
+        if self._static:
+            self._add(self._static, self._static.names, NO_NAMES)
+
+    def register_lds(self) -> None:
+        """The LDS target follows the static listeners' (2.1, steps 6 and 7)."""
+        self._lds_target_is_open = True
+        self.server_init.add(self._start_lds)
+
+    def _start_lds(self) -> None:
+        self._lds = Subscription(
+            self.process, LDS, Names((LDS.name,)), self._source.has_fetch_timeout, self._on_lds_timeout
+        )
+        self._lds.start()
+        self._source.subscribe(LDS, NO_NAMES, self)
+
+    def _on_lds_timeout(self, _names: Names) -> None:
+        self.process.count("listener_manager.lds.init_fetch_timeout")
+        self._lds_outcome()
+
+    def _lds_outcome(self) -> None:
+        """The LDS target is ready with the first update, rejection or time-out."""
+        if self._lds_target_is_open:
+            self._lds_target_is_open = False
+            self.server_init.ready()
+
+    def on_workers_started(self) -> None:
+        """What was pending accepts connections from now on."""
+        names = NO_NAMES
+        for batch in list(self.batches):
+            if batch.state is _S.ACTIVE_PENDING:
+                batch.fire(_G.WORKERS_STARTED)
+                names = names.union(batch.names)
+        self._activated_now(names)
+
+    # --- LDS (ConfigConsumer)
+
+    def _difference(self, update: Update) -> tuple[Resources, Difference]:
+        resources = update.resources.without(self._static.names)
+        if not update.is_delta:
+            return resources, self._known.difference_to(resources)
+        diff = self._known.only(resources.names).difference_to(resources)
+        removed = update.removed.intersect(self._known.names)
+        return resources, Difference(diff.added, diff.changed, diff.unchanged, removed)
+
+    def cost_ns(self, update: Update) -> int:
+        """See ConfigConsumer."""
+        resources, diff = self._difference(update)
+        built = diff.added.union(diff.changed)
+        starts_rds = bool(_route_names(resources.only(built)).minus(self._routes.interest))
+        cost_ns = self.process.costs.ns(
+            "lds",
+            lambda c: lds_cost_ns(
+                c, is_delta=update.is_delta, present=len(update.resources), built=len(built),
+                removed=len(diff.removed), has_built=bool(built), has_removed=bool(diff.removed), starts_rds=starts_rds,
+            ),
+        )  # fmt: skip
+        return cost_ns + update.extra_cost_ns
+
+    def on_config_update(self, update: Update) -> str | None:
+        """All removals first, then additions and updates, each alone; ACKed at once however long they warm (5.3, 5.7)."""
+        assert self._lds is not None
+        self._lds.answered(self._lds.names)
+        resources, diff = self._difference(update)
+        built = diff.added.union(diff.changed)
+        bad, why = self._refused(resources, built)
+        good = built.minus(bad)
+        self._count_update(diff, good, bad)
+        for type_ in (RDS, SRDS, SDS):
+            self._source.pause(type_)
+        self._note_changes(update, good, bad)
+        before = self._known
+        self._known = self._known.without(diff.removed)
+        self._remove(diff.removed)
+        if diff.removed:
+            self.process.publish("stop_listener", [])
+        if bad or update.is_delta:
+            self._known = self._known.updated(resources.only(good))
+        else:
+            self._known = resources
+        self._add(resources, good, before.names.intersect(diff.changed), before)
+        self._release_unused()
+        # Listeners joined the init manager above, so it cannot finish in between (2.7).
+        self._lds_outcome()
+        for type_ in (RDS, SRDS, SDS):
+            self._source.resume(type_)
+        return f"Error adding/updating listener(s) {', '.join(bad)}: {why}" if bad else None
+
+    def on_update_rejected(self, update: Update, error: str) -> None:
+        """A response that does not decode releases start-up like any other outcome (N1)."""
+        assert self._lds is not None
+        self.process.count("listener_manager.lds.update_rejected")
+        self._lds.answered(self._lds.names, "rejected")
+        for change in update.changes:
+            self.process.activations.rejected(change, self.process.now_ns)
+        self._lds_outcome()
+
+    def on_connection_failure(self) -> None:
+        """Counted, nothing released (D1)."""
+        self.process.count("listener_manager.lds.update_failure")
+
+    def _refused(self, resources: Resources, built: Names) -> tuple[Names, str]:
+        """Listeners that cannot be built: invalid, or with an inline route to an unknown cluster."""
+        bad = resources.faulty().get(Fault.BUILD, NO_NAMES).intersect(built)
+        why = "filter configuration is invalid" if bad else ""
+        known = self._known_clusters()
+        inline = resources.only(built).grouped("inline cluster", _inline_cluster)
+        for cluster, names in inline.items():
+            if cluster is not None and str(cluster) not in known:
+                bad, why = bad.union(names), f"route: unknown cluster '{cluster}'"
+        missing = self._source.missing(RDS, _route_names(resources.only(built)))
+        if missing:
+            bad = bad.union(
+                Names(r.name for r in resources.only(built) if listener_of(r).route_name in missing)
+            )
+            why = f"paths must refer to an existing path: {next(iter(missing))}"
+        return bad, why
+
+    def _count_update(self, diff: Difference, good: Names, bad: Names) -> None:
+        process, prefix = self.process, "listener_manager."
+        process.count(prefix + "lds." + ("update_rejected" if bad else "update_success"))
+        if not bad:
+            process.note_success(LDS.name)
+        process.count(prefix + "listener_added", len(diff.added.intersect(good)))
+        process.count(prefix + "listener_modified", len(diff.changed.intersect(good)))
+        process.count(prefix + "listener_removed", len(diff.removed))
+        process.count(prefix + "listener_create_failure", len(bad))
+
+    def _note_changes(self, update: Update, good: Names, bad: Names) -> None:
+        process, done = self.process, []
+        for change in update.changes:
+            names = process.activations.names_of(change)
+            if names.intersect(bad) and not names.intersect(good):
+                process.activations.rejected(change, process.now_ns)
+            elif process.activations.applied(change, LDS.name, names.intersect(good), process.now_ns):
+                done.append(change)
+        if done:
+            process.publish("stop_listener", done)
+
+    # --- adding, warming, swapping
+
+    def _add(self, resources: Resources, names: Names, changed: Names, before: Resources = NO_RESOURCES) -> None:
+        """New objects; a warming one of the same name is replaced without draining: it never served."""
+        if not names:
+            return
+        self._end(names, (_S.WARMING, _S.ACTIVE_PENDING))
+        in_place = self._in_place(resources, changed.intersect(names), before)
+        self.process.count("listener_manager.listener_in_place_updated", len(in_place))
+        batch = ListenerBatch(self, resources.only(names), in_place)
+        self.batches.append(batch)
+        batch.fire(_G.INITIALIZE if self.process.workers.are_running else _G.INITIALIZE_WITH_SERVER)
+
+    def _in_place(self, resources: Resources, changed: Names, before: Resources) -> Names:
+        """Listeners whose filter chains alone differ from the one in service (5.6)."""
+        if not changed or not self.process.workers.are_running:
+            return NO_NAMES
+
+        def differs_in_filter_chains(name: str) -> bool:
+            old, new = listener_of(before[name]), listener_of(resources[name])
+            return replace(old, filter_chains=new.filter_chains) == new and old != new
+
+        return changed.where((before, resources), differs_in_filter_chains)
+
+    def start_targets(self, batch: ListenerBatch) -> None:
+        """Subscribes what the listeners refer to; what others already have does not keep them waiting."""
+        configs = batch.configs
+        self._routes.require(_route_names(configs))
+        self._secrets.require(configs.collect("secret", lambda r: _optional(listener_of(r).secret)))
+        self._extensions.require(configs.collect("filters", lambda r: listener_of(r).filters))
+        if configs.grouped("scopes", lambda r: listener_of(r).scopes).get(True):
+            self._scopes.require()
+        self._check(batch)
+
+    def check_targets(self) -> None:
+        """Something was released: who waits for nothing more goes on."""
+        for batch in list(self.batches):
+            self._check(batch)
+
+    def _check(self, batch: ListenerBatch) -> None:
+        if batch.is_ready or batch.state not in (_S.WARMING, _S.ACTIVE_PENDING):
+            return
+        if self.server_init.state.value == "Uninitialized":
+            return  # Its targets have not been started.
+        routes, secrets, extensions = self._routes.released, self._secrets.released, self._extensions.released
+        scopes_done = self._scopes.is_released and not self._scopes.route_names.minus(routes)
+
+        def is_ready(name: str) -> bool:
+            body = listener_of(batch.configs[name])
+            return (
+                (body.route_name is None or body.route_name in routes)
+                and (body.secret is None or body.secret in secrets)
+                and all(f in extensions for f in body.filters)
+                and (not body.scopes or scopes_done)
+            )
+
+        ready = batch.names.where((batch.configs, routes, secrets, extensions, scopes_done), is_ready)
+        if ready:
+            batch.split(ready).fire(_G.TARGETS_READY)
+
+    def swap_in(self, batch: ListenerBatch) -> None:
+        """Workers add the new and stop the old; connections of an in-place update stay where they are."""
+        for old in list(self.batches):
+            replaced = old.names.intersect(batch.names)
+            if old is batch or old.state is not _S.ACTIVE or not replaced:
+                continue
+            in_place = replaced.intersect(batch.in_place)
+            if in_place:
+                old.split(in_place).fire(_G.REPLACED_IN_PLACE)
+            if replaced.minus(in_place):
+                old.split(replaced.minus(in_place)).fire(_G.REPLACED)
+        self._activated_now(batch.names)
+
+    def _activated_now(self, names: Names) -> None:
+        self.process.publish("post_listeners", self.process.activations.activated(LDS.name, names))
+
+    # --- removal and draining
+
+    def _remove(self, names: Names) -> None:
+        """A warming one goes at once; an active one is drained once the workers run."""
+        if names:
+            self._end(names, (_S.WARMING, _S.ACTIVE_PENDING, _S.ACTIVE))
+
+    def _end(self, names: Names, states: tuple[ListenerState, ...]) -> None:
+        for batch in list(self.batches):
+            part_names = batch.names.intersect(names)
+            if part_names and batch.state in states:
+                part = batch.split(part_names)
+                part.fire(_G.REMOVED)
+                if part.state is _S.GONE:
+                    self.batches.remove(part)
+
+    def start_drain(self, batch: ListenerBatch) -> None:
+        """Existing connections have the drain time (W9, W10)."""
+        process = self.process
+        process.clock.after(
+            process.settings.drain_time_ns, lambda: batch.fire(_G.DRAIN_TIME_OVER), band=Band.TIMER, entity=process.proxy
+        )
+
+    def forget(self, batch: ListenerBatch) -> None:
+        """The object is destroyed; RDS and SDS watches nobody else uses end with it."""
+        self.batches.remove(batch)
+        self._release_unused()
+
+    def _release_unused(self) -> None:
+        used = self._scopes.route_names
+        for batch in self.batches:
+            used = used.union(_route_names(batch.configs))
+        self._routes.release_unused(used)
+
+
+_GAUGES = {
+    _S.ACTIVE_PENDING: "total_listeners_active",
+    _S.ACTIVE: "total_listeners_active",
+    _S.WARMING: "total_listeners_warming",
+    _S.DRAINING: "total_listeners_draining",
+    _S.FILTER_CHAINS_DRAINING: "total_filter_chains_draining",
+}
+
+
+def _route_names(listeners: Resources) -> Names:
+    return listeners.collect("route", lambda r: _optional(listener_of(r).route_name))
+
+
+def _optional(name: str | None) -> tuple[str, ...]:
+    return () if name is None else (name,)
+
+
+def _inline_cluster(resource: Resource[object]) -> str | None:
+    route = listener_of(resource).inline_route
+    return None if route is None else route.cluster
+
+
+_ROWS = bind(LISTENER, ListenerBatch)
+TABLES = {"listener": (LISTENER, _S.CREATED, (_S.GONE,))}

@@ -1,0 +1,87 @@
+"""Envoy's main thread: one FIFO server that decodes, applies, answers timers and flushes statistics.
+
+Everything an Envoy does to its configuration passes here in order of arrival, so a route that arrives right
+behind a large CDS update waits for it (rule P1), on ADS and on separate streams alike.
+Source: docs/root/intro/arch_overview/intro/threading_model.rst; rules P1, P2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+
+from simulator.calibration.costs import Coefficients, Law
+from simulator.engine.delays import Constant, Delay
+from simulator.engine.draws import Draws
+from simulator.engine.events import Clock
+from simulator.engine.servers import SerialServer
+
+
+class Costs:
+    """The cost laws of one Envoy with its own draws: each key counts its own jobs."""
+
+    __slots__ = ("_draws", "_drawn", "_laws", "_proxy")
+
+    def __init__(self, laws: Mapping[str, Law], draws: Draws, proxy: int) -> None:
+        self._laws = laws
+        self._draws = draws
+        self._proxy = proxy
+        self._drawn: dict[str, int] = {}
+
+    def ns(self, key: str, formula: Callable[[Coefficients], int] | None = None) -> int:
+        """The cost of one job: drawn where the key has a law, else the formula over its coefficients."""
+        law = self._laws[key]
+        if isinstance(law, Mapping):
+            assert formula is not None, f"costs.{key} needs counts"
+            return formula(law)
+        if isinstance(law, Constant):
+            return law.value_ns
+        index = self._drawn.get(key, 0)
+        self._drawn[key] = index + 1
+        return law.ns(self._draws.uniform(f"envoy.costs.{key}", self._proxy, index))
+
+    def law(self, key: str) -> Delay:
+        """The law of a key that has no formula."""
+        law = self._laws[key]
+        assert not isinstance(law, Mapping), f"costs.{key} is a formula"
+        return law
+
+
+class MainThread:
+    """The FIFO server with Envoy's periodic stats flush in it (rule P2).
+
+    The flush has no effect but the time it takes, so it costs no event: the flushes that fell due since the last
+    job are worked off, in arithmetic, when the next job starts.
+    """
+
+    __slots__ = ("_clock", "_clusters", "_costs", "_flush_interval_ns", "_flushed_until_ns", "_next_flush_ns", "_server")
+
+    def __init__(
+        self, clock: Clock, proxy: int, costs: Costs, flush_interval_ns: int, clusters: Callable[[], int]
+    ) -> None:
+        self._clock = clock
+        self._costs = costs
+        self._clusters = clusters
+        self._flush_interval_ns = flush_interval_ns
+        self._next_flush_ns = 0
+        self._flushed_until_ns = 0
+        flushes = flush_interval_ns > 0 and not costs.law("stats_flush_per_cluster").is_zero
+        self._server = SerialServer(clock, proxy, stall=self._flush_ns if flushes else None)
+
+    def start_flush_timer(self) -> None:
+        """The flush timer is armed when the server is constructed."""
+        self._next_flush_ns = self._clock.now_ns + self._flush_interval_ns
+
+    def submit(self, cost_ns: Callable[[], int] | int, done: Callable[[], None]) -> None:
+        """Queues a job: ``cost_ns`` is asked when it starts, ``done`` runs when it ends."""
+        self._server.submit(cost_ns, done)
+
+    def _flush_ns(self, now_ns: int) -> int:
+        """Time the job starting now must still wait for a flush under way."""
+        if self._next_flush_ns == 0:
+            return 0
+        while self._next_flush_ns <= now_ns:
+            per_cluster_ns = self._costs.ns("stats_flush_per_cluster")
+            starts_ns = max(self._next_flush_ns, self._flushed_until_ns, self._server.busy_until_ns)
+            self._flushed_until_ns = starts_ns + per_cluster_ns * self._clusters()
+            self._next_flush_ns += self._flush_interval_ns
+        return max(0, self._flushed_until_ns - now_ns)

@@ -1,0 +1,107 @@
+"""SRDS: scopes choose route configurations. A listener with scopes waits for the scopes, then for their routes.
+
+Source: source/common/router/scoped_rds.cc; section "SRDS" of MODEL.md. On-demand scopes are not modelled.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simulator.envoy.process import Process
+from simulator.envoy.providers import RouteConfigProviders
+from simulator.envoy.subscription import Subscription
+from simulator.mesh.configuration import ScopedRouteConfiguration
+from simulator.wire.contract import ConfigSource, Update
+from simulator.xds.resource_types import RDS, SRDS
+from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Fault, Names, Resource
+
+_STAT = "http.in.scoped_rds.scopes."
+
+
+class ScopedRoutes:
+    """The scoped route configurations of one Envoy; the consumer of SRDS.
+
+    Attributes:
+        is_released: The first outcome of the scopes came.
+        route_names: Route configurations the scopes select.
+    """
+
+    def __init__(self, process: Process, source: ConfigSource, routes: RouteConfigProviders) -> None:
+        self.is_released = False
+        self.scopes = NO_RESOURCES
+        self._process = process
+        self._source = source
+        self._routes = routes
+        self._subscription: Subscription | None = None
+        self._waiters: list[Callable[[], None]] = []
+
+    @property
+    def route_names(self) -> Names:
+        """Route configurations the scopes select."""
+        return self.scopes.collect("route", lambda r: (_scope_of(r).route_name,))
+
+    def on_released(self, waiter: Callable[[], None]) -> None:
+        """Registers an owner to be told of the first outcome."""
+        self._waiters.append(waiter)
+
+    def require(self) -> None:
+        """Starts the subscription, once."""
+        if self._subscription is None:
+            self._subscription = Subscription(
+                self._process, SRDS, Names((SRDS.name,)), self._source.has_fetch_timeout, self._on_timeout
+            )
+            self._subscription.start()
+            self._source.subscribe(SRDS, NO_NAMES, self)
+
+    def cost_ns(self, update: Update) -> int:
+        """See ConfigConsumer."""
+        return self._process.costs.ns("srds") + update.extra_cost_ns
+
+    def on_config_update(self, update: Update) -> str | None:
+        """One bad scope refuses the whole update. New routes are subscribed, with RDS paused meanwhile."""
+        process = self._process
+        if update.resources.faulty().get(Fault.BUILD):
+            self.on_update_rejected(update, "")
+            return "scoped_rds: a scope cannot be built"
+        process.count(_STAT + "update_success")
+        self._source.pause(RDS)
+        if update.is_delta:
+            self.scopes = self.scopes.updated(update.resources).without(update.removed)
+        else:
+            self.scopes = update.resources
+        self._routes.require(self.route_names)
+        done = [
+            c for c in update.changes if process.activations.applied(c, SRDS.name, NO_NAMES, process.now_ns)
+        ]
+        process.publish("post_routes", done)
+        self._release("answered")
+        self._source.resume(RDS)
+        return None
+
+    def on_update_rejected(self, update: Update, error: str) -> None:
+        """Releases the wait for scopes."""
+        self._process.count(_STAT + "update_rejected")
+        for change in update.changes:
+            self._process.activations.rejected(change, self._process.now_ns)
+        self._release("rejected")
+
+    def on_connection_failure(self) -> None:
+        """Counted, nothing released (D1)."""
+        self._process.count(_STAT + "update_failure")
+
+    def _on_timeout(self, _late: Names) -> None:
+        self._process.count(_STAT + "init_fetch_timeout")
+        self._release("timed out")
+
+    def _release(self, how: str) -> None:
+        assert self._subscription is not None
+        self._subscription.answered(self._subscription.names, how)
+        if not self.is_released:
+            self.is_released = True
+            for waiter in self._waiters:
+                waiter()
+
+
+def _scope_of(resource: Resource[object]) -> ScopedRouteConfiguration:
+    assert isinstance(resource.body, ScopedRouteConfiguration)
+    return resource.body

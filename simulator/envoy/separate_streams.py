@@ -1,0 +1,75 @@
+"""Without ADS every gRPC subscription has a mux and a stream of its own: one for CDS, one for LDS, one for each
+EDS cluster, each RDS name, each secret. Nothing is batched and nothing paused across types.
+
+Source: source/extensions/config_subscription/grpc/grpc_subscription_factory.cc; rules S3, P1, W4, W5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simulator.envoy.ads_mux import DeltaMux, MuxIdentity, SotwMux
+from simulator.envoy.process import Process
+from simulator.wire.contract import ConfigConsumer
+from simulator.wire.stream import Path
+from simulator.xds.resource_types import ResourceType
+from simulator.xds.resources import NO_NAMES, Names
+
+
+class SeparateStreams:
+    """A config source that opens a stream for each subscription."""
+
+    is_ads = False
+    has_fetch_timeout = True
+    is_path = False
+
+    def __init__(
+        self, process: Process, path: Path, mux: type[SotwMux] | type[DeltaMux], next_stream_id: Callable[[], int]
+    ) -> None:
+        self._process = process
+        self._path = path
+        self._mux = mux
+        self._next_stream_id = next_stream_id
+        self._open: dict[tuple[ResourceType, str], list[SotwMux | DeltaMux]] = {}
+
+    def start(self) -> None:
+        """Streams open with their subscriptions."""
+
+    def missing(self, _type: ResourceType, _names: Names) -> Names:
+        """A gRPC subscription can always be created."""
+        return NO_NAMES
+
+    def subscribe(self, type_: ResourceType, names: Names, consumer: ConfigConsumer) -> None:
+        """Opens a stream for each name, also where an older object still has one (a changed cluster, W4)."""
+        for name in names or ("",):
+            label = f"{type_.name}/{name}" if name else type_.name
+            mux = self._mux(self._process, self._path, MuxIdentity(label, self._next_stream_id))
+            self._open.setdefault((type_, name), []).append(mux)
+            mux.start()
+            mux.subscribe(type_, Names((name,)) if name else NO_NAMES, consumer)
+
+    def unsubscribe(self, type_: ResourceType, names: Names) -> None:
+        """Ends the streams of these names."""
+        for name in names:
+            for mux in self._open.pop((type_, name), []):
+                mux.stop()
+
+    def release_superseded(self, type_: ResourceType, names: Names) -> None:
+        """Ends all but the newest stream of each name."""
+        for name in names:
+            muxes = self._open.get((type_, name), [])
+            while len(muxes) > 1:
+                muxes.pop(0).stop()
+
+    def pause(self, type_: ResourceType) -> None:
+        """Only ADS pauses."""
+
+    def resume(self, type_: ResourceType) -> None:
+        """Only ADS pauses."""
+
+    def stop(self) -> None:
+        """The process ends."""
+        for muxes in self._open.values():
+            for mux in muxes:
+                mux.stop()
+        self._open.clear()

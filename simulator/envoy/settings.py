@@ -1,0 +1,55 @@
+"""What one Envoy is told by its bootstrap and command line. Frozen; shared by all Envoys of a scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from simulator.calibration.costs import Law
+from simulator.wire.backoff import BackoffSettings
+from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Names, Resources
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimitSettings:
+    """``rate_limit_settings`` of a gRPC config source: a bucket and the interval in which one token arrives."""
+
+    max_tokens: int
+    fill_interval_ns: int
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class EnvoySettings:
+    """Bootstrap and command line.
+
+    Attributes:
+        has_xds: CDS and LDS are configured; otherwise the bootstrap is static.
+        is_istio: Readiness is the istio-agent's (CDS and LDS received besides live).
+        initial_fetch_timeout_ns: By type name; 0 waits for ever.
+        static_clusters: Clusters in the bootstrap.
+        static_listeners: Listeners in the bootstrap.
+        rtds_layers: Names of the RTDS layers.
+        drain_time_ns: ``--drain-time-s``.
+        drain_is_gradual: ``--drain-strategy gradual``.
+        eds_cache: A cluster whose EDS is not re-sent uses the cached assignment when its fetch times out (ADS only).
+        stats_flush_interval_ns: ``stats_flush_interval``; 0 for none.
+        concurrency: Workers.
+        backoff: Reconnect back-off of xDS streams.
+        rate_limit: None without ``rate_limit_settings``.
+        costs: Cost key to law (see the calibration file).
+    """
+
+    has_xds: bool
+    is_istio: bool
+    initial_fetch_timeout_ns: Mapping[str, int]
+    costs: Mapping[str, Law]
+    backoff: BackoffSettings
+    static_clusters: Resources = NO_RESOURCES
+    static_listeners: Resources = NO_RESOURCES
+    rtds_layers: Names = NO_NAMES
+    drain_time_ns: int = 600 * 10**9
+    drain_is_gradual: bool = True
+    eds_cache: bool = True
+    stats_flush_interval_ns: int = 5 * 10**9
+    concurrency: int = 1
+    rate_limit: RateLimitSettings | None = None

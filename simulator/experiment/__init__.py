@@ -1,0 +1,1 @@
+"""One run: build, advance, collect, and say where it came from."""

@@ -1,0 +1,1 @@
+"""The world configured: what control planes describe and proxies obey."""

@@ -1,0 +1,186 @@
+"""Push over gRPC, the server's end: one session for each stream, state-of-the-world or delta.
+
+A session keeps what the protocol must know (subscriptions, nonces, what was sent) and leaves to the control
+plane what to answer and when. The client's end is envoy/ads_mux.py.
+Source: docs/root/api-docs/xds_protocol.rst.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from typing import Generic, Protocol, TypeVar
+
+from simulator.recording.ledger import ChangeLedger
+from simulator.wire.stream import Stream
+from simulator.xds.delta import DeltaServerRecord
+from simulator.xds.messages import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    DiscoveryRequest,
+    DiscoveryResponse,
+    Request,
+)
+from simulator.xds.resource_types import ResourceType
+from simulator.xds.resources import NO_NAMES, Names, Resources
+from simulator.xds.sotw import RequestKind, SotwServerRecord
+
+_R = TypeVar("_R", SotwServerRecord, DeltaServerRecord)
+
+
+class Publisher(Protocol):
+    """What decides the answers: a control plane."""
+
+    def on_subscription(self, session: PushSession, type_: ResourceType, added: Names) -> None:
+        """A request subscribed: the first of its type on the stream, or one that adds names."""
+
+    def on_session_closed(self, session: PushSession) -> None:
+        """The stream ended."""
+
+
+class PushSession(Protocol):
+    """A session as the control plane sees it."""
+
+    proxy: int
+    label: str
+    is_delta: bool
+
+    def is_subscribed(self, type_: ResourceType) -> bool:
+        """Whether the stream ever asked for the type."""
+
+    def names(self, type_: ResourceType) -> Names:
+        """Names subscribed now; empty for a wildcard type."""
+
+    def held(self, type_: ResourceType) -> Resources:
+        """What the client holds as far as the server knows (delta only)."""
+
+    def send(
+        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+    ) -> None:
+        """Sends a response."""
+
+    def reset(self) -> None:
+        """Ends the stream."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream still exists."""
+
+
+class _Session(Generic[_R]):
+    """What both sessions share."""
+
+    is_delta = False
+
+    def __init__(self, stream: Stream, publisher: Publisher, ledger: ChangeLedger[Names]) -> None:
+        self.proxy = stream.proxy
+        self.label = stream.label
+        self._stream = stream
+        self._publisher = publisher
+        self._ledger = ledger
+        self._records: dict[ResourceType, _R] = {}
+        self._nonces = 0
+        self._carried: dict[str, tuple[int, ...]] = {}
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream still exists."""
+        return self._stream.is_open
+
+    def is_subscribed(self, type_: ResourceType) -> bool:
+        """Whether the stream ever asked for the type."""
+        return type_ in self._records
+
+    def names(self, type_: ResourceType) -> Names:
+        """Names subscribed now; empty for a wildcard type."""
+        record = self._records.get(type_)
+        return NO_NAMES if record is None else record.names
+
+    def reset(self) -> None:
+        """Ends the stream."""
+        self._stream.reset_by_server()
+
+    def on_stream_closed(self) -> None:
+        """The stream ended, by whomever."""
+        self._publisher.on_session_closed(self)  # type: ignore[arg-type]
+
+    def on_request(self, request: Request) -> None:
+        """Reads the request; a subscription goes to the control plane."""
+        kind, added = self._read(request)
+        if kind is not RequestKind.STALE and request.response_nonce and request.error_detail is None:
+            self._acked(request.response_nonce)
+        if kind in (RequestKind.SUBSCRIBE, RequestKind.RESUBSCRIBE):
+            self._publisher.on_subscription(self, request.type, added)  # type: ignore[arg-type]
+
+    def _acked(self, nonce: str) -> None:
+        carried = self._carried.pop(nonce, ())
+        if carried:
+            self._ledger.on_acked(carried, self.proxy, self._stream.now_ns)
+
+    def _next_nonce(self, changes: tuple[int, ...]) -> str:
+        self._nonces += 1
+        nonce = f"n{self._stream.id}.{self._nonces}"
+        if changes:
+            self._carried[nonce] = changes
+        return nonce
+
+    def _changes(self, type_: ResourceType, names: Names, carried_by: str) -> tuple[int, ...]:
+        covered = None if type_.states_all and not self.is_delta else names
+        return self._ledger.carry(self.proxy, type_.name, covered, self._stream.now_ns, carried_by)
+
+    @abstractmethod
+    def _read(self, request: Request) -> tuple[RequestKind, Names]: ...
+
+
+class SotwSession(_Session[SotwServerRecord]):
+    """State of the world: an ACK answers the last response of its type, so it answers all before it too."""
+
+    def held(self, type_: ResourceType) -> Resources:
+        """SotW servers do not track what the client holds."""
+        raise AssertionError("a SotW session does not know what its client holds")
+
+    def _read(self, request: Request) -> tuple[RequestKind, Names]:
+        assert isinstance(request, DiscoveryRequest)
+        record = self._records.get(request.type)
+        if record is None:
+            record = self._records[request.type] = SotwServerRecord(request.type)
+        return record.on_request(request)
+
+    def send(
+        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+    ) -> None:
+        """Sends the state; what is removed is just absent."""
+        changes = self._changes(type_, resources.names.union(removed), carried_by)
+        record = self._records[type_]
+        unacked = self._carried.pop(record.nonce_sent, ())
+        nonce = self._next_nonce(changes + tuple(c for c in unacked if c not in changes))
+        response = DiscoveryResponse(type_, version, nonce, resources, changes)
+        record.on_sent(response)
+        self._stream.send_response(response)
+
+
+class DeltaSession(_Session[DeltaServerRecord]):
+    """Delta: one ACK for each response."""
+
+    is_delta = True
+
+    def held(self, type_: ResourceType) -> Resources:
+        """What the client holds as far as the server knows."""
+        return self._records[type_].sent
+
+    def _read(self, request: Request) -> tuple[RequestKind, Names]:
+        assert isinstance(request, DeltaDiscoveryRequest)
+        record = self._records.get(request.type)
+        if record is None:
+            record = self._records[request.type] = DeltaServerRecord(request.type)
+        return record.on_request(request)
+
+    def send(
+        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+    ) -> None:
+        """Sends differences."""
+        changes = self._changes(type_, resources.names.union(removed), carried_by)
+        response = DeltaDiscoveryResponse(
+            type_, version, self._next_nonce(changes), resources, removed, changes
+        )
+        self._records[type_].on_sent(response)
+        self._stream.send_response(response)

@@ -1,0 +1,256 @@
+"""How every figure looks: colours, sizes, axes, titles and the way a figure becomes a file.
+
+Colours are the palette of Okabe and Ito ("Color Universal Design", 2008), which stays readable with every
+common colour blindness; vermilion is kept for one meaning alone, a fetch that timed out. Nothing here touches
+matplotlib's global settings: a figure drawn into a notebook leaves the notebook as it was.
+"""
+
+import io
+import textwrap
+import warnings
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import matplotlib
+from matplotlib.artist import Artist
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+from matplotlib.transforms import ScaledTranslation
+
+from simulator.results.storage import write_bytes
+
+__all__ = [
+    "DASHES",
+    "GRID",
+    "HATCH",
+    "INK",
+    "PALE",
+    "PHASE_COLOURS",
+    "STATE_COLOURS",
+    "TIMED_OUT",
+    "WIDTH",
+    "WORKERS",
+    "beside",
+    "blank",
+    "deterministic",
+    "end_axis_at",
+    "figure",
+    "frame",
+    "headline",
+    "legend",
+    "literal",
+    "own_axes",
+    "save",
+    "time_axis",
+    "timed_out_patch",
+    "workers_line",
+]
+
+INK: Final = "#222222"
+PALE: Final = "#6b6b6b"
+GRID: Final = "#e4e4e4"
+TIMED_OUT: Final = "#D55E00"
+DASHES: Final = (0, (4, 3))
+HATCH: Final = "////"
+
+PHASE_COLOURS: Final = {
+    "bootstrap": "#8c8c8c",
+    "primary": "#56B4E9",
+    "rtds": "#CC79A7",
+    "secondary": "#a6d8f2",
+    "cds": "#0072B2",
+    "clusters": "#009E73",
+    "listeners": "#E69F00",
+    "workers": "#222222",
+    "ready": "#F0E442",
+}
+
+STATE_COLOURS: Final = {
+    "warming": "#E69F00",
+    "pending": "#F0E442",
+    "active": "#0072B2",
+    "draining": "#CC79A7",
+}
+
+WORKERS: Final = "workers start, listeners accept"
+"""What the mark of that moment is called in every legend."""
+
+WIDTH: Final = 10.0
+"""Inches; heights grow with the number of rows."""
+DOTS_PER_INCH: Final = 150
+LEGEND_CHARACTERS: Final = 105
+"""A legend with more than this takes two lines."""
+
+
+def figure(height: float) -> Axes:
+    """The axes of a new figure that belongs to nobody else: no window, no global state."""
+    made = Figure(figsize=(WIDTH, height), dpi=DOTS_PER_INCH, layout="constrained", facecolor="white")
+    FigureCanvasAgg(made)
+    return made.add_subplot()
+
+
+def own_axes(ax: Axes | None, height: float) -> Axes:
+    """``ax`` itself, or the axes of a new pyplot figure, which a notebook shows by itself."""
+    if ax is not None:
+        return ax
+    from matplotlib import pyplot
+
+    return pyplot.figure(figsize=(WIDTH, height), layout="constrained").add_subplot()
+
+
+@contextmanager
+def deterministic() -> Iterator[None]:
+    """Draw and save with the same fonts and ids everywhere, whatever the user's matplotlibrc says."""
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # A name in a script that the font lacks is drawn as boxes; no news to whoever runs a scenario.
+        warnings.filterwarnings("ignore", message=r"Glyph .* missing from font")
+        matplotlib.rcdefaults()
+        matplotlib.rcParams["font.family"] = ["DejaVu Sans"]  # comes with matplotlib
+        matplotlib.rcParams["svg.fonttype"] = "path"
+        matplotlib.rcParams["svg.hashsalt"] = "xdsim"  # otherwise the ids in an SVG file are random
+        yield
+
+
+def save(ax: Axes, stem: Path) -> list[Path]:
+    """Write the figure of ``ax`` as ``stem``.png and ``stem``.svg; equal figures give equal files.
+
+    Each file appears whole or not at all. Raises OSError when the directory cannot be written.
+    """
+    drawn = ax.get_figure(root=True)
+    assert drawn is not None
+    written: list[Path] = []
+    for suffix, metadata in ((".png", {"Software": "xdsim"}), (".svg", {"Date": None, "Creator": "xdsim"})):
+        content = io.BytesIO()
+        drawn.savefig(content, format=suffix[1:], metadata=metadata, bbox_inches="tight", pad_inches=0.15)
+        target = stem.with_name(stem.name + suffix)
+        write_bytes(target, content.getvalue())
+        written.append(target)
+    return written
+
+
+def headline(ax: Axes, finding: str, detail: str = "") -> None:
+    """The title: what the figure shows, in bold; below it, smaller, what is being looked at."""
+    found = textwrap.fill(finding, 88)
+    told = textwrap.fill(detail, 118) if detail else ""
+    lines_below = told.count("\n") + 1 if told else 0
+    ax.set_title(found, loc="left", fontsize=12, fontweight="bold", color=INK, pad=8 + 13 * lines_below)
+    if told:
+        ax.annotate(
+            told,
+            xy=(0, 1),
+            xycoords="axes fraction",
+            xytext=(0, 6),
+            textcoords="offset points",
+            fontsize=9,
+            color=PALE,
+            va="bottom",
+            ha="left",
+            annotation_clip=False,
+        )
+
+
+def frame(ax: Axes) -> None:
+    """Only the axis that carries a scale, with a quiet grid behind the data."""
+    for side in ("top", "right", "left"):
+        ax.spines[side].set_visible(False)
+    ax.spines["bottom"].set_color(PALE)
+    ax.tick_params(axis="y", length=0, labelsize=9, labelcolor=INK)
+    ax.tick_params(axis="x", labelsize=9, color=PALE, labelcolor=INK)
+    ax.grid(axis="x", color=GRID, linewidth=0.8)
+    ax.set_axisbelow(True)
+
+
+def time_axis(ax: Axes, longest_ns: float, since: str) -> float:
+    """Label the time axis in the unit that suits ``longest_ns``; the nanoseconds in one such unit."""
+    if longest_ns >= 1e9:
+        unit, size = "s", 1e9
+    elif longest_ns >= 1e6:
+        unit, size = "ms", 1e6
+    else:
+        unit, size = "µs", 1e3
+    ax.set_xlabel(f"time since {since} ({unit})", fontsize=9, color=INK, loc="left")
+    return size
+
+
+def end_axis_at(ax: Axes, end: float, room: float) -> None:
+    """Let time end at ``end``; ``room``, a share of it, stays free of ticks on the right, for words."""
+    ax.set_xlim(0, end * (1 + room))
+    ax.set_xticks([tick for tick in ax.get_xticks() if 0 <= tick <= end * 1.001])
+    ax.spines["bottom"].set_bounds(0, end)
+
+
+def beside(ax: Axes, x: float, y: float, words: str, colour: str = INK) -> None:
+    """Words to the right of a bar that ends at ``x``; they cover the lines that run behind them."""
+    ax.annotate(
+        words,
+        xy=(x, y),
+        xytext=(8, 0),
+        textcoords="offset points",
+        va="center",
+        ha="left",
+        fontsize=9,
+        color=colour,
+        zorder=6,
+        bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.2},
+    )
+
+
+def workers_line(ax: Axes, at: float) -> None:
+    """The moment the workers start, from which on listeners accept connections."""
+    ax.axvline(at, color=INK, linewidth=1, linestyle=DASHES, zorder=4)
+
+
+def timed_out_patch() -> Artist:
+    """The legend's entry for a phase that a fetch time-out ended."""
+    return Patch(facecolor="white", edgecolor=TIMED_OUT, hatch=HATCH, label="ended by a fetch time-out")
+
+
+def legend(ax: Axes, entries: Sequence[Artist]) -> None:
+    """What the colours and marks mean, below the time axis."""
+    if not entries:
+        return
+    characters = sum(len(str(entry.get_label())) + 6 for entry in entries)
+    below = ScaledTranslation(0, -0.5, ax.get_figure(root=True).dpi_scale_trans)  # type: ignore[union-attr]
+    ax.legend(
+        handles=list(entries),
+        loc="upper left",
+        bbox_to_anchor=(0, 0),
+        bbox_transform=ax.transAxes + below,
+        borderaxespad=0,
+        borderpad=0,
+        ncol=len(entries) if characters <= LEGEND_CHARACTERS else -(-len(entries) // 2),
+        frameon=False,
+        fontsize=9,
+        handlelength=1.6,
+        columnspacing=1.6,
+    )
+
+
+def literal(name: str) -> str:
+    """A name as it is written: matplotlib would take what stands between two dollar signs for a formula."""
+    return name.replace("$", r"\$")
+
+
+def blank(ax: Axes, finding: str, why: str) -> Axes:
+    """A figure without data says so, instead of showing empty axes."""
+    frame(ax)
+    ax.grid(visible=False)
+    ax.spines["bottom"].set_visible(False)
+    ax.set_xticks([])
+    ax.set_yticks([])
+    ax.text(
+        0.5,
+        0.5,
+        textwrap.fill(why, 80),
+        transform=ax.transAxes,
+        ha="center",
+        va="center",
+        fontsize=10,
+        color=PALE,
+    )
+    headline(ax, finding)
+    return ax

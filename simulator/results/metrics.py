@@ -1,0 +1,248 @@
+"""Metrics of a run: which rows each looks at, what it takes from them, and the summary of them all.
+
+The metrics themselves are data (`simulator.recording.instants`); this module evaluates their shapes on the
+tables.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Callable, Mapping, Sequence
+from fractions import Fraction
+from typing import Any, Final, Protocol
+
+import numpy as np
+import pandas as pd
+
+from simulator.engine.clock import DurationError, parse_duration
+from simulator.recording.columns import TABLES
+from simulator.recording.instants import METRICS, Metric, Shape, filter_columns
+from simulator.results.statistics import Values, quantile, supports
+
+NEVER: Final = ("pending", "rejected", "disconnected")
+"""Outcomes of a delivery that did not come to an end: each of its delays counts as +infinity."""
+
+SUMMARY_COLUMNS: Final = (
+    "mean", "p50", "p90", "p99", "max", "n", "ci_low", "ci_high", "unit", "pending", "note",
+)  # fmt: skip
+_NO_INTERVAL: Final = "no interval: one run is one independent unit"
+_SECOND: Final = 1e9  # nanoseconds
+
+Filters = Sequence[tuple[str, object]]
+
+
+class MetricError(ValueError):
+    """A metric cannot be narrowed or read as asked; the message says why."""
+
+
+class Observed(Protocol):
+    """The tables of a run, and the instant before which changes are not counted."""
+
+    @property
+    def tables(self) -> Mapping[str, pd.DataFrame]:
+        """Table name -> rows."""
+
+    @property
+    def warm_up_ns(self) -> int:
+        """Changes before this instant happened but are not counted."""
+
+
+def metric_rows(observed: Observed, metric: Metric, filters: Filters = ()) -> pd.DataFrame:
+    """The rows `metric` looks at: those after the warm-up that pass every filter; raises MetricError.
+
+    Deliveries carry the kind and name of their change as further columns.
+    """
+    rows = observed.tables[metric.table]
+    if metric.table == "deliveries":
+        changes = observed.tables["changes"].set_index("change_id")
+        rows = rows.assign(**{column: rows["change_id"].map(changes[column]) for column in ("kind", "name")})
+    if metric.table in ("deliveries", "changes"):
+        rows = rows[rows["t_changed_ns"] >= observed.warm_up_ns]
+    for column, value in filters:
+        if not is_fetch_type(metric, column):
+            rows = rows[passes(rows, metric, column, value)]
+    return rows
+
+
+def is_fetch_type(metric: Metric, column: str) -> bool:
+    """Whether the filter picks fetches by resource type rather than rows."""
+    return column == "type" and metric.shape in (Shape.TIMED_OUT, Shape.FETCH_TIMEOUTS)
+
+
+def passes(rows: pd.DataFrame, metric: Metric, column: str, value: object) -> pd.Series[bool]:
+    """Which rows hold `value` in `column`; of a list of names, which name it. Raises MetricError."""
+    if column not in rows.columns:
+        known = ", ".join(filter_columns(metric))
+        raise MetricError(f"{metric.table} has no column {column!r} to narrow by; it has {known}")
+    cells = rows[column]
+    if value is None or value == "null":
+        return cells.isna()
+    kind = TABLES[metric.table].get(column, "string")
+    if kind == "list[string]":
+        return pd.Series([value in names for names in cells], index=rows.index, dtype=bool)
+    wanted = _as_text(value) if kind == "string" else _as_number(value, column)
+    return (cells == wanted).fillna(False).astype(bool)
+
+
+def metric_values(metric: Metric, rows: pd.DataFrame, filters: Filters = ()) -> Values:
+    """One number for each thing the metric measures: seconds, +inf where it never happened; counts otherwise.
+
+    Raises MetricError for a column of text, which has no numbers.
+    """
+    return _SHAPES[metric.shape](metric, rows, filters)
+
+
+def summary(observed: Observed) -> pd.DataFrame:
+    """Metric x (mean, p50, p90, p99, max, n, ci_low, ci_high, unit, pending, note), for every metric with
+    rows.
+
+    `n` counts every sample, `pending` those that never came to an end and so stand as +infinity. One run is
+    one independent unit at most, so it has no interval, and the note says so.
+    """
+    lines: dict[str, dict[str, object]] = {}
+    for metric in METRICS.values():
+        if metric.shape is Shape.COLUMN:
+            continue
+        values = metric_values(metric, metric_rows(observed, metric))
+        if len(values):
+            lines[metric.name] = _summary_line(metric, values)
+    table = pd.DataFrame.from_dict(lines, orient="index", columns=list(SUMMARY_COLUMNS))
+    return summary_types(table)
+
+
+def summary_types(table: pd.DataFrame) -> pd.DataFrame:
+    """The summary with the column types it always has, also when it is empty."""
+    whole, text = ("n", "pending"), ("unit", "note")
+    kinds = {
+        name: "int64" if name in whole else "string" if name in text else "float64"
+        for name in SUMMARY_COLUMNS
+    }
+    table = table.astype(kinds)
+    table.index = pd.Index(table.index.astype("string"), name="metric")
+    return table
+
+
+def _summary_line(metric: Metric, values: Values) -> dict[str, object]:
+    percentages = {f"p{percentage}": Fraction(percentage, 100) for percentage in (50, 90, 99)}
+    quantiles = {name: quantile(values, q) for name, q in percentages.items()}
+    unsupported = [name for name, q in percentages.items() if not supports(len(values), q)]
+    notes = [_NO_INTERVAL]
+    if unsupported:
+        notes.append(f"{len(values)} samples are too few for {', '.join(unsupported)}")
+    return {
+        "mean": float(np.mean(values)),
+        **quantiles,
+        "max": float(np.max(values)),
+        "n": len(values),
+        "ci_low": math.nan,
+        "ci_high": math.nan,
+        "unit": metric.unit or "count",
+        "pending": int(np.isinf(values).sum()),
+        "note": "; ".join(notes),
+    }
+
+
+def _span(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    assert metric.later is not None
+    assert metric.earlier is not None
+    never = rows[metric.later].isna() | rows[metric.earlier].isna()
+    if metric.table == "deliveries":
+        never |= rows["outcome"].isin(NEVER)
+    seconds = _whole(rows[metric.later]) - _whole(rows[metric.earlier])
+    values: Values = seconds / _SECOND
+    values[never.to_numpy(dtype=bool)] = math.inf
+    return values
+
+
+def _last_of_change(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    spans = pd.Series(_span(metric, rows, filters), index=rows.index)
+    return np.asarray(spans.groupby(rows["change_id"]).max(), dtype=np.float64)
+
+
+def _union_of_proxy(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    begins = _whole(rows["t_changed_ns"])
+    spans = _span(metric, rows, filters)
+    outstanding: dict[str, list[tuple[int, float]]] = {}
+    for proxy, begin, span in zip(rows["proxy_id"], begins.tolist(), spans.tolist(), strict=True):
+        outstanding.setdefault(proxy, []).append((begin, begin + span * _SECOND))
+    return np.array(
+        [_covered_ns(sorted(spans)) / _SECOND for spans in outstanding.values()], dtype=np.float64
+    )
+
+
+def _covered_ns(spans: Sequence[tuple[int, float]]) -> float:
+    """How much time the spans, in order of their begin, cover together."""
+    covered, until = 0.0, -math.inf
+    for begin, end in spans:
+        if end > until:
+            covered += end - max(begin, until)
+            until = end
+    return covered
+
+
+def _timed_out(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    return (_fetch_timeouts(metric, rows, filters) > 0).astype(np.float64)
+
+
+def _fetch_timeouts(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    wanted = [value for column, value in filters if column == "type"]
+    counts = [
+        sum(count for of_type, count in json.loads(text).items() if all(of_type == value for value in wanted))
+        for text in rows["fetch_timeouts"]
+    ]
+    return np.array(counts, dtype=np.float64)
+
+
+def _column(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    assert metric.column is not None
+    kind = TABLES[metric.table][metric.column]
+    cells = rows[metric.column]
+    if kind == "string":
+        raise MetricError(f"{metric.name} is text, not a number: count it, or take a share of it")
+    if kind == "list[string]":
+        return np.array([len(names) for names in cells], dtype=np.float64)
+    if metric.unit == "s":
+        values: Values = _whole(cells) / _SECOND
+        values[cells.isna().to_numpy(dtype=bool)] = math.inf
+        return values
+    return cells.dropna().to_numpy(dtype=np.float64)
+
+
+def _rows(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    raise MetricError(f"{metric.name} is a table: count it, take a share of it, or name one of its columns")
+
+
+def _whole(cells: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
+    return cells.fillna(0).to_numpy(dtype=np.int64)
+
+
+def _as_text(value: object) -> str:
+    """The value of a filter as a column of text holds it: outcome=200 means "200"."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
+
+
+def _as_number(value: object, column: str) -> float:
+    """The value of a filter as a column of numbers holds it: a duration means its nanoseconds."""
+    if isinstance(value, (bool, int, float)):
+        return value
+    text = str(value)
+    try:
+        if column.endswith("_ns"):
+            return parse_duration(text)
+        return {"true": True, "false": False}[text] if text in ("true", "false") else float(text)
+    except (DurationError, ValueError) as error:
+        raise MetricError(f"{column}={text}: {error}") from error
+
+
+_SHAPES: Final[Mapping[Shape, Callable[[Metric, pd.DataFrame, Filters], Values]]] = {
+    Shape.SPAN: _span,
+    Shape.LAST_OF_CHANGE: _last_of_change,
+    Shape.UNION_OF_PROXY: _union_of_proxy,
+    Shape.TIMED_OUT: _timed_out,
+    Shape.FETCH_TIMEOUTS: _fetch_timeouts,
+    Shape.COLUMN: _column,
+    Shape.ROWS: _rows,
+}

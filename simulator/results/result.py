@@ -1,0 +1,213 @@
+"""The result of one run: tables, summary, verdicts and provenance."""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any, Final
+
+import pandas as pd
+
+from simulator.engine.clock import DurationError, parse_duration
+from simulator.recording.columns import TABLES
+from simulator.recording.counters import prometheus
+from simulator.recording.recorder import Recorder
+from simulator.results import metrics, storage
+from simulator.results.expectations import Expectation, Outcome, evaluate
+from simulator.results.storage import ResultsError
+from simulator.results.tables import build_tables, digest_of, empty_frame
+
+__all__ = ["Result", "ResultsError"]
+
+_INFINITE: Final = "inf"  # JSON has no infinity
+
+
+class Result:
+    """What one run showed.
+
+    The tables are pandas DataFrames with the columns of `simulator.recording.columns.TABLES`, times in
+    nanoseconds; a table that was not recorded has no rows. `manifest` tells how the run came about and holds
+    its digest, `expectations` the verdicts on the scenario's `expect:` lines, `counters_text` Envoy's
+    statistics as Prometheus text.
+    """
+
+    def __init__(
+        self,
+        tables: Mapping[str, pd.DataFrame],
+        manifest: Mapping[str, Any],
+        summary: pd.DataFrame | None = None,
+        expectations: Sequence[Outcome] = (),
+        warnings: Sequence[str] = (),
+        counters_text: str = "",
+    ) -> None:
+        self.tables: dict[str, pd.DataFrame] = dict(tables)
+        self.manifest: dict[str, Any] = dict(manifest)
+        self.expectations: list[Outcome] = list(expectations)
+        self.warnings: list[str] = list(warnings)
+        self.counters_text = counters_text
+        self._summary = summary
+
+    @classmethod
+    def from_recorder(
+        cls, recorder: Recorder, manifest: Mapping[str, Any], expectations: Sequence[Expectation] = ()
+    ) -> Result:
+        """The result of what `recorder` holds at the end of a run.
+
+        `manifest` is kept as it is, with the digest of the run and its number of events added. The digest,
+        the summary and the verdicts see every delivery, also when the scenario asks not to keep them.
+        """
+        tables = build_tables(recorder)
+        kept = {
+            **dict.fromkeys(TABLES, True),
+            "messages": recorder.keeps_messages,
+            "states": recorder.keeps_states,
+            "deliveries": recorder.keeps_deliveries,
+        }
+        result = cls(
+            tables,
+            {
+                **manifest,
+                "digest": digest_of(tables),
+                "events": recorder.events,
+                "tables": {table: len(tables[table]) for table in TABLES if kept[table]},
+            },
+            warnings=recorder.warnings,
+            counters_text=prometheus(recorder.counters, recorder.proxy_names),
+        )
+        result.expectations = [evaluate(expectation, result) for expectation in expectations]
+        if not recorder.keeps_deliveries:
+            result._summary = metrics.summary(result)
+            result.tables["deliveries"] = empty_frame("deliveries")
+        return result
+
+    @property
+    def changes(self) -> pd.DataFrame:
+        """One row per exogenous change."""
+        return self.tables["changes"]
+
+    @property
+    def deliveries(self) -> pd.DataFrame:
+        """One row per change and proxy that it concerns."""
+        return self.tables["deliveries"]
+
+    @property
+    def startups(self) -> pd.DataFrame:
+        """One row per start of an Envoy."""
+        return self.tables["startups"]
+
+    @property
+    def pushes(self) -> pd.DataFrame:
+        """One row per push round of a control plane."""
+        return self.tables["pushes"]
+
+    @property
+    def messages(self) -> pd.DataFrame:
+        """One row per xDS message."""
+        return self.tables["messages"]
+
+    @property
+    def states(self) -> pd.DataFrame:
+        """One row per state entered."""
+        return self.tables["states"]
+
+    @property
+    def traffic(self) -> pd.DataFrame:
+        """What became of requests: one row per interval, proxy, service and outcome."""
+        return self.tables["traffic"]
+
+    @property
+    def digest(self) -> str:
+        """The sha256 over the tables that exist at every recording level: equal runs have equal digests."""
+        return str(self.manifest["digest"])
+
+    @property
+    def warm_up_ns(self) -> int:
+        """Changes before this instant happened but are not counted, in nanoseconds since the start of the
+        run.
+        """
+        return self._scenario_duration_ns("warm_up")
+
+    @property
+    def met(self) -> bool:
+        """Whether every expectation is met."""
+        return all(outcome.met for outcome in self.expectations)
+
+    def summary(self) -> pd.DataFrame:
+        """Metric x (mean, p50, p90, p99, max, n, ci_low, ci_high, unit, pending, note), in seconds and
+        counts.
+
+        A delivery that is pending, rejected or disconnected counts as +infinity, and `pending` says how many
+        did.
+        """
+        if self._summary is None:
+            self._summary = metrics.summary(self)
+        return self._summary.copy()
+
+    def save(self, directory: str | os.PathLike[str]) -> None:
+        """Write a results directory; equal runs give equal bytes. Raises OSError."""
+        storage.write_directory(
+            Path(directory), self.tables, self.manifest, self._summary_content(), self.counters_text
+        )
+
+    @classmethod
+    def load(cls, directory: str | os.PathLike[str]) -> Result:
+        """Read what `save` wrote; raises ResultsError, naming the file, when there is no such thing."""
+        path = Path(directory)
+        manifest = storage.read_json(path / storage.MANIFEST)
+        content = storage.read_json(path / storage.SUMMARY)
+        try:
+            return cls(
+                storage.read_tables(path),
+                manifest,
+                _summary_of(content["metrics"]),
+                [Outcome(**outcome) for outcome in content["expectations"]],
+                content["warnings"],
+                storage.read_text(path / storage.COUNTERS),
+            )
+        except (KeyError, TypeError) as error:
+            raise ResultsError(f"{path / storage.SUMMARY}: not a summary of this version: {error}") from error
+
+    def __repr__(self) -> str:
+        rows = ", ".join(f"{len(rows)} {table}" for table, rows in self.tables.items() if len(rows))
+        return f"<Result {self.manifest.get('name', '')} {str(self.manifest.get('digest', ''))[:12]}: {rows}>"
+
+    def _scenario_duration_ns(self, key: str) -> int:
+        """A duration of the resolved scenario in the manifest; 0 where there is none."""
+        scenario = self.manifest.get("scenario")
+        text = scenario.get(key) if isinstance(scenario, dict) else None
+        try:
+            return parse_duration(text) if isinstance(text, str) else 0
+        except DurationError:
+            return 0
+
+    def _summary_content(self) -> dict[str, Any]:
+        return {
+            "metrics": {
+                str(metric): {column: _jsonable(value) for column, value in line.items()}
+                for metric, line in self.summary().to_dict(orient="index").items()
+            },
+            "expectations": [asdict(outcome) for outcome in self.expectations],
+            "warnings": self.warnings,
+        }
+
+
+def _jsonable(value: Any) -> Any:
+    """A value of the summary as JSON can hold it: no interval is null, infinity is text."""
+    if isinstance(value, float) and not math.isfinite(value):
+        return None if math.isnan(value) else _INFINITE
+    return value
+
+
+def _summary_of(lines: Mapping[str, Mapping[str, Any]]) -> pd.DataFrame:
+    columns = list(metrics.SUMMARY_COLUMNS)
+    rows = {metric: [_readable(line[column]) for column in columns] for metric, line in lines.items()}
+    return metrics.summary_types(pd.DataFrame.from_dict(rows, orient="index", columns=columns))
+
+
+def _readable(value: Any) -> Any:
+    if value is None:
+        return math.nan
+    return math.inf if value == _INFINITE else value

@@ -1,0 +1,190 @@
+"""The recorded columns as pandas tables, in a fixed order, and the digest of a run.
+
+Rows are ordered by what identifies them (change and proxy; proxy and epoch; time), never by the order in
+which the model happened to record them. Messages and states of one instant keep the order in which they
+happened.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+import numpy as np
+import pandas as pd
+
+from simulator.recording.columns import DELIVERY_INSTANTS, DIGESTED, STARTUP_INSTANTS, TABLES
+from simulator.recording.recorder import DeliveryRow, Recorder, StartupRow
+
+PANDAS_TYPES: Final[Mapping[str, str]] = {
+    "int64": "int64",
+    "int64?": "Int64",
+    "float64": "float64",
+    "bool": "bool",
+    "string": "string",
+    "list[string]": "object",
+}
+"""Kind of column -> pandas type: whole numbers and texts that may be missing use pandas' nullable types."""
+
+
+def frame(table: str, columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
+    """One table of the contract from its columns, each with the type its kind asks for."""
+    return pd.DataFrame(
+        {
+            name: pd.Series(columns[name], dtype=PANDAS_TYPES[kind])
+            if kind != "list[string]"
+            else _lists(columns[name])
+            for name, kind in TABLES[table].items()
+        }
+    )
+
+
+def empty_frame(table: str) -> pd.DataFrame:
+    """The table without rows."""
+    return frame(table, dict.fromkeys(TABLES[table], ()))
+
+
+def build_tables(recorder: Recorder) -> dict[str, pd.DataFrame]:
+    """Every table of the run; those that were not recorded have no rows."""
+    return {table: build(recorder) for table, build in _BUILDERS.items()}
+
+
+def digest_of(tables: Mapping[str, pd.DataFrame]) -> str:
+    """The sha256, in hexadecimal, over the columns of the tables that exist at every recording level."""
+    sha = hashlib.sha256()
+    for table in DIGESTED:
+        rows = tables[table]
+        for name, kind in TABLES[table].items():
+            sha.update(f"{table}.{name}:{kind}:{len(rows)}\n".encode())
+            sha.update(_column_bytes(rows[name], kind))
+    return sha.hexdigest()
+
+
+def _column_bytes(column: pd.Series[Any], kind: str) -> bytes:
+    """The column as bytes that are equal exactly when its values are, on every platform."""
+    if kind == "int64?":
+        missing = column.isna().to_numpy(dtype=bool)
+        return missing.tobytes() + column.fillna(0).to_numpy(dtype="<i8").tobytes()
+    if kind in ("string", "list[string]"):
+        values = [None if value is pd.NA else value for value in column.tolist()]
+        return json.dumps(values, separators=(",", ":")).encode()
+    if kind == "float64":
+        return (column.to_numpy(dtype="<f8") + 0.0).tobytes()  # + 0.0 makes -0.0 and 0.0 one
+    return column.to_numpy(dtype="<i8" if kind == "int64" else bool).tobytes()
+
+
+def _lists(values: Sequence[object]) -> pd.Series[Any]:
+    """A column of lists; rows that share one sequence of names share one list."""
+    cells = np.empty(len(values), dtype=object)
+    for index, value in enumerate(values):
+        cells[index] = value
+    return pd.Series(cells, dtype=object)
+
+
+def _changes(recorder: Recorder) -> pd.DataFrame:
+    return _frame_of_tuples("changes", sorted(recorder.change_rows), recorder, proxy_at=None)
+
+
+def _deliveries(recorder: Recorder) -> pd.DataFrame:
+    names = recorder.proxy_names
+
+    def place(row: DeliveryRow) -> tuple[int, ...]:
+        return row.change_id, row.proxy, *_instants(row, DELIVERY_INSTANTS)
+
+    rows = sorted(recorder.delivery_rows, key=place)
+    return frame(
+        "deliveries",
+        {
+            column: [names[row.proxy] for row in rows]
+            if column == "proxy_id"
+            else [getattr(row, column) for row in rows]
+            for column in TABLES["deliveries"]
+        },
+    )
+
+
+def _startups(recorder: Recorder) -> pd.DataFrame:
+    names = recorder.proxy_names
+
+    def place(row: StartupRow) -> tuple[int, ...]:
+        return row.proxy, row.epoch, *_instants(row, STARTUP_INSTANTS)
+
+    rows = sorted(recorder.startup_rows, key=place)
+    columns: dict[str, list[object]] = {
+        column: [getattr(row, column) for row in rows]
+        for column in TABLES["startups"]
+        if column not in ("proxy_id", "fetch_timeouts")
+    }
+    columns["proxy_id"] = [names[row.proxy] for row in rows]
+    columns["fetch_timeouts"] = [json.dumps(row.fetch_timeouts, sort_keys=True) for row in rows]
+    return frame("startups", columns)
+
+
+def _pushes(recorder: Recorder) -> pd.DataFrame:
+    rows = sorted(recorder.push_rows, key=lambda row: row.push_id)
+    columns: dict[str, list[object]] = {
+        column: [getattr(row, column) for row in rows] for column in TABLES["pushes"] if column != "kinds"
+    }
+    columns["kinds"] = [list(row.kinds) for row in rows]
+    return frame("pushes", columns)
+
+
+def _messages(recorder: Recorder) -> pd.DataFrame:
+    lists: dict[int, list[str]] = {}
+
+    def listed(names: Iterable[str]) -> list[str]:
+        found = lists.get(id(names))
+        if found is None:
+            found = lists[id(names)] = list(names)
+        return found
+
+    rows = [(*row[:9], listed(row[9]), row[10]) for row in sorted(recorder.message_rows, key=_time)]
+    return _frame_of_tuples("messages", rows, recorder, proxy_at=1)
+
+
+def _states(recorder: Recorder) -> pd.DataFrame:
+    rows: list[tuple[object, ...]] = []
+    for t_ns, proxy, machine, names, state, detail in sorted(recorder.state_rows, key=_time):
+        for name in (names,) if isinstance(names, str) else names:
+            rows.append((t_ns, proxy, machine, name, state, detail))
+    return _frame_of_tuples("states", rows, recorder, proxy_at=1)
+
+
+def _traffic(recorder: Recorder) -> pd.DataFrame:
+    rows = sorted(recorder.traffic_rows, key=lambda row: (row[2], row[0], row[1], *row[3:]))
+    return _frame_of_tuples("traffic", rows, recorder, proxy_at=2)
+
+
+def _frame_of_tuples(
+    table: str, rows: Sequence[tuple[object, ...]], recorder: Recorder, proxy_at: int | None
+) -> pd.DataFrame:
+    """A table from rows in the order of its columns; the proxy number at `proxy_at` becomes a name."""
+    columns: list[Sequence[object]] = list(zip(*rows, strict=True)) if rows else [()] * len(TABLES[table])
+    if proxy_at is not None:
+        columns[proxy_at] = [recorder.proxy_names[proxy] for proxy in columns[proxy_at]]  # type: ignore[call-overload]
+    return frame(table, dict(zip(TABLES[table], columns, strict=True)))
+
+
+def _time(row: tuple[Any, ...]) -> int:
+    t_ns: int = row[0]
+    return t_ns
+
+
+def _instants(row: DeliveryRow | StartupRow, names: tuple[str, ...]) -> tuple[int, ...]:
+    """The instants of a row as a key to sort by: rows that agree in everything before are told apart by
+    them.
+    """
+    return tuple(-1 if getattr(row, name) is None else getattr(row, name) for name in names)
+
+
+_BUILDERS: Final[Mapping[str, Callable[[Recorder], pd.DataFrame]]] = {
+    "changes": _changes,
+    "deliveries": _deliveries,
+    "startups": _startups,
+    "pushes": _pushes,
+    "messages": _messages,
+    "states": _states,
+    "traffic": _traffic,
+}

@@ -1,0 +1,143 @@
+"""Validation errors in plain words, each with the place of what it is about."""
+
+from __future__ import annotations
+
+import types
+import typing
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from pydantic import ValidationError
+from pydantic_core import ErrorDetails
+
+from simulator.scenario.later import is_later
+from simulator.scenario.problems import REFUSED, Location, Problem, described, suggestion, written
+from simulator.scenario.settings import Settings
+from simulator.scenario.yaml_text import Node
+
+
+def explained(
+    error: ValidationError, model: type[Settings], tree: Node, known: Sequence[Location]
+) -> list[Problem]:
+    """Every problem of a validation error, placed in the tree that was validated against `model`.
+
+    Those at or around the `known` places are left out.
+    """
+    problems: dict[Problem, None] = {}
+    for detail in error.errors(include_url=False):
+        of_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
+        for location, message in _found(detail, model):
+            if not any(location == place[: len(location)] for place in known):
+                problems[tree.problem(location, message, of_key=of_key)] = None
+    return list(problems)
+
+
+def locations(error: ValidationError) -> list[Location]:
+    """Where the errors are."""
+    found: dict[Location, None] = {}
+    for detail in error.errors(include_url=False):
+        location = _location(detail)
+        for within in (part for part, _ in detail["ctx"]["found"]) if detail["type"] == REFUSED else ((),):
+            found[(*location, *within)] = None
+    return list(found)
+
+
+def _location(detail: ErrorDetails) -> Location:
+    return tuple(part for part in detail["loc"] if part != "[key]")
+
+
+def _found(detail: ErrorDetails, model: type[Settings]) -> list[tuple[Location, str]]:
+    location = _location(detail)
+    kind, value = detail["type"], detail["input"]
+    if kind == REFUSED:
+        return [((*location, *within), message) for within, message in detail["ctx"]["found"]]
+    if kind == "extra_forbidden":
+        return [(location, _unknown_key(location, value, model))]
+    return [(location, _message(kind, value, detail))]
+
+
+def _message(kind: str, value: Any, detail: ErrorDetails) -> str:
+    if kind == "missing":
+        return "is missing"
+    if kind in ("model_type", "model_attributes_type", "dict_type"):
+        if value is None:
+            return "is empty: give it keys, or leave it out"
+        return f"must be a mapping of keys, not {described(value)}"
+    if kind in ("tuple_type", "list_type"):
+        if value is None:
+            return "is empty: give it a list, or leave it out"
+        return f"must be a list, not {described(value)}"
+    return detail["msg"].replace("Input should be", "must be")
+
+
+def _unknown_key(location: Location, value: Any, model: type[Settings]) -> str:
+    key = str(location[-1])
+    if is_later(location):
+        advice = ""
+        if key == "version" and isinstance(value, int | float) and not isinstance(value, bool):
+            advice = f', and a version is a quoted text: quote it, as in "{written(value)}"'
+        return f"is not available in this version{advice}"
+    known = _keys_at(model, location[:-1])
+    return f"unknown key; {suggestion(key, known, shown=20)}"
+
+
+def _keys_at(model: type[Settings], location: Location) -> list[str]:
+    """The keys of the settings at `location`; `extends` is one of a file, not of the model."""
+    found: Any = model
+    for part in location:
+        found = _below(found, part)
+    if not _is_settings(found):
+        return []
+    keys = [field.alias or name for name, field in found.model_fields.items()]
+    return keys if location else [*keys, "extends"]
+
+
+def _below(annotation: Any, part: str | int) -> Any:
+    """The type found at a key of a model or mapping, or at a position of a list."""
+    annotation = _settings_in(annotation)
+    if _is_settings(annotation):
+        if part == 0 and isinstance(part, int):
+            return annotation
+        by_key = {field.alias or name: field.annotation for name, field in annotation.model_fields.items()}
+        return by_key.get(str(part))
+    if typing.get_origin(annotation) is tuple:
+        return _settings_in(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) is dict:
+        return _settings_in(typing.get_args(annotation)[1])
+    return None
+
+
+def _settings_in(annotation: Any) -> Any:
+    """The annotation without Annotated and without None."""
+    if typing.get_origin(annotation) is typing.Annotated:
+        return _settings_in(typing.get_args(annotation)[0])
+    if typing.get_origin(annotation) in (types.UnionType, typing.Union):
+        return next((_settings_in(one) for one in typing.get_args(annotation) if one is not type(None)), None)
+    return annotation
+
+
+def _is_settings(annotation: Any) -> bool:
+    return isinstance(annotation, type) and issubclass(annotation, Settings)
+
+
+def is_within(location: Location, *prefix: str) -> bool:
+    """Whether the location is that of `prefix`, or below or above it."""
+    parts = tuple(part for part in location if isinstance(part, str))
+    shorter = min(len(parts), len(prefix))
+    return parts[:shorter] == prefix[:shorter]
+
+
+def without(data: Mapping[str, Any], wrong: list[Location]) -> dict[str, Any]:
+    """The data without the values at the wrong locations; a list with a wrong element goes as a whole."""
+    kept = dict(data)
+    heads: dict[str | int, list[Location]] = {}
+    for location in wrong:
+        heads.setdefault(location[0] if location else "", []).append(location[1:])
+    for head, tails in heads.items():
+        key = str(head)
+        child = kept.get(key)
+        if isinstance(child, dict) and all(tail and isinstance(tail[0], str) for tail in tails):
+            kept[key] = without(child, tails)
+        else:
+            kept.pop(key, None)
+    return kept

@@ -1,0 +1,276 @@
+"""The frozen model of a scenario: what a user may write, checked and ready for the simulator.
+
+Attributes are called as the keys are. Durations are integer nanoseconds, delays are `engine.delays`
+objects, rates are `Rate`; whatever may be written short stands here at full length. Every key has a
+default, and every default its source.
+"""
+
+from __future__ import annotations
+
+import copy
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any, Literal
+
+from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, ValidationInfo, model_validator
+
+from simulator.engine.clock import S
+from simulator.scenario.durations import DurationNs, PositiveDurationNs
+from simulator.scenario.expectation import Expectation, ExpectationText
+from simulator.scenario.explain import explained, is_within, locations, without
+from simulator.scenario.problems import Location, Problem, ScenarioError
+from simulator.scenario.quantities import ALL, Choice, Rate, Text, Whole
+from simulator.scenario.references import unknown_names
+from simulator.scenario.sections.control_plane import Answer, Connect, ControlPlane, Push
+from simulator.scenario.sections.envoy import Envoy, FetchTimeouts, RateLimit, RuntimeLayer
+from simulator.scenario.sections.mesh import Mesh, Proxies, Start
+from simulator.scenario.sections.network import Network
+from simulator.scenario.sections.propagation import Backoff, Propagation, Server
+from simulator.scenario.sections.recording import Recording
+from simulator.scenario.sections.resources import (
+    ClusterMapping,
+    Counted,
+    HealthAnswer,
+    HealthCheck,
+    ListenerMapping,
+    NamedCluster,
+    NamedListener,
+    Resolver,
+    Resources,
+    StaticResources,
+)
+from simulator.scenario.sections.workload import Traffic, WorkloadEntry
+from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
+from simulator.scenario.tree import with_changes
+from simulator.scenario.yaml_text import Node, node_of
+
+__all__ = [
+    "ALL",
+    "Answer",
+    "Backoff",
+    "ClusterMapping",
+    "Connect",
+    "ControlPlane",
+    "Counted",
+    "Envoy",
+    "Expectation",
+    "FetchTimeouts",
+    "HealthAnswer",
+    "HealthCheck",
+    "ListenerMapping",
+    "Mesh",
+    "NamedCluster",
+    "NamedListener",
+    "Network",
+    "Origin",
+    "Propagation",
+    "Proxies",
+    "Push",
+    "Rate",
+    "RateLimit",
+    "Recording",
+    "Resolver",
+    "Resources",
+    "RuntimeLayer",
+    "Scenario",
+    "Server",
+    "Start",
+    "StaticResources",
+    "Traffic",
+    "WorkloadEntry",
+]
+
+DEFAULT_NAME = "scenario"
+_MOST_PASSES = 5
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where a scenario comes from.
+
+    Attributes:
+        tree: What was written, with its places.
+        directory: Where relative file names lead from.
+        source: The file as the user named it, if there is one.
+        name: Name of a scenario that does not name itself.
+        is_incomplete: Whether parts could not be read, so that names may seem unknown which are not.
+    """
+
+    tree: Node
+    directory: Path
+    source: str | None = None
+    name: str = DEFAULT_NAME
+    is_incomplete: bool = False
+
+
+class Scenario(Settings):
+    """One scenario. Raises ScenarioError, with every problem at once, when it cannot be used."""
+
+    name: Annotated[
+        str,
+        Text(100, r"[A-Za-z0-9][A-Za-z0-9._-]*", "a name of letters, digits, dots, dashes and underscores"),
+    ] = setting(
+        "Name; absent = that of the file. It names the results directory.",
+        DEFAULT_NAME,
+        stands_for=SPELLING,
+        source=FORMAT,
+    )
+    question: Annotated[str, Text()] = setting(
+        "What the scenario asks", "", stands_for=SPELLING, source=FORMAT
+    )
+    seed: Annotated[int, Whole(0, 2**63 - 1)] = setting(
+        "Seed of all draws", 1, stands_for=SPELLING, source=FORMAT
+    )
+    duration: PositiveDurationNs = setting(
+        "Simulated time",
+        60 * S,
+        stands_for=SPELLING,
+        assumption="covers a start-up in which every type runs into Envoy's fetch timeout of 15s (rule T4)",
+    )
+    warm_up: DurationNs = setting(
+        "Time before which changes happen but are not counted", 0, stands_for=SPELLING, source=FORMAT
+    )
+    engine: Annotated[Literal["auto", "events"], Choice(("auto", "events"), later=("fleet",))] = setting(
+        "Which engine advances the simulation", "auto", stands_for=SPELLING, source=FORMAT
+    )
+    mesh: Mesh = setting("The proxies", Mesh(), stands_for="the mesh", source=FORMAT)
+    control_plane: ControlPlane = setting(
+        "The control plane", ControlPlane(), stands_for="the management server", source=FORMAT
+    )
+    envoy: Envoy = setting(
+        "The Envoys", Envoy(), stands_for="Envoy's bootstrap and command line", source=FORMAT
+    )
+    propagation: Propagation = setting(
+        "How configuration travels", Propagation(), stands_for="ConfigSource", source=FORMAT
+    )
+    network: Network = setting("The links", Network(), stands_for="the network", source=FORMAT)
+    workload: tuple[WorkloadEntry, ...] = setting(
+        "What happens to the mesh", (), stands_for="what happens to the mesh", source=FORMAT
+    )
+    recording: Recording = setting("What is kept of a run", Recording(), stands_for=SPELLING, source=FORMAT)
+    expect: tuple[Annotated[Expectation, ExpectationText()], ...] = setting(
+        "Assertions about the results: [stat(]metric[, column=value ...][)] op literal",
+        (),
+        stands_for=SPELLING,
+        source=FORMAT,
+    )
+
+    if TYPE_CHECKING:
+
+        def __init__(self, **keywords: Any) -> None:
+            """Keys and what a file would hold, or the sections' own classes."""
+
+    _given: dict[str, Any] = PrivateAttr(default_factory=dict)
+    _directory: Path = PrivateAttr(default_factory=Path)
+    _source: str | None = PrivateAttr(default=None)
+
+    @property
+    def source(self) -> str | None:
+        """The file the scenario was read from, as the user named it."""
+        return self._source
+
+    @property
+    def directory(self) -> Path:
+        """Where relative file names in the scenario lead from."""
+        return self._directory
+
+    def with_(self, **changes: Any) -> Scenario:
+        """A copy with some keys changed, named by their paths: ``with_(**{"propagation.strategy": "poll"})``.
+
+        Values are what the file would hold (``"5s"``, 3, a list). Defaults that depend on the changed
+        keys follow.
+        """
+        tree, problems = with_changes(node_of(self._given), changes)
+        if problems:
+            raise ScenarioError(problems)
+        return Scenario.from_tree(Origin(tree, self._directory, self._source, self.name))
+
+    def resolved(self) -> dict[str, Any]:
+        """The scenario with every default spelt out, as plain data that a YAML file could hold."""
+        return self.model_dump(mode="json", by_alias=True)
+
+    @classmethod
+    def from_tree(cls, origin: Origin) -> Scenario:
+        """The scenario written in a tree; raises ScenarioError with the place of every problem."""
+        return cls.model_validate(origin.tree.plain(), context=origin)
+
+    def __eq__(self, other: object) -> bool:
+        if not isinstance(other, Scenario):
+            return NotImplemented
+        return all(getattr(self, name) == getattr(other, name) for name in Scenario.model_fields)
+
+    __hash__ = None  # type: ignore[assignment]
+
+    @model_validator(mode="wrap")
+    @classmethod
+    def _checked(
+        cls, data: Any, handler: ModelWrapValidatorHandler[Scenario], info: ValidationInfo
+    ) -> Scenario:
+        if isinstance(data, Scenario):
+            return data
+        origin = info.context if isinstance(info.context, Origin) else Origin(node_of(data), Path())
+        if isinstance(data, dict):
+            data = {"name": origin.name, **data}
+        scenario, problems, wrong = _validated(cls, handler, data, origin.tree)
+        if scenario is not None and not origin.is_incomplete:
+            problems += [
+                origin.tree.problem(place, text) for place, text in _between_sections(scenario, wrong)
+            ]
+        if problems or scenario is None:
+            raise ScenarioError(problems)
+        scenario._given = copy.deepcopy(data)
+        scenario._directory = origin.directory
+        scenario._source = origin.source
+        return scenario
+
+
+def _validated(
+    model: type[Scenario], handler: ModelWrapValidatorHandler[Scenario], data: Any, tree: Node
+) -> tuple[Scenario | None, list[Problem], list[Location]]:
+    """The scenario, its problems and where they are.
+
+    With problems, what is wrong is taken out and the rest validated again, since some checks only run on
+    a section that is otherwise right; what then shows at the same places follows from the first problems
+    and is left out.
+    """
+    problems: list[Problem] = []
+    wrong: list[Location] = []
+    for _ in range(_MOST_PASSES):
+        try:
+            return handler(without(data, wrong)) if wrong else handler(data), problems, wrong
+        except ValidationError as error:
+            found = [place for place in locations(error) if place not in wrong]
+            problems += explained(error, model, tree, known=wrong)
+            wrong += found
+            if not found or not isinstance(data, dict):
+                break
+    return None, problems, wrong
+
+
+def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[Location, str]]:
+    """Problems between sections, as far as they do not follow from those at the `wrong` places."""
+    found: list[tuple[Location, str]] = []
+    if not any(
+        is_within(place, "control_plane", "resources") or is_within(place, "control_plane", "pushes")
+        for place in wrong
+    ):
+        found += unknown_names(scenario)
+    if scenario.warm_up >= scenario.duration and not any(
+        place[:1] in (("duration",), ("warm_up",)) for place in wrong
+    ):
+        found.append((("warm_up",), "must be shorter than duration: nothing would be counted"))
+    if scenario.control_plane.kind == "none":
+        found += _without_control_plane(scenario.envoy)
+    return found
+
+
+def _without_control_plane(envoy: Envoy) -> list[tuple[Location, str]]:
+    """What a static bootstrap cannot hold where no management server exists."""
+    needs: list[tuple[Location, str]] = []
+    for position, cluster in enumerate(envoy.static.clusters):
+        if cluster.type == "eds":
+            needs.append((("envoy", "static", "clusters", position), "type eds"))
+    for position, listener in enumerate(envoy.static.listeners):
+        if listener.routes != "inline":
+            needs.append((("envoy", "static", "listeners", position), f"routes {listener.routes}"))
+    return [(place, f"{what} needs a control plane, and control_plane.kind is none") for place, what in needs]

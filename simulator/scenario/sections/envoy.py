@@ -1,0 +1,262 @@
+"""Section `envoy`: how the Envoys are started and configured."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Literal
+
+from pydantic import ValidationInfo, model_serializer, model_validator
+
+from simulator.engine.clock import S
+from simulator.scenario.costs import Costs, CostsValue, calibration_problem, check_costs, read_calibration
+from simulator.scenario.durations import DURATION_PATTERN, DurationNs, PositiveDurationNs, duration_ns
+from simulator.scenario.presets import FETCHED_TYPES, PRESET_NAMES, PRESETS, filled_in, told
+from simulator.scenario.problems import Location, described, refusal, refusals
+from simulator.scenario.quantities import Choice, JsonSchema, OrNone, Rate, RateValue, Switch, Text, Whole
+from simulator.scenario.sections.resources import StaticResources
+from simulator.scenario.settings import FORMAT, Settings, setting
+
+_TIMEOUT_SOURCE = "by preset: istio 0s, envoy 15s"
+
+
+def _timeout(what: str) -> Any:
+    return setting(
+        f"How long Envoy waits for the first {what}; 0s = for ever",
+        0,
+        stands_for="ConfigSource.initial_fetch_timeout",
+        source=_TIMEOUT_SOURCE,
+    )
+
+
+class FetchTimeouts(Settings):
+    """How long the start of a subscription holds up what waits for it, per resource type; 0 = for ever."""
+
+    shorthand: ClassVar[JsonSchema | None] = {"type": "string", "pattern": DURATION_PATTERN}
+
+    cds: DurationNs = _timeout("clusters")
+    eds: DurationNs = _timeout("endpoints of a cluster")
+    lds: DurationNs = _timeout("listeners")
+    rds: DurationNs = _timeout("routes")
+    sds: DurationNs = _timeout("content of a secret")
+    ecds: DurationNs = _timeout("configuration of an extension")
+    srds: DurationNs = _timeout("scoped routes")
+    rtds: DurationNs = _timeout("content of a runtime layer")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_duration(cls, given: Any) -> Any:
+        if isinstance(given, FetchTimeouts | dict):
+            return given
+        if isinstance(given, list | tuple) or given is None:
+            raise refusal(
+                "must be a duration, such as 2s, or a mapping by type, such as {cds: 2s, rds: 0s}, "
+                f"not {described(given)}"
+            )
+        duration_ns(given)
+        return dict.fromkeys(FETCHED_TYPES, given)
+
+    @model_serializer(mode="wrap")
+    def _written(self, dump: Any) -> Any:
+        timeouts = dump(self)
+        first = next(iter(timeouts.values()))
+        return first if all(timeout == first for timeout in timeouts.values()) else timeouts
+
+
+class RuntimeLayer(Settings):
+    """One layer of Envoy's runtime; one of `static`, `disk`, `admin` and `rtds` says of which kind."""
+
+    KINDS: ClassVar[tuple[str, ...]] = ("static", "disk", "admin", "rtds")
+
+    name: Annotated[str, Text(200, r"\S+", "a name without spaces")] = setting(
+        "Name of the layer; with rtds also of the resource", stands_for="RuntimeLayer.name", source=FORMAT
+    )
+    static: dict[str, Any] | None = setting(
+        "Keys and values of a static layer", None, stands_for="RuntimeLayer.static_layer", source=FORMAT
+    )
+    disk: Annotated[str | None, Text(1000, r".*\S.*", "a path", nothing=True)] = setting(
+        "Path of a disk layer", None, stands_for="RuntimeLayer.disk_layer.symlink_root", source=FORMAT
+    )
+    admin: Switch = setting("The admin layer", False, stands_for="RuntimeLayer.admin_layer", source=FORMAT)
+    rtds: Switch = setting(
+        "A layer fetched by RTDS", False, stands_for="RuntimeLayer.rtds_layer", source=FORMAT
+    )
+
+    @property
+    def kind(self) -> str:
+        """static, disk, admin or rtds."""
+        return self._kinds()[0]
+
+    def _kinds(self) -> list[str]:
+        return [kind for kind in self.KINDS if getattr(self, kind) not in (None, False)]
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_plain_values(cls, given: Any) -> Any:
+        """Numbers in a static layer need not remember how they were written."""
+        return (
+            {**given, "static": _plain(given["static"])}
+            if isinstance(given, dict) and "static" in given
+            else given
+        )
+
+    @model_validator(mode="after")
+    def _of_one_kind(self) -> RuntimeLayer:
+        if len(self._kinds()) != 1:
+            raise refusal("must have exactly one of static: {...}, disk: path, admin: true and rtds: true")
+        return self
+
+    @model_serializer(mode="plain")
+    def _written(self) -> dict[str, Any]:
+        return {"name": self.name, self.kind: getattr(self, self.kind)}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {str(key): _plain(child) for key, child in value.items()}
+    if isinstance(value, list | tuple):
+        return [_plain(child) for child in value]
+    return float(value) if isinstance(value, float) else value
+
+
+class RateLimit(Settings):
+    """Token bucket over the discovery requests of one stream."""
+
+    max_tokens: Annotated[int, Whole(1, 1_000_000)] = setting(
+        "Requests that may leave at once",
+        100,
+        stands_for="RateLimitSettings.max_tokens",
+        source="source/common/config/utility.h (100)",
+    )
+    fill_rate: RateValue = setting(
+        "Tokens that come back",
+        Rate(10.0, S),
+        stands_for="RateLimitSettings.fill_rate",
+        source="source/common/config/utility.h (10/s)",
+    )
+
+
+def _by_preset(meaning: str, key: str, default: Any, stands_for: str) -> Any:
+    """A key whose default the preset decides; `default` is that of the istio preset."""
+    field = setting(meaning, default, stands_for=stands_for, source=f"by preset: {_preset_values(key)}")
+    field.json_schema_extra["presets"] = told(key)
+    return field
+
+
+def _preset_values(key: str) -> str:
+    return ", ".join(f"{name} {values['default']}" for name, values in told(key).items())
+
+
+class Envoy(Settings):
+    """How the Envoys are started and configured."""
+
+    preset: Annotated[Literal["istio", "envoy"], Choice(PRESET_NAMES)] = setting(
+        "Whose defaults hold for keys left out",
+        "istio",
+        stands_for="who writes Envoy's bootstrap and command line",
+        source="the meshes studied are Istio's",
+    )
+    initial_fetch_timeout: FetchTimeouts = _by_preset(
+        "One duration for all types, or a mapping by type; types left out take the preset's",
+        "initial_fetch_timeout",
+        FetchTimeouts(),
+        "ConfigSource.initial_fetch_timeout",
+    )
+    concurrency: Annotated[int, Whole(1, 1024)] = _by_preset(
+        "Worker threads", "concurrency", 2, "--concurrency"
+    )
+    static: StaticResources = setting(
+        "Clusters and listeners of the bootstrap",
+        StaticResources(),
+        stands_for="Bootstrap.static_resources",
+        source=FORMAT,
+    )
+    runtime_layers: tuple[RuntimeLayer, ...] = setting(
+        "Layers, later ones over earlier ones", (), stands_for="Bootstrap.layered_runtime", source=FORMAT
+    )
+    drain_time: DurationNs = _by_preset(
+        "How long replaced listeners drain", "drain_time", 45 * S, "--drain-time-s"
+    )
+    drain_strategy: Annotated[Literal["gradual", "immediate"], Choice(("gradual", "immediate"))] = _by_preset(
+        "How connections are discouraged meanwhile", "drain_strategy", "immediate", "--drain-strategy"
+    )
+    parent_shutdown_time: DurationNs = setting(
+        "Hot restart: when the parent ends after the child has taken over",
+        900 * S,
+        stands_for="--parent-shutdown-time-s",
+        source="source/server/options_impl.cc (900)",
+    )
+    eds_cache: Switch = setting(
+        "After a fetch timeout on ADS, use the endpoints last known",
+        True,
+        stands_for="envoy.restart_features.use_eds_cache_for_ads",
+        source="true since v1.32 (changelogs/1.32.0.yaml); measured rule W5",
+    )
+    rate_limit: Annotated[RateLimit | None, OrNone()] = setting(
+        "Limit of discovery requests; absent = none",
+        None,
+        stands_for="ApiConfigSource.rate_limit_settings",
+        source="disabled unless the message is present (source/common/config/utility.cc)",
+    )
+    stats_flush_interval: PositiveDurationNs = setting(
+        "How often the main thread flushes its stats",
+        5 * S,
+        stands_for="Bootstrap.stats_flush_interval",
+        source="source/server/configuration_impl.cc (5000 ms); measured rule P2",
+    )
+    connect_timeout: PositiveDurationNs = _by_preset(
+        "Connecting to the management server",
+        "connect_timeout",
+        1 * S,
+        "Cluster.connect_timeout of the xDS cluster",
+    )
+    calibration: Annotated[
+        str, Text(1000, r".*\S.*", "the name of a shipped calibration, such as envoy-1.40, or a path")
+    ] = setting(
+        "Measured costs: the name of a shipped file, or the path of one beside the scenario",
+        "envoy-1.40",
+        stands_for="the machine and the Envoy version that were measured",
+        source="simulator/calibration/envoy-1.40.yaml",
+    )
+    costs: Annotated[Costs, CostsValue()] = setting(
+        "zero, or a mapping from cost to what replaces the calibration's value",
+        Costs(),
+        stands_for="the main thread's time for each piece of work",
+        source="the calibration file",
+    )
+
+    def fetch_timeout_ns(self, type_name: str) -> int:
+        """The fetch timeout of a resource type; 0 = for ever."""
+        timeout: int = getattr(self.initial_fetch_timeout, type_name)
+        return timeout
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_preset(cls, given: Any) -> Any:
+        if not isinstance(given, dict):
+            return given
+        preset = given.get("preset", "istio")
+        return filled_in(given, preset if isinstance(preset, str) and preset in PRESETS else "istio")
+
+    @model_validator(mode="after")
+    def _consistent(self, info: ValidationInfo) -> Envoy:
+        directory = getattr(info.context, "directory", None) or Path()
+        found: list[tuple[Location, str]] = []
+        names: dict[str, int] = {}
+        for position, layer in enumerate(self.runtime_layers):
+            if names.setdefault(layer.name, position) != position:
+                found.append((("runtime_layers", position, "name"), f"layer {layer.name!r} exists already"))
+        admin = [position for position, layer in enumerate(self.runtime_layers) if layer.admin]
+        found.extend(
+            (("runtime_layers", position), "only one layer may be the admin layer") for position in admin[1:]
+        )
+        unusable = calibration_problem(self.calibration, directory)
+        if unusable is not None:
+            found.append((("calibration",), unusable))
+        elif self.costs.given:
+            calibration = read_calibration(self.calibration, directory)
+            found.extend(
+                (("costs", *within), message) for within, message in check_costs(self.costs, calibration)
+            )
+        if found:
+            raise refusals(found)
+        return self

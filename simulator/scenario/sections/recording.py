@@ -1,0 +1,33 @@
+"""Section `recording`: which tables are kept."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from simulator.scenario.quantities import Flag, Switch
+from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
+
+MOST_RECORDED_PROXIES = 1000
+"""`auto` keeps the long tables up to this many proxies."""
+
+AutoSwitch = Annotated[bool | Literal["auto"], Flag(("auto",))]
+
+
+class Recording(Settings):
+    """What is kept of a run; the digest is the same whatever is kept."""
+
+    deliveries: Switch = setting("Keep the deliveries table", True, stands_for=SPELLING, source=FORMAT)
+    messages: AutoSwitch = setting(
+        "Keep the messages table; auto: up to 1000 proxies", "auto", stands_for=SPELLING, source=FORMAT
+    )
+    states: AutoSwitch = setting(
+        "Keep the states table; auto: up to 1000 proxies", "auto", stands_for=SPELLING, source=FORMAT
+    )
+
+    def keeps_messages(self, proxies: int) -> bool:
+        """Whether the messages table is kept for so many proxies."""
+        return proxies <= MOST_RECORDED_PROXIES if self.messages == "auto" else self.messages
+
+    def keeps_states(self, proxies: int) -> bool:
+        """Whether the states table is kept for so many proxies."""
+        return proxies <= MOST_RECORDED_PROXIES if self.states == "auto" else self.states

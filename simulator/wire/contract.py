@@ -1,0 +1,206 @@
+"""What the two ends of a conversation offer each other.
+
+Control planes, propagation strategies and Envoys never import each other: they meet in these protocols, and
+`scenario/build.py` joins them.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+from simulator.xds.resources import NO_NAMES, Names, Resources
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulator.engine.draws import Draws
+    from simulator.engine.events import Clock, Deadlines
+    from simulator.recording.recorder import Recorder, StartupRow
+    from simulator.wire.stream import Stream
+    from simulator.xds.messages import Request, Response
+    from simulator.xds.resource_types import ResourceType
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Update:
+    """Configuration of one type that reached an Envoy, whichever way it travelled.
+
+    Attributes:
+        type: Resource type.
+        resources: The resources in it.
+        removed: Names said not to exist (delta only).
+        is_delta: Only differences are stated; otherwise CDS and LDS state everything there is.
+        version: Version of the response.
+        changes: Ids of the recorded changes it carries.
+        extra_cost_ns: Cost of the way it came (JSON, file read) on top of applying it.
+    """
+
+    type: ResourceType
+    resources: Resources
+    removed: Names = NO_NAMES
+    is_delta: bool = False
+    version: str = ""
+    changes: tuple[int, ...] = ()
+    extra_cost_ns: int = 0
+
+
+class ConfigConsumer(Protocol):
+    """The part of an Envoy that applies one resource type (CDS, EDS, LDS, ...)."""
+
+    def cost_ns(self, update: Update) -> int:
+        """Main-thread time applying it would take now."""
+
+    def on_config_update(self, update: Update) -> str | None:
+        """Applies it; the error text if it, or a part of it, is refused."""
+
+    def on_update_rejected(self, update: Update, error: str) -> None:
+        """It was refused as a whole before any part of it was looked at (it does not decode)."""
+
+    def on_connection_failure(self) -> None:
+        """The server could not be reached, or the stream broke. Nothing is released by that (rule D1)."""
+
+
+class ConfigSource(Protocol):
+    """Where an Envoy's configuration comes from: ADS, separate streams, REST or files."""
+
+    is_ads: bool
+    has_fetch_timeout: bool
+    is_path: bool
+
+    def start(self) -> None:
+        """Opens what must be open before the first subscription (the ADS stream)."""
+
+    def missing(self, type_: ResourceType, names: Names) -> Names:
+        """Names whose subscription cannot even be created (a file that does not exist)."""
+
+    def subscribe(self, type_: ResourceType, names: Names, consumer: ConfigConsumer) -> None:
+        """Starts subscriptions; no names for a wildcard type."""
+
+    def unsubscribe(self, type_: ResourceType, names: Names) -> None:
+        """The last subscriptions of these names end."""
+
+    def release_superseded(self, type_: ResourceType, names: Names) -> None:
+        """Of two subscriptions of a name, the older one ends."""
+
+    def pause(self, type_: ResourceType) -> None:
+        """Holds requests of a type back (ADS only); calls nest."""
+
+    def resume(self, type_: ResourceType) -> None:
+        """Undoes one `pause`; what was held back leaves as one request."""
+
+    def stop(self) -> None:
+        """The process ends."""
+
+
+class StreamClient(Protocol):
+    """The client's end of a stream."""
+
+    def on_stream_accepted(self, stream: Stream) -> None:
+        """The server took the stream (told at that instant; only noted, nothing follows from it)."""
+
+    def on_response(self, stream: Stream, response: Response) -> None:
+        """A response arrived."""
+
+    def on_stream_closed(self, stream: Stream) -> None:
+        """The stream could not be opened, or ended."""
+
+
+class StreamServer(Protocol):
+    """The server's end of a stream."""
+
+    def on_request(self, request: Request) -> None:
+        """A request arrived."""
+
+    def on_stream_closed(self) -> None:
+        """The client, or the network, ended the stream."""
+
+
+class StreamAcceptor(Protocol):
+    """A control plane as the network sees it."""
+
+    def on_connect(self, stream: Stream) -> StreamServer | None:
+        """The server's end of a new stream, or None where the attempt fails."""
+
+
+class ChangeSink(Protocol):
+    """Where the instants of a change's way are noted, per proxy."""
+
+    def on_received(self, changes: tuple[int, ...], proxy: int, t_ns: int) -> None:
+        """The content reached the proxy."""
+
+    def on_applied(self, change: int, proxy: int, t_ns: int) -> None:
+        """The main thread finished with it."""
+
+    def on_rejected(self, change: int, proxy: int, t_ns: int) -> None:
+        """The proxy refused it."""
+
+    def on_active(self, change: int, proxy: int, t_ns: int) -> None:
+        """It decides traffic on every worker."""
+
+    def type_and_names(self, change: int) -> tuple[str, Names]:
+        """Type name and resource names a change is about."""
+
+
+class ProxyCosts(Protocol):
+    """The cost laws of one proxy."""
+
+    def ns(self, key: str) -> int:
+        """The cost of one job."""
+
+
+class ProxyThread(Protocol):
+    """The main thread of one proxy."""
+
+    def submit(self, cost_ns: Callable[[], int] | int, done: Callable[[], None]) -> None:
+        """Queues a job."""
+
+
+class ProxyProcess(Protocol):
+    """A proxy process as its config source sees it."""
+
+    @property
+    def proxy(self) -> int:
+        """Index of the proxy."""
+
+    @property
+    def now_ns(self) -> int:
+        """Simulated time."""
+
+    @property
+    def clock(self) -> Clock:
+        """The clock of the run."""
+
+    @property
+    def deadlines(self) -> Deadlines:
+        """Its deadlines."""
+
+    @property
+    def draws(self) -> Draws:
+        """Its random numbers."""
+
+    @property
+    def recorder(self) -> Recorder:
+        """Where messages are noted."""
+
+    @property
+    def row(self) -> StartupRow:
+        """Its start."""
+
+    @property
+    def changes(self) -> ChangeSink:
+        """Where a change's way is noted."""
+
+    @property
+    def costs(self) -> ProxyCosts:
+        """Its costs."""
+
+    @property
+    def main_thread(self) -> ProxyThread:
+        """Its main thread."""
+
+    @property
+    def is_exited(self) -> bool:
+        """Whether it ended."""
+
+

@@ -1,0 +1,153 @@
+import os
+import subprocess
+import sys
+import time
+
+import pytest
+
+import simulator as xs
+from simulator.cli.main import COMMANDS, main
+
+HEAVY = (
+    "numpy",
+    "pandas",
+    "matplotlib",
+    "pydantic",
+    "pydantic_core",
+    "yaml",
+    "rich",
+    "pyarrow",
+    "simpy",
+    "scipy",
+)
+
+
+def python(*words, **more):
+    return subprocess.run([sys.executable, *words], capture_output=True, text=True, timeout=60, **more)
+
+
+def test_help_names_every_command_and_imports_nothing_heavy():
+    code = (
+        "import sys\nfrom simulator.cli.main import main\nstatus = main(['--help'])\n"
+        f"print([name for name in {HEAVY} if name in sys.modules], status)"
+    )
+    ended = python("-c", code)
+    assert ended.stdout.splitlines()[-1] == "[] 0", ended.stderr
+    assert all(f"\n    {command} " in ended.stdout for command in COMMANDS)
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_every_command_has_help(command, capsys):
+    assert main([command, "--help"]) == 0
+    assert capsys.readouterr().out.startswith(f"usage: xdsim {command}")
+
+
+@pytest.mark.benchmark
+def test_help_takes_less_than_a_tenth_of_a_second():
+    took = []
+    for _ in range(10):
+        began = time.perf_counter()
+        python("-c", "import sys; from simulator.cli.main import main; sys.exit(main(['--help']))")
+        took.append(time.perf_counter() - began)
+    print(f"xdsim --help: best {min(took) * 1e3:.0f} ms, worst {max(took) * 1e3:.0f} ms")
+    assert min(took) < 0.1
+
+
+def test_importing_the_package_imports_nothing_heavy():
+    ended = python("-c", f"import sys, simulator; print([name for name in {HEAVY} if name in sys.modules])")
+    assert ended.stdout == "[]\n", ended.stderr
+
+
+def test_the_public_names_are_listed_and_loaded_when_used():
+    assert set(xs.__all__) <= set(dir(xs))
+    assert xs.load_scenario.__module__ == "simulator.scenario.loader"
+    assert issubclass(xs.ScenarioError, Exception)
+    assert xs.__version__
+
+
+@pytest.mark.slow
+def test_plots_are_a_module_of_functions():
+    assert xs.plots.startup.__name__ == "startup"
+    assert xs.plots.states.__name__ == "states"
+
+
+def test_an_unknown_public_name_is_an_attribute_error():
+    with pytest.raises(AttributeError, match="load_senario"):
+        _ = xs.load_senario
+
+
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (["rnu", "x.yaml"], "unknown command 'rnu'; did you mean 'run'?"),
+        (["Validate"], "unknown command 'Validate'; did you mean 'validate'?"),
+        (
+            ["scenarios/x.yaml"],
+            "unknown command 'scenarios/x.yaml'; to run a scenario, write 'xdsim run scenarios/x.yaml'",
+        ),
+        (["qqqq"], "unknown command 'qqqq'; there are run, validate, schema, trace"),
+        (["run"], "the following arguments are required: SCENARIO"),
+        (["run", "a.yaml", "--seed", "1.5"], "'1.5' is no seed"),
+        (["run", "a.yaml", "--seed", "-1"], "'-1' is no seed"),
+        (["run", "a.yaml", "--set", "duration"], "'duration' sets nothing"),
+        (["run", "a.yaml", "--sed", "7"], "unrecognized arguments: --sed 7"),
+        (["trace", "a.yaml", "--format", "pdf"], "invalid choice: 'pdf'"),
+        ([], "usage: xdsim"),
+    ],
+)
+def test_a_mistyped_command_line_ends_with_2_and_a_hint(words, said, capsys):
+    assert main(words) == 2
+    captured = capsys.readouterr()
+    assert said in captured.err
+    assert captured.out == ""
+
+
+def test_version_is_printed(capsys):
+    assert main(["--version"]) == 0
+    assert capsys.readouterr().out == f"xdsim {xs.__version__}\n"
+
+
+@pytest.mark.parametrize(("debug", "shown"), [("", False), ("1", True)])
+def test_a_run_that_fails_inside_ends_with_3_and_shows_where_only_on_demand(
+    debug, shown, scenario_file, monkeypatch, capsys, tmp_path
+):
+    def fail(scenario, seed=None):
+        raise RuntimeError("the model\nis broken")
+
+    monkeypatch.setitem(vars(xs), "run", fail)
+    monkeypatch.setenv("XDSIM_DEBUG", debug)
+    words = ["run", str(scenario_file()), "--out", str(tmp_path / "out")]
+    assert main(words) == 3
+    error = capsys.readouterr().err
+    assert "run failed: RuntimeError: the model is broken" in error
+    assert ("Traceback" in error) == shown
+    assert ("XDSIM_DEBUG=1" in error) != shown
+    assert not (tmp_path / "out").exists()
+
+
+def test_an_interrupted_run_ends_with_130(scenario_file, monkeypatch, capsys, tmp_path):
+    def interrupt(scenario, seed=None):
+        raise KeyboardInterrupt
+
+    monkeypatch.setitem(vars(xs), "run", interrupt)
+    assert main(["run", str(scenario_file()), "--out", str(tmp_path / "out")]) == 130
+    assert capsys.readouterr().err == "xdsim: interrupted\n"
+
+
+@pytest.mark.slow
+def test_a_reader_that_goes_away_is_no_error():
+    code = "import sys; from simulator.cli.main import main; sys.exit(main(['schema']))"
+    reading, writing = os.pipe()
+    os.close(reading)
+    try:
+        ended = subprocess.run(
+            [sys.executable, "-c", code],
+            stdout=writing,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+    finally:
+        os.close(writing)
+    assert (ended.returncode, ended.stderr) == (141, "")
