@@ -12,12 +12,14 @@ from functools import lru_cache
 from pathlib import Path
 from typing import TypeVar
 
+import numpy as np
 import yaml
+from numpy.typing import NDArray
 
 from simulator.engine.clock import parse_duration
 from simulator.engine.delays import Constant, Delay, Uniform
 
-Count = TypeVar("Count", int, object)
+Count = TypeVar("Count", int, NDArray[np.int64])
 Coefficients = Mapping[str, int]
 Law = Delay | Coefficients
 
@@ -151,7 +153,7 @@ def cds_cost_ns(
         total = total + count * c[f"{form}_per_changed_{kind}"]
     if starts_eds:
         total = total + c["eds_subscription"]
-    return total + (c["unchanged_fixed"] if is_quiet else c[f"{form}_fixed"])  # type: ignore[return-value]
+    return total + (c["unchanged_fixed"] if is_quiet else c[f"{form}_fixed"])
 
 
 def eds_cost_ns(
@@ -161,22 +163,31 @@ def eds_cost_ns(
     with ``endpoints`` in the assignments that differ."""
     form = "delta" if is_delta else "sotw"
     per_count = present * c[f"{form}_per_present"] + first * c[f"{form}_per_first"]
-    return per_count + endpoints * c[f"{form}_per_endpoint"] + c["first_fixed" if has_first else "fixed"]  # type: ignore[return-value]
+    return per_count + endpoints * c[f"{form}_per_endpoint"] + c["first_fixed" if has_first else "fixed"]
 
 
 def lds_cost_ns(
-    c: Coefficients, *, is_delta: bool, present: Count, built: Count, removed: Count, has_built: bool, has_removed: bool,
+    c: Coefficients,
+    *,
+    is_delta: bool,
+    present: Count,
+    built: Count,
+    removed: Count,
+    has_built: bool,
+    has_removed: bool,
     starts_rds: bool,
-) -> Count:  # fmt: skip
+) -> Count:
     """Main-thread cost of one LDS update of ``present`` listeners, ``built`` of them new or changed."""
     form = "delta" if is_delta else "sotw"
     fixed = c[f"{form}_fixed"] if has_built else c["removed_fixed"] if has_removed else c["unchanged_fixed"]
     if starts_rds:
         fixed += c["rds_subscription"]
-    return present * c[f"{form}_per_present"] + built * c["per_built"] + removed * 0 + fixed  # type: ignore[return-value]
+    return present * c[f"{form}_per_present"] + built * c["per_built"] + removed * 0 + fixed
 
 
 def rds_cost_ns(c: Coefficients, *, virtual_hosts: Count, is_first: bool, is_initializing: bool) -> Count:
     """Main-thread cost of one RDS update whose changed tables hold ``virtual_hosts`` virtual hosts."""
-    fixed = "first_fixed_initializing" if is_first and is_initializing else "first_fixed" if is_first else "fixed"
-    return virtual_hosts * c["per_virtual_host"] + c[fixed]  # type: ignore[return-value]
+    fixed = (
+        "first_fixed_initializing" if is_first and is_initializing else "first_fixed" if is_first else "fixed"
+    )
+    return virtual_hosts * c["per_virtual_host"] + c[fixed]

@@ -13,6 +13,8 @@ from simulator.mesh.configuration import ClusterLoadAssignment, Listener
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Fault, Names, Resource, Resources
 
+AT_ONCE: Delay = Constant(0)
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Answer:
@@ -27,7 +29,7 @@ class Answer:
         close: The stream is closed instead.
     """
 
-    after: Delay = Constant(0)
+    after: Delay = AT_ONCE
     never: bool = False
     omit: Names = NO_NAMES
     remove: Names = NO_NAMES
@@ -101,7 +103,7 @@ class Script:
     pushes: tuple[Push, ...] = ()
     connect: str = "accept"
     refuse_until_ns: int = 0
-    turnaround: Delay = Constant(0)
+    turnaround: Delay = AT_ONCE
     poll_concurrency: int = 100
 
     def answer(self, type_: ResourceType, turn: int) -> Answer:
@@ -170,8 +172,8 @@ def _emptied(resource: Resource[object]) -> Resource[object]:
 
 
 def spoil_first(resources: Resources, fault: Fault) -> Resources:
-    """A copy in which the first resource by name is invalid; the copy's revision differs from what is held."""
+    """A copy in which the first resource by name is invalid; the copy's revision differs from what is
+    held."""
     first = min(resources.names)
     bad = replace(resources[first], fault=fault, revision=resources[first].revision + 1)
     return Resources(bad if r.name == first else r for r in resources)
-

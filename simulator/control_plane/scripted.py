@@ -1,6 +1,7 @@
 """The scripted control plane: the conformance instrument.
 
-It answers subscription requests in turns, never answers ACKs, and pushes at stated times. Turns are counted per Envoy
+It answers subscription requests in turns, never answers ACKs, and pushes at stated times. Turns are counted
+per Envoy
 and type on ADS, per Envoy, type and name on separate streams and REST; they survive reconnects.
 """
 
@@ -57,7 +58,12 @@ class ScriptedControlPlane:
     """
 
     def __init__(
-        self, script: Script, clock: Clock, draws: Draws, ledger: ChangeLedger[Names], proxies_alive: Callable[[], Sequence[int]]
+        self,
+        script: Script,
+        clock: Clock,
+        draws: Draws,
+        ledger: ChangeLedger[Names],
+        proxies_alive: Callable[[], Sequence[int]],
     ) -> None:
         self.on_renamed: Callable[[ResourceType, str], None] | None = None
         self._script = script
@@ -114,7 +120,10 @@ class ScriptedControlPlane:
             return
         delay_ns = self._answer_delay_ns(answer, session.proxy, type_, name)
         self._clock.after(
-            delay_ns, lambda: self._answer(session, type_, added, answer), band=Band.WORKLOAD, entity=session.proxy
+            delay_ns,
+            lambda: self._answer(session, type_, added, answer),
+            band=Band.WORKLOAD,
+            entity=session.proxy,
         )
 
     def _turn(self, proxy: int, type_: ResourceType, name: str) -> Answer:
@@ -157,7 +166,11 @@ class ScriptedControlPlane:
         if not is_news and (held or not type_.wildcard):
             return  # A delta server with nothing new stays silent.
         session.send(
-            type_, self._state.version(type_), self._spoil(fresh, answer.reject), gone, self._carried_by(session)
+            type_,
+            self._state.version(type_),
+            self._spoil(fresh, answer.reject),
+            gone,
+            self._carried_by(session),
         )
 
     def _carried_by(self, session: Session) -> str:
@@ -220,7 +233,9 @@ class ScriptedControlPlane:
             if session.label != "ads" and not type_.wildcard and not resources:
                 return
         resources = self._spoil(resources, push.reject)
-        session.send(type_, self._state.version(type_), resources, removed if session.is_delta else NO_NAMES, "push")
+        session.send(
+            type_, self._state.version(type_), resources, removed if session.is_delta else NO_NAMES, "push"
+        )
 
     # --- polls (propagation/poll.py: PollServer)
 
@@ -240,15 +255,21 @@ class ScriptedControlPlane:
             delay_ns = self._answer_delay_ns(answer, proxy, type_, name)
         start_ns, end_ns = self._polls.serve(now_ns, delay_ns)
         self._clock.at(
-            end_ns, lambda: self._answer_poll(request, answer, name, (now_ns, start_ns), respond),
-            band=Band.WORKLOAD, entity=proxy,
-        )  # fmt: skip
+            end_ns,
+            lambda: self._answer_poll(request, answer, name, (now_ns, start_ns), respond),
+            band=Band.WORKLOAD,
+            entity=proxy,
+        )
         return True
 
     def _answer_poll(
-        self, request: DiscoveryRequest, answer: Answer, name: str, queue_ns: tuple[int, int],
+        self,
+        request: DiscoveryRequest,
+        answer: Answer,
+        name: str,
+        queue_ns: tuple[int, int],
         respond: Callable[[DiscoveryResponse | None], None],
-    ) -> None:  # fmt: skip
+    ) -> None:
         type_, proxy = request.type, request.node
         key = proxy, type_, name
         if not request.version_info:
@@ -261,7 +282,12 @@ class ScriptedControlPlane:
             respond(None)
             return
         changes = self._ledger.carry(
-            proxy, type_.name, None if type_.wildcard else request.resource_names, self._clock.now_ns, "poll", *queue_ns
+            proxy,
+            type_.name,
+            None if type_.wildcard else request.resource_names,
+            self._clock.now_ns,
+            "poll",
+            *queue_ns,
         )
         respond(DiscoveryResponse(type_, version, "", self._spoil(wanted, answer.reject), changes))
 
@@ -295,4 +321,3 @@ def _versions(resources: Resources) -> str:
 def _single(name: str, state: Resources) -> Names:
     """The names object of one name, the same each time for the same state."""
     return state.names.where(("single", name), lambda n: n == name)
-

@@ -1,7 +1,9 @@
 """The gRPC muxes: one stream for many types (ADS), state-of-the-world or delta.
 
-What is asked, and when: a request leaves when a watch is added or dropped, when a response was processed (ACK or
-NACK), when the stream opens (every type, in the order of first subscription, rule D5), and when a paused type is
+What is asked, and when: a request leaves when a watch is added or dropped, when a response was processed
+(ACK or
+NACK), when the stream opens (every type, in the order of first subscription, rule D5), and when a paused
+type is
 resumed. A paused type's triggers become one request in SotW; in delta its ACKs wait one by one (rule W2).
 Sources: source/extensions/config_subscription/grpc/{grpc_mux_impl,new_grpc_mux_impl,grpc_stream,
 pausable_ack_queue}.*; rules S2, D1 to D5, N2, W2, W4.
@@ -50,7 +52,7 @@ GRPC_STREAM = {
     (_S.OPEN, _G.CLOSED): (_S.DOWN, "schedule_retry"),
 }
 
-_C = TypeVar("_C", SotwClientState, DeltaClientState)
+_C = TypeVar("_C", bound=SotwClientState | DeltaClientState)
 
 
 class _TypeOnMux(Generic[_C]):
@@ -123,9 +125,13 @@ class GrpcMux(Generic[_C]):
         """The stream counts as open at once; every subscribed type is asked for, paused ones when resumed."""
         open_after_ns = self._process.costs.ns("stream_open")
         self._stream = Stream(
-            self._path, self._identity.next_stream_id(), self, is_delta=self.is_delta,
-            label=self._identity.label, open_after_ns=open_after_ns,
-        )  # fmt: skip
+            self._path,
+            self._identity.next_stream_id(),
+            self,
+            is_delta=self.is_delta,
+            label=self._identity.label,
+            open_after_ns=open_after_ns,
+        )
         self._forget_stream()
         for state in self._types.values():
             self._queue(state)
@@ -368,9 +374,13 @@ class DeltaMux(GrpcMux[DeltaClientState]):
     def _as_update(self, response: Response) -> Update:
         assert isinstance(response, DeltaDiscoveryResponse)
         return Update(
-            response.type, response.resources, response.removed_resources, True,
-            response.system_version_info, response.changes,
-        )  # fmt: skip
+            response.type,
+            response.resources,
+            response.removed_resources,
+            True,
+            response.system_version_info,
+            response.changes,
+        )
 
     def _watch_added(self, state: _TypeOnMux[DeltaClientState], names: Names) -> None:
         state.said.add_interest(names)
@@ -417,5 +427,5 @@ class DeltaMux(GrpcMux[DeltaClientState]):
             state.said.stream_broken()
 
 
-_ROWS = bind(GRPC_STREAM, GrpcMux)
+_ROWS = bind(GRPC_STREAM, GrpcMux)  # type: ignore[type-abstract]  # only its actions are taken, no instance made
 TABLES = {"stream": (GRPC_STREAM, _S.DOWN, ())}

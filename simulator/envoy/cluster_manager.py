@@ -49,8 +49,14 @@ class InitHelperSignal(Enum):
 _S, _G = InitHelperState, InitHelperSignal
 INIT_HELPER = {
     (_S.LOADING, _G.STATIC_LOADED): (_S.WAITING_FOR_PRIMARY, "maybe_finish_initialize"),
-    (_S.WAITING_FOR_PRIMARY, _G.PRIMARIES_INITIALIZED): (_S.WAITING_TO_START_SECONDARY, "tell_primaries_initialized"),
-    (_S.WAITING_TO_START_SECONDARY, _G.STATIC_SECONDARIES_INITIALIZED): (_S.WAITING_TO_START_CDS, "start_cds"),
+    (_S.WAITING_FOR_PRIMARY, _G.PRIMARIES_INITIALIZED): (
+        _S.WAITING_TO_START_SECONDARY,
+        "tell_primaries_initialized",
+    ),
+    (_S.WAITING_TO_START_SECONDARY, _G.STATIC_SECONDARIES_INITIALIZED): (
+        _S.WAITING_TO_START_CDS,
+        "start_cds",
+    ),
     (_S.WAITING_TO_START_SECONDARY, _G.NO_CDS): (_S.ALL_CLUSTERS_INITIALIZED, "tell_all_initialized"),
     (_S.WAITING_TO_START_CDS, _G.CDS_OUTCOME): (_S.CDS_INITIALIZED, "maybe_finish_initialize"),
     (_S.CDS_INITIALIZED, _G.CDS_CLUSTERS_INITIALIZED): (_S.ALL_CLUSTERS_INITIALIZED, "tell_all_initialized"),
@@ -61,10 +67,20 @@ class InitHelper:
     """Six states between static load and "all clusters initialized": primaries first, then secondaries, twice
     (for the bootstrap's clusters, and for those of the first CDS answer)."""
 
-    __slots__ = ("_machine", "_manager", "_may_start_secondaries", "_primary", "_secondaries", "_started", "_tell_all",
-                 "_tell_primaries")  # fmt: skip
+    __slots__ = (
+        "_machine",
+        "_manager",
+        "_may_start_secondaries",
+        "_primary",
+        "_secondaries",
+        "_started",
+        "_tell_all",
+        "_tell_primaries",
+    )
 
-    def __init__(self, manager: ClusterManager, tell_primaries: Callable[[], None], tell_all: Callable[[], None]) -> None:
+    def __init__(
+        self, manager: ClusterManager, tell_primaries: Callable[[], None], tell_all: Callable[[], None]
+    ) -> None:
         self._manager = manager
         self._tell_primaries = tell_primaries
         self._tell_all = tell_all
@@ -90,7 +106,8 @@ class InitHelper:
         return self._machine.state is _S.ALL_CLUSTERS_INITIALIZED
 
     def add(self, batch: ClusterBatch) -> None:
-        """A primary starts at once; a secondary waits for all primaries of its round, unless that round runs."""
+        """A primary starts at once; a secondary waits for all primaries of its round, unless that round
+        runs."""
         batch.counts_at_startup = True
         if batch.is_primary:
             self._primary += len(batch.names)
@@ -188,7 +205,12 @@ class ClusterManager:
     """
 
     def __init__(
-        self, process: Process, source: ConfigSource, *, tell_primaries: Callable[[], None], tell_all: Callable[[], None]
+        self,
+        process: Process,
+        source: ConfigSource,
+        *,
+        tell_primaries: Callable[[], None],
+        tell_all: Callable[[], None],
     ) -> None:
         self.process = process
         self.source = source
@@ -227,7 +249,9 @@ class ClusterManager:
         """Clusters of the batch that have no endpoint to check."""
         if batch.sample.kind != "eds":
             return NO_NAMES if batch.sample.endpoints > 0 else batch.names
-        with_hosts = batch.hosts.grouped("has endpoints", lambda r: assignment_of(r).endpoints > 0).get(True, NO_NAMES)
+        with_hosts = batch.hosts.grouped("has endpoints", lambda r: assignment_of(r).endpoints > 0).get(
+            True, NO_NAMES
+        )
         return batch.names.minus(with_hosts)
 
     # --- start-up
@@ -272,11 +296,16 @@ class ClusterManager:
         cost_ns = self.process.costs.ns(
             "cds",
             lambda c: cds_cost_ns(
-                c, is_delta=update.is_delta, present=len(update.resources), added=added, changed=changed,
-                removed=len(diff.removed), is_quiet=not (diff.added or diff.changed or diff.removed),
+                c,
+                is_delta=update.is_delta,
+                present=len(update.resources),
+                added=added,
+                changed=changed,
+                removed=len(diff.removed),
+                is_quiet=not (diff.added or diff.changed or diff.removed),
                 starts_eds="eds" in added or "eds" in changed,
             ),
-        )  # fmt: skip
+        )
         return cost_ns + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:
@@ -308,8 +337,7 @@ class ClusterManager:
         assert self._cds is not None
         self.process.count("cluster_manager.cds.update_rejected")
         self._cds.answered(self._cds.names, "rejected")
-        for change in update.changes:
-            self.process.activations.rejected(change, self.process.now_ns)
+        self.process.activations.refused(update.changes, self.process.now_ns)
         self.init_helper.on_cds_outcome()
 
     def on_connection_failure(self) -> None:
@@ -337,21 +365,16 @@ class ClusterManager:
             process.count(prefix + "config_reload")
 
     def _note_changes(self, update: Update, touched: Names, bad: Names) -> None:
-        process, done = self.process, []
-        for change in update.changes:
-            names = process.activations.names_of(change)
-            if names.intersect(bad) and not names.intersect(touched):
-                process.activations.rejected(change, process.now_ns)
-                continue
-            outstanding = names.intersect(touched.union(self.warming_names))
-            if process.activations.applied(change, CDS.name, outstanding, process.now_ns):
-                done.append(change)
+        process = self.process
+        done = process.activations.applied(
+            update.changes, CDS.name, process.now_ns, refused=bad, awaited=touched.union(self.warming_names)
+        )
         if done:
             process.publish("post_clusters", done)
 
     def _add_or_update(self, resources: Resources, names: Names, changed: Names) -> None:
         """Each becomes a new object with no hosts and a new fetch timer (4.3)."""
-        self._drop_warming(names.intersect(changed), "replaced")
+        self._drop_warming(names.intersect(changed))
         for batch in self._batches(resources, names, is_static=False):
             self.track(batch)
             if self.init_helper.is_finished:
@@ -361,13 +384,8 @@ class ClusterManager:
 
     def _batches(self, resources: Resources, names: Names, *, is_static: bool) -> list[ClusterBatch]:
         """Groups of equal configuration, in order of first appearance."""
-        groups = resources.only(names).grouped("configuration", _configuration)
-        return [
-            ClusterBatch(
-                self, resources.only(group), is_static=is_static, is_primary=kind != "eds" or self.source.is_path
-            )
-            for (kind, *_), group in groups.items()  # type: ignore[misc]
-        ]
+        groups = resources.only(names).grouped("configuration", _configuration).values()
+        return [ClusterBatch(self, resources.only(group), is_static=is_static) for group in groups]
 
     def track(self, batch: ClusterBatch) -> None:
         """A new batch, or a part split off one."""
@@ -390,8 +408,9 @@ class ClusterManager:
         self._update_cds_gate()
         self.init_helper.done(batch)
 
-    def _drop_warming(self, names: Names, why: str) -> None:
-        """Ends warming objects of these names; a name without an active object loses its EDS watch at once."""
+    def _drop_warming(self, names: Names) -> None:
+        """Ends warming objects of these names; a name without an active object loses its EDS watch at
+        once."""
         if not names:
             return
         for batch in list(self.warming):
@@ -406,13 +425,12 @@ class ClusterManager:
             part.fire(ClusterSignal.REMOVED)
             self.warming.remove(part)
             self.init_helper.done(part)
-        assert why
 
     def _remove(self, names: Names) -> None:
         """Active and warming entries of these names go together, at once on the main thread."""
         if not names:
             return
-        self._drop_warming(names, "removed")
+        self._drop_warming(names)
         removed = self.active.only(names)
         self.active = self.active.without(removed.names)
         self.hosts = self.hosts.without(names)

@@ -1,6 +1,8 @@
-"""What "cluster initialized" means: discovery, then secrets, then one health-check round, strictly in this order.
+"""What "cluster initialized" means: discovery, then secrets, then one health-check round, strictly in this
+order.
 
-A `ClusterBatch` stands for cluster objects of equal configuration that came in one update and stand in the same
+A `ClusterBatch` stands for cluster objects of equal configuration that came in one update and stand in the
+same
 state. It is split when they part (one of them got its assignment, another was replaced), so an Envoy of a
 thousand clusters has a handful of batches, not a thousand objects.
 Source: source/common/upstream/upstream_impl.cc (ClusterImplBase::initialize, onPreInitComplete,
@@ -90,18 +92,26 @@ class ClusterBatch:
     """
 
     __slots__ = (
-        "_machine", "_manager", "configs", "counts_at_startup", "hosts", "is_primary", "is_static", "names", "sample",
+        "_machine",
+        "_manager",
+        "configs",
+        "counts_at_startup",
+        "hosts",
+        "is_primary",
+        "is_static",
+        "names",
+        "sample",
         "subscription",
-    )  # fmt: skip
+    )
 
-    def __init__(self, manager: ClusterManager, configs: Resources, *, is_static: bool, is_primary: bool) -> None:
+    def __init__(self, manager: ClusterManager, configs: Resources, *, is_static: bool) -> None:
         self._manager = manager
         self.configs = configs
         self.names = configs.names
         self.sample = cluster_of(next(iter(configs)))
         self.hosts = NO_RESOURCES
         self.is_static = is_static
-        self.is_primary = is_primary
+        self.is_primary = self.sample.kind != "eds" or manager.source.is_path
         self.counts_at_startup = False
         self.subscription: Subscription | None = None
         self._machine = Machine(_S.CREATED, _ROWS, self, ClusterBatch._entered)
@@ -131,9 +141,7 @@ class ClusterBatch:
         names = self.names.intersect(names)
         if len(names) == len(self.names):
             return self
-        part = ClusterBatch(
-            self._manager, self.configs.only(names), is_static=self.is_static, is_primary=self.is_primary
-        )
+        part = ClusterBatch(self._manager, self.configs.only(names), is_static=self.is_static)
         part.hosts = self.hosts.only(names)
         part.counts_at_startup = self.counts_at_startup
         part._machine.state = self._machine.state
@@ -146,7 +154,8 @@ class ClusterBatch:
     # --- actions
 
     def start_pre_init(self) -> None:
-        """Type-specific discovery: STATIC at once, STRICT_DNS with its first resolution, EDS with its first outcome."""
+        """Type-specific discovery: STATIC at once, STRICT_DNS with its first resolution, EDS with its first
+        outcome."""
         if self.sample.kind == "eds":
             self._manager.eds.start(self)
         elif self.sample.kind == "strict_dns":
@@ -206,7 +215,12 @@ class ClusterBatch:
         self._after_each(law, "envoy.health_check", _S.HEALTH, _G.HEALTH_CHECKED, check.timeout_ns)
 
     def _after_each(
-        self, law: Delay | int, purpose: str, state: ClusterState, signal: ClusterSignal, at_most_ns: int | None = None
+        self,
+        law: Delay | int,
+        purpose: str,
+        state: ClusterState,
+        signal: ClusterSignal,
+        at_most_ns: int | None = None,
     ) -> None:
         """Fires the signal for each cluster after its own delay; equal delays share one timer."""
         process = self._manager.process

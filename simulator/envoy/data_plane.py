@@ -1,7 +1,9 @@
 """What a request meets: only as much of the data plane as shows which configuration decides.
 
-The outcome of a request to a listener is a function of what the workers hold: no listening socket (refused), no route
-(404 NR), no such cluster (503 NC), no host (503 UH), hosts that refuse (503 UF), else 200. All hosts unhealthy is
+The outcome of a request to a listener is a function of what the workers hold: no listening socket
+(refused), no route
+(404 NR), no such cluster (503 NC), no host (503 UH), hosts that refuse (503 UF), else 200. All hosts
+unhealthy is
 panic mode: traffic goes on (one health-check round that failed does not stop it).
 Rules S6, W3, W7, W10 and the table of fetch timeouts.
 """
@@ -21,7 +23,8 @@ from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Names, Resource, Res
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Published:
-    """What the workers hold: listeners accepting and draining, route tables, clusters and their assignments."""
+    """What the workers hold: listeners accepting and draining, route tables, clusters and their
+    assignments."""
 
     listeners: Resources = NO_RESOURCES
     draining: Resources = NO_RESOURCES
@@ -66,7 +69,8 @@ class Published:
 
 
 class DataPlane:
-    """Follows what the workers hold, publication by publication; exists only where the workload sends requests."""
+    """Follows what the workers hold, publication by publication; exists only where the workload sends
+    requests."""
 
     def __init__(self, server: Server, on_change: Callable[[int, Published], None]) -> None:
         self._server = server
@@ -76,9 +80,14 @@ class DataPlane:
     def _published(self, t_ns: int) -> None:
         server = self._server
         view = Published(
-            server.listeners.serving(), server.listeners.draining(), server.routes.content, server.scopes.route_names,
-            server.clusters.active, server.clusters.hosts,
-        )  # fmt: skip
+            server.listeners.serving(),
+            server.listeners.draining(),
+            server.routes.content,
+            server.scopes.route_names,
+            server.clusters.active,
+            server.clusters.hosts,
+        )
         process = server.process
-        process.clock.at(t_ns, lambda: self._on_change(t_ns, view), band=Band.COMPLETION, entity=process.proxy)
-
+        process.clock.at(
+            t_ns, lambda: self._on_change(t_ns, view), band=Band.COMPLETION, entity=process.proxy
+        )

@@ -1,6 +1,7 @@
 """EDS: first outcomes, the cache used when none comes, and updates of clusters in service.
 
-Source: source/extensions/clusters/eds/eds.cc; source/extensions/config_subscription/grpc/eds_resources_cache_impl.cc;
+Source: source/extensions/clusters/eds/eds.cc;
+source/extensions/config_subscription/grpc/eds_resources_cache_impl.cc;
 rules W1, W4 to W7, T3, T7.
 """
 
@@ -67,14 +68,19 @@ class EdsSubscriptions:
         cost_ns = self._process.costs.ns(
             "eds",
             lambda c: eds_cost_ns(
-                c, is_delta=update.is_delta, present=len(wanted), first=len(first), endpoints=endpoints,
+                c,
+                is_delta=update.is_delta,
+                present=len(wanted),
+                first=len(first),
+                endpoints=endpoints,
                 has_first=bool(first),
             ),
-        )  # fmt: skip
+        )
         return cost_ns + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:
-        """Applies every assignment up to the first bad one; then all watches are told of the rejection (7.3)."""
+        """Applies every assignment up to the first bad one; then all watches are told of the rejection
+        (7.3)."""
         wanted = update.resources.only(self._interest)
         bad = wanted.faulty().get(Fault.BUILD, NO_NAMES)
         good = wanted.only(watches_called_before(bad, wanted.names)) if bad else wanted
@@ -84,7 +90,7 @@ class EdsSubscriptions:
         if self._has_cache:
             self._cache = self._cache.updated(good)
         self._update_active(good)
-        self._note_changes(update, good, wanted.names.minus(good.names))
+        self._note_changes(update, wanted.names.minus(good.names))
         self._release(good, good.names)
         # A name in removed_resources ends its cluster's waiting at once; hosts it has are kept (T7, 4.8).
         self._release(NO_RESOURCES, update.removed.intersect(self._interest))
@@ -97,8 +103,7 @@ class EdsSubscriptions:
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases every waiting cluster, without hosts (N1)."""
         self._process.count_each(_STAT + "update_rejected", self._interest)
-        for change in update.changes:
-            self._process.activations.rejected(change, self._process.now_ns)
+        self._process.activations.refused(update.changes, self._process.now_ns)
         self._release(NO_RESOURCES, self._interest, "rejected")
 
     def on_connection_failure(self) -> None:
@@ -127,16 +132,12 @@ class EdsSubscriptions:
             if batch.state in (ClusterState.SECRETS, ClusterState.HEALTH):
                 batch.hosts = batch.hosts.updated(good.only(batch.names))
 
-    def _note_changes(self, update: Update, good: Resources, refused: Names) -> None:
-        process, done = self._process, []
-        warming = self._manager.warming_names
-        for change in update.changes:
-            names = process.activations.names_of(change)
-            if names.intersect(refused) and not names.intersect(good.names):
-                process.activations.rejected(change, process.now_ns)
-            elif process.activations.applied(change, EDS.name, names.intersect(warming), process.now_ns):
-                done.append(change)
-        if good:
+    def _note_changes(self, update: Update, refused: Names) -> None:
+        process = self._process
+        done = process.activations.applied(
+            update.changes, EDS.name, process.now_ns, refused=refused, awaited=self._manager.warming_names
+        )
+        if done or update.resources:
             process.publish("post_clusters", done)
 
     def _release(self, hosts: Resources, names: Names, how: str = "answered") -> None:

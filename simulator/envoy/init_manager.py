@@ -37,7 +37,8 @@ INIT_MANAGER = {
 class InitManager:
     """Waits for the targets added to it.
 
-    A target added before `initialize` is started by it, in order; one added while initializing is started at once
+    A target added before `initialize` is started by it, in order; one added while initializing is started
+    at once
     and waited for as well; adding one later is a programming error.
     """
 
@@ -76,7 +77,8 @@ class InitManager:
     def initialize(self, watcher: Callable[[], None]) -> None:
         """Starts all targets; the watcher is told when all are ready, at once if there are none."""
         self._watcher = watcher
-        # One more than the targets, so that targets ready at once cannot finish the manager half-way through its list.
+        # One more than the targets, so that targets ready at once cannot finish the manager half-way
+        # through its list.
         self._count += 1
         self._machine.fire(_G.INITIALIZE)
         self.ready()

@@ -1,7 +1,9 @@
 """The listener manager: LDS, warming, in-place and full updates, draining.
 
-Before the workers start there is no warming list: listeners are put into the active list and the *server's* init
-manager waits for their routes, secrets and extension configurations (S8). Afterwards each warms on its own, and
+Before the workers start there is no warming list: listeners are put into the active list and the *server's*
+init
+manager waits for their routes, secrets and extension configurations (S8). Afterwards each warms on its own,
+and
 the old one serves until it is done (W8 to W10).
 Source: source/common/listener_manager/{listener_manager_impl,listener_impl,lds_api}.cc.
 """
@@ -106,7 +108,8 @@ class ListenerBatch:
         self._machine.fire(signal)
 
     def split(self, names: Names) -> ListenerBatch:
-        """Those of ``names`` as a batch of their own in the same state; the whole batch where all are meant."""
+        """Those of ``names`` as a batch of their own in the same state; the whole batch where all are
+        meant."""
         names = self.names.intersect(names)
         if len(names) == len(self.names):
             return self
@@ -160,9 +163,16 @@ class ListenerManager:
     """
 
     def __init__(
-        self, process: Process, source: ConfigSource, server_init: InitManager, routes: RouteConfigProviders,
-        secrets: Providers, extensions: Providers, scopes: ScopedRoutes, known_clusters: Callable[[], Names],
-    ) -> None:  # fmt: skip
+        self,
+        process: Process,
+        source: ConfigSource,
+        server_init: InitManager,
+        routes: RouteConfigProviders,
+        secrets: Providers,
+        extensions: Providers,
+        scopes: ScopedRoutes,
+        known_clusters: Callable[[], Names],
+    ) -> None:
         self.process = process
         self.server_init = server_init
         self.batches: list[ListenerBatch] = []
@@ -261,14 +271,21 @@ class ListenerManager:
         cost_ns = self.process.costs.ns(
             "lds",
             lambda c: lds_cost_ns(
-                c, is_delta=update.is_delta, present=len(update.resources), built=len(built),
-                removed=len(diff.removed), has_built=bool(built), has_removed=bool(diff.removed), starts_rds=starts_rds,
+                c,
+                is_delta=update.is_delta,
+                present=len(update.resources),
+                built=len(built),
+                removed=len(diff.removed),
+                has_built=bool(built),
+                has_removed=bool(diff.removed),
+                starts_rds=starts_rds,
             ),
-        )  # fmt: skip
+        )
         return cost_ns + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:
-        """All removals first, then additions and updates, each alone; ACKed at once however long they warm (5.3, 5.7)."""
+        """All removals first, then additions and updates, each alone; ACKed at once however long they warm
+        (5.3, 5.7)."""
         assert self._lds is not None
         self._lds.answered(self._lds.names)
         resources, diff = self._difference(update)
@@ -301,8 +318,7 @@ class ListenerManager:
         assert self._lds is not None
         self.process.count("listener_manager.lds.update_rejected")
         self._lds.answered(self._lds.names, "rejected")
-        for change in update.changes:
-            self.process.activations.rejected(change, self.process.now_ns)
+        self.process.activations.refused(update.changes, self.process.now_ns)
         self._lds_outcome()
 
     def on_connection_failure(self) -> None:
@@ -320,9 +336,7 @@ class ListenerManager:
                 bad, why = bad.union(names), f"route: unknown cluster '{cluster}'"
         missing = self._source.missing(RDS, _route_names(resources.only(built)))
         if missing:
-            bad = bad.union(
-                Names(r.name for r in resources.only(built) if listener_of(r).route_name in missing)
-            )
+            bad = bad.union(Names(r.name for r in resources.only(built) if _needs(r, missing)))
             why = f"paths must refer to an existing path: {next(iter(missing))}"
         return bad, why
 
@@ -337,19 +351,18 @@ class ListenerManager:
         process.count(prefix + "listener_create_failure", len(bad))
 
     def _note_changes(self, update: Update, good: Names, bad: Names) -> None:
-        process, done = self.process, []
-        for change in update.changes:
-            names = process.activations.names_of(change)
-            if names.intersect(bad) and not names.intersect(good):
-                process.activations.rejected(change, process.now_ns)
-            elif process.activations.applied(change, LDS.name, names.intersect(good), process.now_ns):
-                done.append(change)
+        process = self.process
+        done = process.activations.applied(
+            update.changes, LDS.name, process.now_ns, refused=bad, awaited=good
+        )
         if done:
             process.publish("stop_listener", done)
 
     # --- adding, warming, swapping
 
-    def _add(self, resources: Resources, names: Names, changed: Names, before: Resources = NO_RESOURCES) -> None:
+    def _add(
+        self, resources: Resources, names: Names, changed: Names, before: Resources = NO_RESOURCES
+    ) -> None:
         """New objects; a warming one of the same name is replaced without draining: it never served."""
         if not names:
             return
@@ -443,7 +456,10 @@ class ListenerManager:
         """Existing connections have the drain time (W9, W10)."""
         process = self.process
         process.clock.after(
-            process.settings.drain_time_ns, lambda: batch.fire(_G.DRAIN_TIME_OVER), band=Band.TIMER, entity=process.proxy
+            process.settings.drain_time_ns,
+            lambda: batch.fire(_G.DRAIN_TIME_OVER),
+            band=Band.TIMER,
+            entity=process.proxy,
         )
 
     def forget(self, batch: ListenerBatch) -> None:
@@ -469,6 +485,11 @@ _GAUGES = {
 
 def _route_names(listeners: Resources) -> Names:
     return listeners.collect("route", lambda r: _optional(listener_of(r).route_name))
+
+
+def _needs(resource: Resource[object], routes: Names) -> bool:
+    route_name = listener_of(resource).route_name
+    return route_name is not None and route_name in routes
 
 
 def _optional(name: str | None) -> tuple[str, ...]:

@@ -19,7 +19,7 @@ from simulator.engine.servers import SerialServer
 class Costs:
     """The cost laws of one Envoy with its own draws: each key counts its own jobs."""
 
-    __slots__ = ("_draws", "_drawn", "_laws", "_proxy")
+    __slots__ = ("_drawn", "_draws", "_laws", "_proxy")
 
     def __init__(self, laws: Mapping[str, Law], draws: Draws, proxy: int) -> None:
         self._laws = laws
@@ -49,11 +49,20 @@ class Costs:
 class MainThread:
     """The FIFO server with Envoy's periodic stats flush in it (rule P2).
 
-    The flush has no effect but the time it takes, so it costs no event: the flushes that fell due since the last
+    The flush has no effect but the time it takes, so it costs no event: the flushes that fell due since the
+    last
     job are worked off, in arithmetic, when the next job starts.
     """
 
-    __slots__ = ("_clock", "_clusters", "_costs", "_flush_interval_ns", "_flushed_until_ns", "_next_flush_ns", "_server")
+    __slots__ = (
+        "_clock",
+        "_clusters",
+        "_costs",
+        "_flush_interval_ns",
+        "_flushed_until_ns",
+        "_next_flush_ns",
+        "_server",
+    )
 
     def __init__(
         self, clock: Clock, proxy: int, costs: Costs, flush_interval_ns: int, clusters: Callable[[], int]

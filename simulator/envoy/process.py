@@ -20,7 +20,8 @@ if TYPE_CHECKING:
 class Workers:
     """Publication to the worker threads: a post to each worker's queue, FIFO, without a barrier.
 
-    The workers of one Envoy take a post over at the same simulated instant; what decides traffic from then on is
+    The workers of one Envoy take a post over at the same simulated instant; what decides traffic from then
+    on is
     *active*. Before the workers run, a publication takes effect with their start.
     Source: source/common/thread_local/thread_local_impl.cc.
     """
@@ -64,7 +65,8 @@ class Workers:
 
 
 class Activations:
-    """Which recorded changes this Envoy has applied but does not serve yet, and the names each still waits for."""
+    """Which recorded changes this Envoy has applied but does not serve yet, and the names each still waits
+    for."""
 
     __slots__ = ("_changes", "_proxy", "_waiting")
 
@@ -73,16 +75,39 @@ class Activations:
         self._proxy = proxy
         self._waiting: dict[int, tuple[str, Names]] = {}
 
-    def applied(self, change: int, type_name: str, outstanding: Names, now_ns: int) -> bool:
-        """Notes the application; True if nothing is outstanding, so that publication makes the change active."""
-        self._changes.on_applied(change, self._proxy, now_ns)
-        if outstanding:
-            self._waiting[change] = (type_name, outstanding)
-        return not outstanding
+    def applied(
+        self, changes: Iterable[int], type_name: str, now_ns: int, *, refused: Names, awaited: Names
+    ) -> list[int]:
+        """Notes the application of changes an update of that type carried.
 
-    def rejected(self, change: int, now_ns: int) -> None:
-        """This Envoy refused it."""
-        self._changes.on_rejected(change, self._proxy, now_ns)
+        Args:
+            changes: The changes.
+            type_name: Type of the update.
+            now_ns: The present instant.
+            refused: Names this Envoy refused: a change of any of them is rejected.
+            awaited: Names applied that do not serve yet.
+
+        Returns:
+            Those that wait for nothing more than publication.
+        """
+        done = []
+        for change in changes:
+            names = self._changes.type_and_names(change)[1]
+            outstanding = names.intersect(awaited)
+            if names.intersect(refused):
+                self._changes.on_rejected(change, self._proxy, now_ns)
+                continue
+            self._changes.on_applied(change, self._proxy, now_ns)
+            if outstanding:
+                self._waiting[change] = (type_name, outstanding)
+            else:
+                done.append(change)
+        return done
+
+    def refused(self, changes: Iterable[int], now_ns: int) -> None:
+        """This Envoy refused them."""
+        for change in changes:
+            self._changes.on_rejected(change, self._proxy, now_ns)
 
     def activated(self, type_name: str, names: Names) -> list[int]:
         """Names of that type became active (or went): the changes that waited for nothing else."""
@@ -101,10 +126,6 @@ class Activations:
         """They decide traffic from ``t_ns`` on."""
         for change in changes:
             self._changes.on_active(change, self._proxy, t_ns)
-
-    def names_of(self, change: int) -> Names:
-        """The names a change is about."""
-        return self._changes.type_and_names(change)[1]
 
 
 @dataclass(slots=True, eq=False)

@@ -1,9 +1,12 @@
 """Shared providers: one subscription per name however many clusters or listeners wait for it.
 
-Route configurations (RDS), secrets (SDS) and extension configurations (ECDS) are subscribed by name, once, and
+Route configurations (RDS), secrets (SDS) and extension configurations (ECDS) are subscribed by name, once,
+and
 many owners may wait for the same one; who comes after the first answer does not wait at all.
-Sources: source/common/init/target_impl.h (SharedTargetImpl); source/common/rds/route_config_provider_manager.cc;
-source/common/secret/secret_manager_impl.h; source/common/filter/config_discovery_impl.cc; rules S4, T7, W8, W9.
+Sources: source/common/init/target_impl.h (SharedTargetImpl);
+source/common/rds/route_config_provider_manager.cc;
+source/common/secret/secret_manager_impl.h; source/common/filter/config_discovery_impl.cc; rules S4, T7, W8,
+W9.
 """
 
 from __future__ import annotations
@@ -17,7 +20,7 @@ from simulator.envoy.watches import watches_called_before
 from simulator.mesh.configuration import RouteConfiguration
 from simulator.wire.contract import ConfigSource, Update
 from simulator.xds.resource_types import RDS, ResourceType
-from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Fault, Names, Resource, Resources
+from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Fault, Names, Resource
 
 
 class Providers:
@@ -52,7 +55,9 @@ class Providers:
         if not new:
             return
         self.interest = self.interest.union(new)
-        subscription = Subscription(self.process, self.type, new, self.source.has_fetch_timeout, self._on_timeout)
+        subscription = Subscription(
+            self.process, self.type, new, self.source.has_fetch_timeout, self._on_timeout
+        )
         self._subscriptions.append(subscription)
         subscription.start()
         self.source.subscribe(self.type, new, self)
@@ -86,7 +91,7 @@ class Providers:
         process.count_each(self._stat + "update_success", good.names)
         if before is not self.content:
             process.count_each(self._stat + "config_reload", good.names)
-        self._note_changes(update, good, wanted.names.minus(good.names))
+        self._note_changes(update, wanted.names.minus(good.names))
         self._settle(good.names)
         self._on_removed(update.removed.intersect(self.interest))
         if not bad:
@@ -98,8 +103,7 @@ class Providers:
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases everything that waits (N1)."""
         self.process.count_each(self._stat + "update_rejected", self.interest)
-        for change in update.changes:
-            self.process.activations.rejected(change, self.process.now_ns)
+        self.process.activations.refused(update.changes, self.process.now_ns)
         self._settle(self.interest, "rejected")
 
     def on_connection_failure(self) -> None:
@@ -114,7 +118,8 @@ class Providers:
         self._release(late)
 
     def _on_removed(self, names: Names) -> None:
-        """removed_resources: the last content is kept; counted as a success, the timer is off, nothing is released (T7)."""
+        """removed_resources: the last content is kept; counted as a success, the timer is off, nothing is
+        released (T7)."""
         if not names:
             return
         self.process.count_each(self._stat + "update_success", names)
@@ -139,15 +144,12 @@ class Providers:
             for waiter in self._waiters:
                 waiter()
 
-    def _note_changes(self, update: Update, good: Resources, refused: Names) -> None:
-        process, done = self.process, []
-        for change in update.changes:
-            names = process.activations.names_of(change)
-            if names.intersect(refused) and not names.intersect(good.names):
-                process.activations.rejected(change, process.now_ns)
-            elif process.activations.applied(change, self.type.name, NO_NAMES, process.now_ns):
-                done.append(change)
-        if good:
+    def _note_changes(self, update: Update, refused: Names) -> None:
+        process = self.process
+        done = process.activations.applied(
+            update.changes, self.type.name, process.now_ns, refused=refused, awaited=NO_NAMES
+        )
+        if done or update.resources:
             process.publish(self.post_key, done)
 
 
@@ -167,10 +169,12 @@ class RouteConfigProviders(Providers):
         cost_ns = self.process.costs.ns(
             "rds",
             lambda c: rds_cost_ns(
-                c, virtual_hosts=virtual_hosts, is_first=bool(diff.added),
+                c,
+                virtual_hosts=virtual_hosts,
+                is_first=bool(diff.added),
                 is_initializing=not self.process.workers.are_running,
             ),
-        )  # fmt: skip
+        )
         return cost_ns + update.extra_cost_ns
 
 

@@ -1,4 +1,5 @@
-"""SRDS: scopes choose route configurations. A listener with scopes waits for the scopes, then for their routes.
+"""SRDS: scopes choose route configurations. A listener with scopes waits for the scopes, then for their
+routes.
 
 Source: source/common/router/scoped_rds.cc; section "SRDS" of MODEL.md. On-demand scopes are not modelled.
 """
@@ -70,9 +71,9 @@ class ScopedRoutes:
         else:
             self.scopes = update.resources
         self._routes.require(self.route_names)
-        done = [
-            c for c in update.changes if process.activations.applied(c, SRDS.name, NO_NAMES, process.now_ns)
-        ]
+        done = process.activations.applied(
+            update.changes, SRDS.name, process.now_ns, refused=NO_NAMES, awaited=NO_NAMES
+        )
         process.publish("post_routes", done)
         self._release("answered")
         self._source.resume(RDS)
@@ -81,8 +82,7 @@ class ScopedRoutes:
     def on_update_rejected(self, update: Update, error: str) -> None:
         """Releases the wait for scopes."""
         self._process.count(_STAT + "update_rejected")
-        for change in update.changes:
-            self._process.activations.rejected(change, self._process.now_ns)
+        self._process.activations.refused(update.changes, self._process.now_ns)
         self._release("rejected")
 
     def on_connection_failure(self) -> None:

@@ -1,4 +1,5 @@
-"""Without ADS every gRPC subscription has a mux and a stream of its own: one for CDS, one for LDS, one for each
+"""Without ADS every gRPC subscription has a mux and a stream of its own: one for CDS, one for LDS, one for
+each
 EDS cluster, each RDS name, each secret. Nothing is batched and nothing paused across types.
 
 Source: source/extensions/config_subscription/grpc/grpc_subscription_factory.cc; rules S3, P1, W4, W5.
@@ -24,7 +25,11 @@ class SeparateStreams:
     is_path = False
 
     def __init__(
-        self, process: Process, path: Path, mux: type[SotwMux] | type[DeltaMux], next_stream_id: Callable[[], int]
+        self,
+        process: Process,
+        path: Path,
+        mux: type[SotwMux] | type[DeltaMux],
+        next_stream_id: Callable[[], int],
     ) -> None:
         self._process = process
         self._path = path

@@ -12,7 +12,8 @@ from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Names, Resources
 
 @dataclass(frozen=True, slots=True)
 class RateLimitSettings:
-    """``rate_limit_settings`` of a gRPC config source: a bucket and the interval in which one token arrives."""
+    """``rate_limit_settings`` of a gRPC config source: a bucket and the interval in which one token
+    arrives."""
 
     max_tokens: int
     fill_interval_ns: int
@@ -31,7 +32,8 @@ class EnvoySettings:
         rtds_layers: Names of the RTDS layers.
         drain_time_ns: ``--drain-time-s``.
         drain_is_gradual: ``--drain-strategy gradual``.
-        eds_cache: A cluster whose EDS is not re-sent uses the cached assignment when its fetch times out (ADS only).
+        eds_cache: A cluster whose EDS is not re-sent uses the cached assignment when its fetch times out
+        (ADS only).
         stats_flush_interval_ns: ``stats_flush_interval``; 0 for none.
         concurrency: Workers.
         backoff: Reconnect back-off of xDS streams.

@@ -1,8 +1,11 @@
 """The server's start-up: one sequence, in which every step waits for the one before (rules S1 to S8).
 
-Construction (static load, primaries) -> RTDS -> secondary clusters -> CDS -> its clusters -> static listeners and
-LDS with their routes, secrets and extensions -> workers. Until the workers start no port accepts a connection.
-Source: source/server/server.cc (InstanceBase::initialize, onRuntimeReady, onClusterManagerPrimaryInitializationComplete,
+Construction (static load, primaries) -> RTDS -> secondary clusters -> CDS -> its clusters -> static
+listeners and
+LDS with their routes, secrets and extensions -> workers. Until the workers start no port accepts a
+connection.
+Source: source/server/server.cc (InstanceBase::initialize, onRuntimeReady,
+onClusterManagerPrimaryInitializationComplete,
 RunHelper, startWorkers).
 """
 
@@ -77,17 +80,24 @@ class Server:
         self.extensions = Providers(process, source, ECDS, "extension_config_discovery.http_filter.{}.")
         self.scopes = ScopedRoutes(process, source, self.routes)
         self.clusters = ClusterManager(
-            process, source,
+            process,
+            source,
             tell_primaries=lambda: self._machine.fire(_G.PRIMARIES_INITIALIZED),
             tell_all=lambda: self._machine.fire(_G.CLUSTERS_INITIALIZED),
-        )  # fmt: skip
+        )
         self.clusters.eds = EdsSubscriptions(self.clusters)
         self.clusters.secrets = self.secrets
         self.secrets.on_released(self.clusters.on_secrets_released)
         self.listeners = ListenerManager(
-            process, source, self.init_manager, self.routes, self.secrets, self.extensions, self.scopes,
+            process,
+            source,
+            self.init_manager,
+            self.routes,
+            self.secrets,
+            self.extensions,
+            self.scopes,
             lambda: self.clusters.known_names,
-        )  # fmt: skip
+        )
 
     def _entered(self, _before: ServerState, after: ServerState) -> None:
         process = self.process
@@ -132,7 +142,8 @@ class Server:
     # --- actions, in the order of the sequence
 
     def load_static(self) -> None:
-        """Static clusters and listeners are built and LDS registered before anything is waited for (2.1, 2.2)."""
+        """Static clusters and listeners are built and LDS registered before anything is waited for (2.1,
+        2.2)."""
         process = self.process
         process.row.t_bootstrapped_ns = process.now_ns
         process.main_thread.start_flush_timer()
@@ -182,7 +193,8 @@ class Server:
         self.check_ready()
 
     def check_ready(self) -> None:
-        """``/ready`` answers 200 when live; the istio-agent asks for an accepted CDS and LDS update besides."""
+        """``/ready`` answers 200 when live; the istio-agent asks for an accepted CDS and LDS update
+        besides."""
         process, row = self.process, self.process.row
         if self.state is not _S.LIVE or row.t_ready_ns is not None:
             return

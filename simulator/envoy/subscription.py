@@ -59,7 +59,12 @@ class Subscription:
     __slots__ = ("_deadline", "_has_timer", "_machine", "_on_timeout", "_process", "names", "type", "waiting")
 
     def __init__(
-        self, process: Process, type_: ResourceType, names: Names, has_timer: bool, on_timeout: Callable[[Names], None]
+        self,
+        process: Process,
+        type_: ResourceType,
+        names: Names,
+        has_timer: bool,
+        on_timeout: Callable[[Names], None],
     ) -> None:
         self._process = process
         self.type = type_
@@ -88,7 +93,9 @@ class Subscription:
         """15 s unless told otherwise; 0 waits for ever (T4, T5)."""
         timeout_ns = self._process.settings.initial_fetch_timeout_ns[self.type.name]
         if timeout_ns > 0 and self._has_timer:
-            self._deadline = self._process.deadlines.arm(timeout_ns, self._expired, entity=self._process.proxy)
+            self._deadline = self._process.deadlines.arm(
+                timeout_ns, self._expired, entity=self._process.proxy
+            )
 
     def answered(self, names: Names, detail: str = "answered") -> Names:
         """These names got an update or a rejection; those of them that were waiting."""

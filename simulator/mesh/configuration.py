@@ -100,6 +100,7 @@ class ScopedRouteConfiguration:
 
 @dataclass(frozen=True, slots=True)
 class Opaque:
-    """A secret, an extension configuration or a runtime layer: something whose content does not matter here."""
+    """A secret, an extension configuration or a runtime layer: something whose content does not matter
+    here."""
 
     kind: str

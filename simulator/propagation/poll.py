@@ -1,6 +1,7 @@
 """Polling over REST: Envoy's HTTP subscriptions and the server that answers them.
 
-One loop for each subscription (CDS, LDS, each EDS cluster, each route configuration ...): request, answer, then
+One loop for each subscription (CDS, LDS, each EDS cluster, each route configuration ...): request, answer,
+then
 ``refresh_delay + random mod refresh_delay`` until the next request, counted from the completion (rule R1). A
 failure changes nothing about that (no back-off, R4); 304 is no answer as far as the fetch timer goes.
 Source: source/extensions/config_subscription/rest/http_subscription_impl.cc; rules R1 to R4.
@@ -44,7 +45,12 @@ class RestSubscriptions:
     is_path = False
 
     def __init__(
-        self, process: ProxyProcess, server: PollServer, to_server: Link, to_client: Link, settings: PollSettings
+        self,
+        process: ProxyProcess,
+        server: PollServer,
+        to_server: Link,
+        to_client: Link,
+        settings: PollSettings,
     ) -> None:
         self.process = process
         self.server = server
@@ -131,9 +137,11 @@ class _PollLoop:
         )
         request = DiscoveryRequest(self._type, self._names, self._version, node=process.proxy)
         process.clock.at(
-            source.to_server.arrival_ns(process.now_ns), lambda: self._arrive(request, poll),
-            band=Band.MESSAGE, entity=process.proxy,
-        )  # fmt: skip
+            source.to_server.arrival_ns(process.now_ns),
+            lambda: self._arrive(request, poll),
+            band=Band.MESSAGE,
+            entity=process.proxy,
+        )
 
     def _arrive(self, request: DiscoveryRequest, poll: int) -> None:
         if self._source.server.on_poll(request, lambda response: self._respond(response, poll)):
@@ -183,13 +191,17 @@ class _PollLoop:
             return
         process.changes.on_received(response.changes, process.proxy, process.now_ns)
         update = Update(
-            response.type, response.resources, version=response.version_info, changes=response.changes,
+            response.type,
+            response.resources,
+            version=response.version_info,
+            changes=response.changes,
             extra_cost_ns=process.costs.ns("rest_update"),
-        )  # fmt: skip
+        )
         spoiled = update.resources.faulty().get(Fault.DECODE)
         cost = process.costs.ns("decode_failed") if spoiled else 0
         process.main_thread.submit(
-            (lambda: cost) if spoiled else (lambda: self._consumer.cost_ns(update)), lambda: self._apply(update)
+            (lambda: cost) if spoiled else (lambda: self._consumer.cost_ns(update)),
+            lambda: self._apply(update),
         )
 
     def _apply(self, update: Update) -> None:
@@ -205,7 +217,9 @@ class _PollLoop:
     def _schedule(self) -> None:
         """refresh_delay x U[1, 2), in whole ms, from the completion of the last request."""
         process, refresh_ns = self._process, self._source.settings.refresh_delay_ns
-        u = process.draws.uniform(f"envoy.refresh_delay.{self._type.name}/{self._name}", process.proxy, self._polls)
+        u = process.draws.uniform(
+            f"envoy.refresh_delay.{self._type.name}/{self._name}", process.proxy, self._polls
+        )
         process.clock.after(
             refresh_ns + int(u * (refresh_ns // MS)) * MS, self.poll, band=Band.TIMER, entity=process.proxy
         )
@@ -213,6 +227,15 @@ class _PollLoop:
     def _note(self, message: DiscoveryRequest | DiscoveryResponse) -> None:
         process, (version, nonce, error, names) = self._process, message.noted
         process.recorder.message(
-            process.now_ns, process.proxy, 0, self._number, message.direction, message.type.name,
-            version, nonce, error, names, message.size_bytes,
-        )  # fmt: skip
+            process.now_ns,
+            process.proxy,
+            0,
+            self._number,
+            message.direction,
+            message.type.name,
+            version,
+            nonce,
+            error,
+            names,
+            message.size_bytes,
+        )

@@ -106,14 +106,14 @@ class _Session(Generic[_R]):
     def on_request(self, request: Request) -> None:
         """Reads the request; a subscription goes to the control plane."""
         kind, added = self._read(request)
-        if kind is not RequestKind.STALE and request.response_nonce and request.error_detail is None:
-            self._acked(request.response_nonce)
+        if kind is not RequestKind.STALE and request.response_nonce:
+            self._answered(request.response_nonce, is_ack=request.error_detail is None)
         if kind in (RequestKind.SUBSCRIBE, RequestKind.RESUBSCRIBE):
             self._publisher.on_subscription(self, request.type, added)  # type: ignore[arg-type]
 
-    def _acked(self, nonce: str) -> None:
+    def _answered(self, nonce: str, *, is_ack: bool) -> None:
         carried = self._carried.pop(nonce, ())
-        if carried:
+        if carried and is_ack:
             self._ledger.on_acked(carried, self.proxy, self._stream.now_ns)
 
     def _next_nonce(self, changes: tuple[int, ...]) -> str:

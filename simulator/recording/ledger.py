@@ -1,6 +1,7 @@
 """The ledger of changes: which proxy each one concerns, what carried it there, and when it took effect.
 
-A control plane announces a change and asks, before it sends, which changes a message carries; the proxy reports
+A control plane announces a change and asks, before it sends, which changes a message carries; the proxy
+reports
 receipt, application and activity. Every (change, proxy) pair has exactly one row and one outcome.
 """
 
@@ -61,8 +62,16 @@ class ChangeLedger(Generic[N]):
             self._pending.setdefault((proxy, type_name), []).append(change)
         return change
 
-    def carry(self, proxy: int, type_name: str, covered: N | None, t_sent_ns: int, carried_by: str,
-              t_enqueued_ns: int | None = None, t_dequeued_ns: int | None = None) -> tuple[int, ...]:  # fmt: skip
+    def carry(
+        self,
+        proxy: int,
+        type_name: str,
+        covered: N | None,
+        t_sent_ns: int,
+        carried_by: str,
+        t_enqueued_ns: int | None = None,
+        t_dequeued_ns: int | None = None,
+    ) -> tuple[int, ...]:
         """Changes a message to that proxy carries: those not delivered yet whose names it covers (None: all).
 
         A change all of whose names a newer carried change covers is superseded by it.
@@ -77,7 +86,9 @@ class ChangeLedger(Generic[N]):
         for change in carried:
             row = self._rows[change.id, proxy]
             row.replica, row.carried_by = 0, carried_by
-            enqueued_ns = change.t_changed_ns if t_enqueued_ns is None else max(t_enqueued_ns, change.t_changed_ns)
+            enqueued_ns = (
+                change.t_changed_ns if t_enqueued_ns is None else max(t_enqueued_ns, change.t_changed_ns)
+            )
             row.t_observed_ns = row.t_debounced_ns = change.t_changed_ns
             row.t_enqueued_ns = enqueued_ns
             row.t_dequeued_ns = enqueued_ns if t_dequeued_ns is None else max(t_dequeued_ns, enqueued_ns)
@@ -98,13 +109,19 @@ class ChangeLedger(Generic[N]):
                 row.outcome = "disconnected"
 
     def stale_windows(self, proxy: int, path: Mapping[str, N], end_ns: int) -> list[tuple[int, int]]:
-        """Spans in which a change of one of the path's resources has happened but is not active on the proxy."""
-        windows = []
-        for change in self._changes:
+        """Spans in which a change of one of the path's resources has happened but is not active on the
+        proxy."""
+        windows: list[tuple[int, int]] = []
+        until_ns: dict[str, int] = {}
+        # Newest first: an older change, even a rejected one, is history once a newer one of the type is
+        # active.
+        for change in reversed(self._changes):
             names, row = path.get(change.type_name), self._rows.get((change.id, proxy))
             if names is None or row is None or not self._minus(names, self._minus(names, change.names)):
                 continue
-            windows.append((change.t_changed_ns, end_ns if row.t_active_ns is None else row.t_active_ns))
+            active_ns = end_ns if row.t_active_ns is None else row.t_active_ns
+            until_ns[change.type_name] = min(active_ns, until_ns.get(change.type_name, end_ns))
+            windows.append((change.t_changed_ns, until_ns[change.type_name]))
         return windows
 
     # --- the proxy's side (wire/contract.py: ChangeSink)

@@ -18,7 +18,17 @@ import pandas as pd
 if TYPE_CHECKING:
     from simulator.results.result import Result
 
-__all__ = ["PHASES", "Phase", "Span", "Start", "durations", "first_phase_of", "late_types", "read_starts"]
+__all__ = [
+    "PHASES",
+    "Phase",
+    "Span",
+    "Start",
+    "by_type",
+    "durations",
+    "first_phase_of",
+    "late_types",
+    "read_starts",
+]
 
 
 _FAR: Final = 2**63 - 1
@@ -120,7 +130,7 @@ def late_types(result: Result) -> list[dict[str, int]]:
     The table counts those of the whole life of the process. Which of them fell into its start is known where
     the states were recorded; elsewhere all are taken to have done so.
     """
-    return [_by_type(kind for _, kind in late) for late in _late_fetches(result.startups, result.states)]
+    return [by_type(kind for _, kind in late) for late in _late_fetches(result.startups, result.states)]
 
 
 def first_phase_of(kind: str) -> str:
@@ -175,7 +185,7 @@ def _counts(text: object) -> dict[str, int]:
     return json.loads(text) if isinstance(text, str) and text else {}
 
 
-def _by_type(kinds: Iterable[str]) -> dict[str, int]:
+def by_type(kinds: Iterable[str]) -> dict[str, int]:
     """How often each type occurs, types in the order of start-up."""
     counts: dict[str, int] = {}
     for kind in kinds:
@@ -212,10 +222,10 @@ def _read(row: Mapping[Hashable, object], late: Sequence[tuple[int | None, str]]
         workers_ns=_since(row["t_workers_started_ns"], started),
         ready_ns=_since(row["t_ready_ns"], started),
         spans=tuple(
-            replace(span, timed_out=_by_type(kind for key, kind in placed if key == span.phase.key))
+            replace(span, timed_out=by_type(kind for key, kind in placed if key == span.phase.key))
             for span in spans
         ),
-        timed_out=_by_type(kind for _, kind in late),
+        timed_out=by_type(kind for _, kind in late),
     )
 
 

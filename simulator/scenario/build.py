@@ -80,9 +80,11 @@ class _Builder:
         names = scenario.mesh.proxies.names()
         keep = scenario.recording
         self._recorder = Recorder(
-            names, messages=keep.keeps_messages(len(names)), states=keep.keeps_states(len(names)),
+            names,
+            messages=keep.keeps_messages(len(names)),
+            states=keep.keeps_states(len(names)),
             deliveries=keep.deliveries,
-        )  # fmt: skip
+        )
         self._ledger: ChangeLedger[Names] = ChangeLedger(self._recorder, Names.minus)
         self._awaited = len(names)
         self._files: list[FilesystemSubscriptions] = []
@@ -172,17 +174,27 @@ class _Builder:
         clock, settings = self._clock, self._settings
         costs = Costs(settings.costs, self._draws, proxy)
         row = self._recorder.startup(proxy, 0, "start", clock.now_ns)
-        # The main thread counts clusters for its stats flush, and the server that has them is built around it.
+        # The main thread counts clusters for its stats flush, and the server that has them is built around
+        # it.
         servers: list[Server] = []
         main_thread = MainThread(
             clock, proxy, costs, settings.stats_flush_interval_ns, lambda: servers[0].clusters.cluster_count()
         )
         process = Process(
-            proxy=proxy, clock=clock, deadlines=self._deadlines, draws=self._draws, recorder=self._recorder,
-            settings=settings, row=row, changes=self._ledger, costs=costs, main_thread=main_thread,
-            workers=Workers(clock, proxy), on_first_subscription=self._on_first_subscription,
+            proxy=proxy,
+            clock=clock,
+            deadlines=self._deadlines,
+            draws=self._draws,
+            recorder=self._recorder,
+            settings=settings,
+            row=row,
+            changes=self._ledger,
+            costs=costs,
+            main_thread=main_thread,
+            workers=Workers(clock, proxy),
+            on_first_subscription=self._on_first_subscription,
             on_received=lambda: servers[0].check_ready(),
-        )  # fmt: skip
+        )
         server = Server(process, self._config_source(process), on_exit=self._on_exit)
         servers.append(server)
         self._world.servers.append(server)
@@ -241,5 +253,3 @@ class _StreamNumbers:
         """1, 2, 3, ..."""
         self._last += 1
         return self._last
-
-

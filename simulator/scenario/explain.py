@@ -72,6 +72,8 @@ def _message(kind: str, value: Any, detail: ErrorDetails) -> str:
 
 def _unknown_key(location: Location, value: Any, model: type[Settings]) -> str:
     key = str(location[-1])
+    if location == ("extends",):
+        return "is a key of files only: it says which other file to read first"
     if is_later(location):
         advice = ""
         if key == "version" and isinstance(value, int | float) and not isinstance(value, bool):

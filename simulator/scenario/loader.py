@@ -31,7 +31,7 @@ def load_scenario(path: str | os.PathLike[str], overrides: Mapping[str, Any] = _
     Raises:
         ScenarioError: The scenario cannot be used; it holds all problems found.
     """
-    name = os.fspath(path)
+    name = os.fsdecode(path)
     found = _read(name, ())
     problems = found.problems
     if found.tree is not None:

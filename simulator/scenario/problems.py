@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import islice
 from typing import Any
@@ -115,23 +115,22 @@ def written(number: float) -> str:
 
 
 def nearest(word: str, known: Iterable[str]) -> str | None:
-    """The known word most like `word`, or None when none is near; of very many, the first ones are compared."""
+    """The known word most like `word`, or None when none is near; of very many, the first are compared."""
     candidates = list(islice(known, _MOST_COMPARED))
     lowered = {candidate.lower(): candidate for candidate in reversed(candidates)}
     near = difflib.get_close_matches(word[:100].lower(), lowered, n=1, cutoff=0.6)
     return lowered[near[0]] if near else None
 
 
-def suggestion(word: str, known: Iterable[str], *, shown: int = 12) -> str:
+def suggestion(word: str, known: Collection[str], *, shown: int = 12) -> str:
     """``did you mean 'x'?`` for a near miss, else the known words, at most `shown` of them."""
-    candidates = list(known)
-    near = nearest(word, candidates)
+    near = nearest(word, known)
     if near is not None:
         return f"did you mean {near!r}?"
-    if not candidates:
+    if not known:
         return "there are none"
-    more = f", ... ({len(candidates)} in all)" if len(candidates) > shown else ""
-    return f"known: {', '.join(candidates[:shown])}{more}"
+    more = f", ... ({len(known)} in all)" if len(known) > shown else ""
+    return f"known: {', '.join(islice(known, shown))}{more}"
 
 
 def _shortened(text: str) -> str:

@@ -81,7 +81,7 @@ class Catalogue:
 
 
 class Catalogues:
-    """The catalogues by resource type, made when first asked for: a million names are not listed for nothing."""
+    """The catalogues by resource type, made when first asked for: listing a million names takes time."""
 
     def __init__(self, resources: Resources) -> None:
         self._resources = resources

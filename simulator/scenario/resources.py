@@ -18,7 +18,18 @@ from simulator.mesh.configuration import (
     ScopedRouteConfiguration,
 )
 from simulator.scenario import schema
-from simulator.xds.resource_types import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, ResourceType, resource_type
+from simulator.xds.resource_types import (
+    CDS,
+    ECDS,
+    EDS,
+    LDS,
+    RDS,
+    RTDS,
+    SDS,
+    SRDS,
+    ResourceType,
+    resource_type,
+)
 from simulator.xds.resources import NO_NAMES, Fault, Names, Resource, Resources
 
 _FIRST = 1
@@ -40,7 +51,9 @@ class _Maker:
         body = Cluster(
             mapping.type,
             0 if is_eds else mapping.endpoints,
-            Resolver(mapping.resolver.after, mapping.resolver.kind == "never") if mapping.type == "strict_dns" else None,
+            Resolver(mapping.resolver.after, mapping.resolver.kind == "never")
+            if mapping.type == "strict_dns"
+            else None,
             None if check is None else _health_check(check),
             mapping.secret,
         )
@@ -58,10 +71,15 @@ class _Maker:
         mapping = named.mapping
         inline = _route(named) if mapping.routes == "inline" else None
         body = Listener(
-            named.route if mapping.routes == "rds" else None, inline, mapping.routes == "scoped", mapping.secret,
+            named.route if mapping.routes == "rds" else None,
+            inline,
+            mapping.routes == "scoped",
+            mapping.secret,
             tuple(mapping.filters),
-        )  # fmt: skip
-        size = self._sizes["listener"] + (mapping.virtual_hosts * self._sizes["virtual_host"] if inline else 0)
+        )
+        size = self._sizes["listener"] + (
+            mapping.virtual_hosts * self._sizes["virtual_host"] if inline else 0
+        )
         return Resource(named.name, _FIRST, body, size)
 
     def route(self, named: schema.NamedListener) -> Resource[object]:
@@ -80,7 +98,7 @@ class _Maker:
 
 def _health_check(check: schema.HealthCheck) -> HealthCheck:
     answers = check.answers
-    kind = answers.kind if answers.after is None or answers.after.is_zero else "after"
+    kind = answers.kind if answers.after.is_zero else "after"
     return HealthCheck(kind, check.timeout, answers.after if kind == "after" else None)
 
 
@@ -140,14 +158,16 @@ def script_of(scenario: schema.Scenario, calibration: Calibration, turnaround: D
     ordered = sorted(enumerate(given.pushes), key=lambda item: (item[1].at, item[0]))
     return Script(
         resources=held,
-        answers={resource_type(name): _answers(answers, held[resource_type(name)].names)
-                 for name, answers in given.answers.items()},
+        answers={
+            resource_type(name): _answers(answers, held[resource_type(name)].names)
+            for name, answers in given.answers.items()
+        },
         pushes=tuple(_push(p, given.resources, make, held) for _, p in ordered),
         connect=given.connect.kind,
         refuse_until_ns=given.connect.refuse_until or 0,
         turnaround=turnaround,
         poll_concurrency=scenario.propagation.server.concurrency,
-    )  # fmt: skip
+    )
 
 
 def _answers(answers: tuple[schema.Answer, ...], everything: Names) -> tuple[Answer, ...]:
@@ -167,9 +187,13 @@ def _names(names: Iterable[str], everything: Names) -> Names:
 
 def _answer(answer: schema.Answer, everything: Names) -> Answer:
     return Answer(
-        answer.after, answer.never, _names(answer.omit, everything), _names(answer.remove, everything),
-        _fault(answer.reject), answer.close,
-    )  # fmt: skip
+        answer.after,
+        answer.never,
+        _names(answer.omit, everything),
+        _names(answer.remove, everything),
+        _fault(answer.reject),
+        answer.close,
+    )
 
 
 def _push(

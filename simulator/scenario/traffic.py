@@ -1,4 +1,5 @@
-"""Follows one request train through one Envoy's data plane: joins workload, data plane and the ledger of changes."""
+"""Follows one request train through one Envoy's data plane: joins workload, data plane and the ledger of
+changes."""
 
 from __future__ import annotations
 
@@ -23,12 +24,22 @@ class TrafficWatch:
     """One request train from start to end."""
 
     def __init__(
-        self, server: Server, entry: WorkloadEntry, duration_ns: int, path: Mapping[str, Names],
-        ledger: ChangeLedger[Names], draws: Draws, number: int,
-    ) -> None:  # fmt: skip
+        self,
+        server: Server,
+        entry: WorkloadEntry,
+        duration_ns: int,
+        path: Mapping[str, Names],
+        ledger: ChangeLedger[Names],
+        draws: Draws,
+        number: int,
+    ) -> None:
         until_ns = duration_ns if entry.until is None else min(entry.until, duration_ns)
         self._settings = TrafficSettings(
-            entry.traffic.to, entry.traffic.rate.per_second, entry.traffic.connection == "kept", entry.begin, until_ns
+            entry.traffic.to,
+            entry.traffic.rate.per_second,
+            entry.traffic.connection == "kept",
+            entry.begin,
+            until_ns,
         )
         self._server = server
         self._path = path
@@ -66,11 +77,13 @@ class TrafficWatch:
         old, self._closes = self._connected_to, self._closes + 1
         close = self._closes
         after_ns = connection_closed_after_ns(
-            settings.drain_time_ns, is_gradual=settings.drain_is_gradual, per_second=self._settings.per_second,
+            settings.drain_time_ns,
+            is_gradual=settings.drain_is_gradual,
+            per_second=self._settings.per_second,
             uniform=lambda second: self._draws.uniform(
                 f"traffic.drain.{self._number}.{close}", process.proxy, second
             ),
-        )  # fmt: skip
+        )
 
         def closed() -> None:
             if self._connected_to is old:
@@ -87,5 +100,12 @@ class TrafficWatch:
         for span, is_stale in split_by_staleness(self._timeline.finish(t_ns), stale):
             requests = settings.per_second * (span.t_end_ns - span.t_start_ns) / 1e9
             process.recorder.traffic(
-                span.t_start_ns, span.t_end_ns, process.proxy, settings.service, span.outcome, is_stale, requests, requests
+                span.t_start_ns,
+                span.t_end_ns,
+                process.proxy,
+                settings.service,
+                span.outcome,
+                is_stale,
+                requests,
+                requests,
             )

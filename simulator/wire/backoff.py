@@ -20,9 +20,10 @@ class BackoffSettings:
 
 
 class JitteredBackoff:
-    """The k-th wait is a whole number of ms, uniform in [0, min(base x 2^k, max)); k starts again after `reset`."""
+    """The k-th wait is a whole number of ms, uniform in [0, min(base x 2^k, max)); k starts again after
+    `reset`."""
 
-    __slots__ = ("_draws", "_drawn", "_entity", "_interval_ns", "_purpose", "_settings")
+    __slots__ = ("_drawn", "_draws", "_entity", "_interval_ns", "_purpose", "_settings")
 
     def __init__(self, settings: BackoffSettings, draws: Draws, purpose: str, entity: int) -> None:
         self._settings = settings

@@ -202,5 +202,3 @@ class ProxyProcess(Protocol):
     @property
     def is_exited(self) -> bool:
         """Whether it ended."""
-
-

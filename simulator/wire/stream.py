@@ -32,14 +32,22 @@ class Path:
 class Stream:
     """One attempt at a stream, and the stream if the attempt succeeds.
 
-    It counts as open for its client from the first moment (Envoy sends at once, the requests are buffered); requests
+    It counts as open for its client from the first moment (Envoy sends at once, the requests are buffered);
+    requests
     of a stream that is refused are lost with it.
     """
 
     __slots__ = ("_client", "_path", "_server", "id", "is_delta", "is_open", "label")
 
     def __init__(
-        self, path: Path, stream_id: int, client: StreamClient, *, is_delta: bool, label: str, open_after_ns: int
+        self,
+        path: Path,
+        stream_id: int,
+        client: StreamClient,
+        *,
+        is_delta: bool,
+        label: str,
+        open_after_ns: int,
     ) -> None:
         self._path = path
         self._client = client
@@ -80,7 +88,9 @@ class Stream:
         assert self.is_open, "a request on a closed stream"
         path = self._path
         arrival_ns = path.to_server.arrival_ns(path.clock.now_ns)
-        path.clock.at(arrival_ns, lambda: self._deliver_request(request), band=Band.MESSAGE, entity=path.proxy)
+        path.clock.at(
+            arrival_ns, lambda: self._deliver_request(request), band=Band.MESSAGE, entity=path.proxy
+        )
 
     def _deliver_request(self, request: Request) -> None:
         if self._server is None or not self.is_open:
@@ -99,7 +109,8 @@ class Stream:
         )
 
     def reset_by_server(self) -> None:
-        """The server, or the network, ends the stream; the client learns of it behind the responses under way."""
+        """The server, or the network, ends the stream; the client learns of it behind the responses under
+        way."""
         if not self.is_open:
             return
         self.is_open = False
@@ -107,7 +118,9 @@ class Stream:
             self._server.on_stream_closed()
         path = self._path
         arrival_ns = path.to_client.arrival_ns(path.clock.now_ns)
-        path.clock.at(arrival_ns, lambda: self._client.on_stream_closed(self), band=Band.MESSAGE, entity=path.proxy)
+        path.clock.at(
+            arrival_ns, lambda: self._client.on_stream_closed(self), band=Band.MESSAGE, entity=path.proxy
+        )
 
     def close(self) -> None:
         """The client ends the stream; nothing more reaches it."""
@@ -120,6 +133,15 @@ class Stream:
     def _note(self, message: Request | Response) -> None:
         path, (version, nonce, error, names) = self._path, message.noted
         path.recorder.message(
-            path.clock.now_ns, path.proxy, 0, self.id, message.direction, message.type.name,
-            version, nonce, error, names, message.size_bytes,
-        )  # fmt: skip
+            path.clock.now_ns,
+            path.proxy,
+            0,
+            self.id,
+            message.direction,
+            message.type.name,
+            version,
+            nonce,
+            error,
+            names,
+            message.size_bytes,
+        )

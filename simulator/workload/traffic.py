@@ -1,7 +1,9 @@
 """Requests, integrated: what they meet between two changes of the data plane, not one event for each.
 
-A request train of a constant rate meets a piecewise constant outcome, so the expected counts are exact integrals.
-A request on a *fresh* connection goes to whoever accepts now; a *kept* connection stays with the listener object that
+A request train of a constant rate meets a piecewise constant outcome, so the expected counts are exact
+integrals.
+A request on a *fresh* connection goes to whoever accepts now; a *kept* connection stays with the listener
+object that
 accepted it until that object drains and closes it.
 """
 
@@ -10,6 +12,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import pairwise
 
 from simulator.engine.clock import S
 
@@ -77,7 +80,7 @@ def split_by_staleness(spans: list[Span], stale: list[tuple[int, int]]) -> list[
     result = []
     for span in spans:
         points = [span.t_start_ns, *(c for c in cuts if span.t_start_ns < c < span.t_end_ns), span.t_end_ns]
-        for start_ns, end_ns in zip(points, points[1:], strict=False):
+        for start_ns, end_ns in pairwise(points):
             is_stale = any(begin <= start_ns and end_ns <= end for begin, end in stale)
             result.append((Span(start_ns, end_ns, span.outcome), is_stale))
     return result
@@ -88,7 +91,8 @@ def connection_closed_after_ns(
 ) -> int:
     """How long after draining starts a busy kept connection is told to close.
 
-    Immediate: with its next request. Gradual: each request with probability (whole seconds elapsed) / drain time, so
+    Immediate: with its next request. Gradual: each request with probability (whole seconds elapsed) / drain
+    time, so
     never in the first second (rules W9, W10); what is left closes at the drain time.
 
     Args:

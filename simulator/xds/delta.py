@@ -31,7 +31,8 @@ class DeltaClientState:
         self.is_first_request = True
 
     def add_interest(self, names: Names) -> None:
-        """Only names without interest so far become part of the next request (W4: a changed cluster's do not)."""
+        """Only names without interest so far become part of the next request (W4: a changed cluster's do
+        not)."""
         added = names.minus(self.interest)
         self.interest = self.interest.union(added)
         self.subscribe = self.subscribe.union(added)
@@ -101,7 +102,9 @@ class DeltaServerRecord:
         unknown_nonce = bool(request.response_nonce) and request.response_nonce not in self.unanswered
         self.unanswered.pop(request.response_nonce, None)
         self.error_detail = request.error_detail
-        self.names = self.names.union(request.resource_names_subscribe).minus(request.resource_names_unsubscribe)
+        self.names = self.names.union(request.resource_names_subscribe).minus(
+            request.resource_names_unsubscribe
+        )
         self.sent = self.sent.without(request.resource_names_unsubscribe)
         if is_first:
             return RequestKind.SUBSCRIBE, request.resource_names_subscribe

@@ -1,7 +1,8 @@
 """The table of xDS resource types.
 
 A type is a row of data. Adding one costs a row here and, if something waits for it, the code that waits.
-Sources: Envoy api/envoy/service/*/v3, docs/root/api-docs/xds_protocol.rst ("Resource types", "SotW wildcard").
+Sources: Envoy api/envoy/service/*/v3, docs/root/api-docs/xds_protocol.rst ("Resource types", "SotW
+wildcard").
 """
 
 from __future__ import annotations
@@ -39,16 +40,24 @@ class ResourceType:
 _V3 = "type.googleapis.com/envoy."
 
 CDS = ResourceType("cds", _V3 + "config.cluster.v3.Cluster", True, True, 0, "clusters")
-EDS = ResourceType("eds", _V3 + "config.endpoint.v3.ClusterLoadAssignment", False, False, 1, "cluster load assignments")
+EDS = ResourceType(
+    "eds", _V3 + "config.endpoint.v3.ClusterLoadAssignment", False, False, 1, "cluster load assignments"
+)
 LDS = ResourceType("lds", _V3 + "config.listener.v3.Listener", True, True, 2, "listeners")
 RDS = ResourceType("rds", _V3 + "config.route.v3.RouteConfiguration", False, False, 4, "route configurations")
-SRDS = ResourceType("srds", _V3 + "config.route.v3.ScopedRouteConfiguration", True, True, 3, "scoped route configurations")
+SRDS = ResourceType(
+    "srds", _V3 + "config.route.v3.ScopedRouteConfiguration", True, True, 3, "scoped route configurations"
+)
 VHDS = ResourceType("vhds", _V3 + "config.route.v3.VirtualHost", False, False, 5, "virtual hosts on demand")
 SDS = ResourceType("sds", _V3 + "extensions.transport_sockets.tls.v3.Secret", False, False, 6, "secrets")
-ECDS = ResourceType("ecds", _V3 + "config.core.v3.TypedExtensionConfig", False, False, 7, "extension configurations")
+ECDS = ResourceType(
+    "ecds", _V3 + "config.core.v3.TypedExtensionConfig", False, False, 7, "extension configurations"
+)
 RTDS = ResourceType("rtds", _V3 + "service.runtime.v3.Runtime", False, False, 8, "runtime layers")
 
-RESOURCE_TYPES: dict[str, ResourceType] = {t.name: t for t in (CDS, EDS, LDS, RDS, SRDS, VHDS, SDS, ECDS, RTDS)}
+RESOURCE_TYPES: dict[str, ResourceType] = {
+    t.name: t for t in (CDS, EDS, LDS, RDS, SRDS, VHDS, SDS, ECDS, RTDS)
+}
 
 
 def resource_type(name: str) -> ResourceType:

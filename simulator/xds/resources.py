@@ -214,7 +214,8 @@ class Resources(_Remembering):
         return self._remember("difference", newer, lambda: self._compare(newer))
 
     def grouped(self, label: object, key: Callable[[Resource[object]], object]) -> Mapping[object, Names]:
-        """Names by the value of ``key``, groups in order of first appearance; ``label`` identifies the key function."""
+        """Names by the value of ``key``, groups in order of first appearance; ``label`` identifies the key
+        function."""
         if label not in self._grouped:
             groups: dict[object, list[str]] = {}
             for resource in self:
@@ -262,7 +263,10 @@ class Resources(_Remembering):
                 changed.append(resource.name)
         removed = [name for name in self._by_name if name not in newer]
         return Difference(
-            self._named(added, newer), self._named(changed, newer), self._named(unchanged, newer), Names(removed)
+            self._named(added, newer),
+            self._named(changed, newer),
+            self._named(unchanged, newer),
+            Names(removed),
         )
 
     @staticmethod

@@ -168,7 +168,7 @@ def _spoken(span: Span) -> str:
     if span.ends_ns is None:
         return f"still waiting; {timed_out_text(span.timed_out)}" if span.timed_out else "still waiting"
     if span.ends_ns == span.begins_ns:
-        return "nothing to wait for"
+        return "at once" if span.phase.key in ("workers", "ready") else "nothing to wait for"
     took = seconds_text(span.ends_ns - span.begins_ns)
     return f"{took}   {timed_out_text(span.timed_out)}" if span.timed_out else took
 

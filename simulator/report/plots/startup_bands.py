@@ -11,7 +11,7 @@ import numpy.typing as npt
 from matplotlib.patches import Patch
 
 from simulator.report import look
-from simulator.report.phases import PHASES, durations, first_phase_of, late_types
+from simulator.report.phases import PHASES, by_type, durations, first_phase_of, late_types
 from simulator.report.wording import seconds_text
 from simulator.results.statistics import quantile
 
@@ -67,10 +67,7 @@ def bands(ax: Axes, result: Result) -> Axes:
 
 def finding_of_many(workers_ns: Sequence[int | None], timed_out: Sequence[Mapping[str, int]]) -> str:
     """What a figure of several starts shows: how many reach their workers, by when, and what timed out."""
-    late: dict[str, int] = {}
-    for counts in timed_out:
-        for kind in counts:
-            late[kind] = late.get(kind, 0) + 1
+    late = by_type(kind for counts in timed_out for kind in counts)
     told = ", ".join(f"{kind.upper()} timed out in {count:,}" for kind, count in late.items())
     told = told or "nothing timed out"
     started = [at for at in workers_ns if at is not None]

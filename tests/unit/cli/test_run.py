@@ -6,6 +6,7 @@ import sys
 
 import pytest
 
+import simulator as xs
 from simulator.cli.main import main
 from simulator.results.result import Result
 
@@ -30,6 +31,36 @@ def test_a_run_writes_tables_and_figures_into_results_name_seed(here, scenario_f
     directory = here / "results" / "small-1"
     assert {path.name for path in directory.iterdir()} >= FIGURES | {"manifest.json", "startups.parquet"}
     assert len(Result.load(directory).startups) == 1
+
+
+SMALL = """
+envoy: {preset: envoy, initial_fetch_timeout: 2s}
+control_plane:
+  kind: scripted
+  resources: {clusters: {count: 2, type: eds}, listeners: {count: 1, routes: rds}}
+  answers: {eds: [{never: true}]}
+expect: [startups.timed_out == 1, time_to_ready < 3s]
+"""
+
+
+@pytest.mark.slow
+def test_the_command_and_the_python_api_give_equal_numbers(here, scenario_file, capsys):
+    path = scenario_file(SMALL)
+    assert main(["run", str(path), "--seed", "7", "--out", "out"]) == 0
+    assert re.search(r"EDS timed out \(2\)", capsys.readouterr().out)
+    stored = Result.load(here / "out")
+    assert stored.digest == xs.run(xs.load_scenario(path), seed=7).digest
+    assert {path.name for path in (here / "out").iterdir()} >= FIGURES
+
+
+@pytest.mark.slow
+def test_the_same_run_twice_gives_equal_bytes_in_every_file(here, scenario_file, capsys):
+    path = str(scenario_file(SMALL))
+    assert main(["run", path, "--out", "first"]) == main(["run", path, "--out", "second"]) == 0
+    names = sorted(path.name for path in (here / "first").iterdir())
+    assert names == sorted(path.name for path in (here / "second").iterdir())
+    for name in names:
+        assert (here / "first" / name).read_bytes() == (here / "second" / name).read_bytes(), name
 
 
 def test_a_run_prints_question_phases_metrics_deliveries_warnings_and_place(

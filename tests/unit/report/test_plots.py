@@ -43,6 +43,17 @@ def test_one_quick_start_names_its_longest_phase_and_marks_no_time_out(recorded,
     assert ax.get_xlabel() == "time since process start (ms)"
 
 
+def test_an_instant_phase_is_told_apart_from_one_without_content(recorded, begin):
+    ax = startup(recorded([begin(47, 47, 47, 52, 54, 56, 60, 60, 60)]))
+    assert words(ax).count("at once") == 2
+    assert words(ax).count("nothing to wait for") == 2
+
+
+def test_types_that_timed_out_are_told_in_the_order_of_start_up(recorded, begin):
+    ax = startup(recorded([begin(*LATE, timed_out={"rds": 1}), begin(*LATE, timed_out={"rds": 1, "cds": 1})]))
+    assert ax.get_title("left").replace("\n", " ").endswith("CDS timed out in 1, RDS timed out in 2")
+
+
 def test_a_start_that_never_ends_is_drawn_to_the_end_of_the_run(recorded, begin):
     ax = startup(recorded([begin(47, 47, 47, 52, connected_ms=None, outcome="initializing")], duration="30s"))
     assert (

@@ -254,9 +254,9 @@ def test_a_distribution_replaces_the_one_of_the_extended_file(files: Files) -> N
 
 
 def test_file_names_lead_from_the_file_they_stand_in(files: Files) -> None:
-    files.write("shared/samples.csv", "delay\n1ms\n3ms\n")
-    files.write("shared/base.yaml", "network: {latency: {empirical: samples.csv}}")
-    scenario = files.load("extends: shared/base.yaml")
+    files.write("base/samples.csv", "delay\n1ms\n3ms\n")
+    files.write("base/base.yaml", "network: {latency: {empirical: samples.csv}}")
+    scenario = files.load("extends: base/base.yaml")
     assert scenario.resolved()["network"] == {"latency": {"empirical": ["1ms", "3ms"]}}
 
 
