@@ -77,6 +77,11 @@ class Push:
         return names.union(self.send).union(self.empty)
 
     @property
+    def is_close_only(self) -> bool:
+        """Nothing is sent."""
+        return self.close and not self.listed and not self.remove and self.reject is None
+
+    @property
     def is_send_only(self) -> bool:
         """Nothing changes: known content is sent."""
         return bool(self.send) and not (

@@ -190,11 +190,13 @@ class ScriptedControlPlane:
     # --- pushes
 
     def _push(self, push: Push) -> None:
-        if push.type is not None:
-            self._publish(push, push.type)
+        type_ = push.type
+        if type_ is not None and not push.is_close_only:
+            self._publish(push, type_)
         if push.close:
             for session in list(self._sessions):
-                session.reset()
+                if type_ is None or session.is_subscribed(type_):
+                    session.reset()
 
     def _publish(self, push: Push, type_: ResourceType) -> None:
         self._state.apply(push)

@@ -1,8 +1,10 @@
 """The ledger of changes: which proxy each one concerns, what carried it there, and when it took effect.
 
-A control plane announces a change and asks, before it sends, which changes a message carries; the proxy
-reports
-receipt, application and activity. Every (change, proxy) pair has exactly one row and one outcome.
+A control plane announces a change and asks, before it sends, what of it a message carries. Each answer is a
+*carriage* with an id of its own: the part of one change that one message takes to one proxy. A change of two
+clusters travels in one message on ADS and in two on separate streams, by polls or in files; its row is
+complete when carriages of all its parts are. The proxy reports receipt, application and activity by those
+ids. Every (change, proxy) pair has exactly one row and one outcome.
 """
 
 from __future__ import annotations
@@ -33,6 +35,44 @@ class Change(Generic[N]):
     t_changed_ns: int
 
 
+@dataclass(slots=True, eq=False)
+class _Delivery(Generic[N]):
+    """One change on its way to one proxy: the names not applied there yet, and those that do not serve yet."""
+
+    change: Change[N]
+    row: DeliveryRow
+    unapplied: N
+    inactive: N
+    is_superseded: bool = False
+    """A newer change of the same names was carried or applied in its place."""
+
+    @property
+    def is_pending(self) -> bool:
+        """Whether its outcome is still open."""
+        return self.row.outcome == "pending"
+
+
+@dataclass(frozen=True, slots=True)
+class _Sending:
+    """When and how one message left."""
+
+    carried_by: str
+    t_enqueued_ns: int
+    t_dequeued_ns: int
+    t_sent_ns: int
+
+
+@dataclass(slots=True, eq=False)
+class _Carriage(Generic[N]):
+    """The part of a delivery that one message carries."""
+
+    delivery: _Delivery[N]
+    names: N
+    sending: _Sending
+    is_superseded: bool
+    t_received_ns: int | None = None
+
+
 class ChangeLedger(Generic[N]):
     """All changes of a run and their deliveries.
 
@@ -45,21 +85,25 @@ class ChangeLedger(Generic[N]):
         self._recorder = recorder
         self._minus = minus
         self._changes: list[Change[N]] = []
-        self._rows: dict[tuple[int, int], DeliveryRow] = {}
-        self._pending: dict[tuple[int, str], list[Change[N]]] = {}
-        self._superseded: dict[tuple[int, int], None] = {}
+        self._deliveries: dict[tuple[int, int], _Delivery[N]] = {}
+        self._open: dict[tuple[int, str], list[_Delivery[N]]] = {}
+        """Deliveries without an outcome, by proxy and type, in order of their changes."""
+        self._carriages: list[_Carriage[N]] = []
 
     # --- the control plane's side
 
-    def announce(self, type_name: str, names: N, label: str, t_ns: int, proxies: Sequence[int]) -> Change[N]:
+    def announce(
+        self, type_name: str, names: N, label: str, t_ns: int, proxies: Sequence[int]
+    ) -> Change[N]:
         """A change happened; these proxies are alive and concerned."""
         change_id = self._recorder.change(type_name, label, t_ns, len(proxies))
         change = Change(change_id, type_name, names, t_ns)
         self._changes.append(change)
         for proxy in proxies:
             row = self._recorder.delivery(change_id, proxy, t_ns)
-            self._rows[change_id, proxy] = row
-            self._pending.setdefault((proxy, type_name), []).append(change)
+            delivery = _Delivery(change, row, unapplied=names, inactive=names)
+            self._deliveries[change_id, proxy] = delivery
+            self._open.setdefault((proxy, type_name), []).append(delivery)
         return change
 
     def carry(
@@ -72,94 +116,150 @@ class ChangeLedger(Generic[N]):
         t_enqueued_ns: int | None = None,
         t_dequeued_ns: int | None = None,
     ) -> tuple[int, ...]:
-        """Changes a message to that proxy carries: those not delivered yet whose names it covers (None: all).
+        """What a message to that proxy carries, as ids of carriages: of each change not applied there yet
+        the names it covers (None: all).
 
-        A change all of whose names a newer carried change covers is superseded by it.
+        A change all of whose names a newer change in the same message covers is superseded by it.
         """
-        pending = self._pending.get((proxy, type_name))
-        if not pending:
-            return ()
-        carried = [c for c in pending if covered is None or not self._minus(c.names, covered)]
-        for older, change in enumerate(carried):
-            if any(not self._minus(change.names, newer.names) for newer in carried[older + 1 :]):
-                self._superseded[change.id, proxy] = None
-        for change in carried:
-            row = self._rows[change.id, proxy]
-            row.replica, row.carried_by = 0, carried_by
-            enqueued_ns = (
-                change.t_changed_ns if t_enqueued_ns is None else max(t_enqueued_ns, change.t_changed_ns)
+        carried = self._carried(self._open.get((proxy, type_name), ()), covered)
+        first_id = len(self._carriages)
+        for older, (delivery, names) in enumerate(carried):
+            change, row = delivery.change, delivery.row
+            enqueued_ns = max(t_enqueued_ns or 0, change.t_changed_ns)
+            dequeued_ns = max(t_dequeued_ns or 0, enqueued_ns)
+            sending = _Sending(carried_by, enqueued_ns, dequeued_ns, t_sent_ns)
+            is_superseded = any(
+                self._covers(newer.change.names, change.names) for newer, _ in carried[older + 1 :]
             )
-            row.t_observed_ns = row.t_debounced_ns = change.t_changed_ns
-            row.t_enqueued_ns = enqueued_ns
-            row.t_dequeued_ns = enqueued_ns if t_dequeued_ns is None else max(t_dequeued_ns, enqueued_ns)
-            row.t_sent_ns = t_sent_ns
-        return tuple(c.id for c in carried)
+            carriage = _Carriage(delivery, names, sending, is_superseded)
+            self._carriages.append(carriage)
+            if row.t_sent_ns is None:
+                _note_sending(row, carriage)
+        return tuple(range(first_id, first_id + len(carried)))
 
-    def on_acked(self, changes: tuple[int, ...], proxy: int, t_ns: int) -> None:
+    def _carried(
+        self, deliveries: Sequence[_Delivery[N]], covered: N | None
+    ) -> list[tuple[_Delivery[N], N]]:
+        carried = []
+        for delivery in deliveries:
+            names = delivery.change.names
+            if covered is not None:
+                names = self._common(names, covered)
+            if self._common(delivery.unapplied, names):
+                carried.append((delivery, names))
+        return carried
+
+    def _common(self, names: N, others: N) -> N:
+        rest = self._minus(names, others)
+        return self._minus(names, rest) if rest else names
+
+    def _covers(self, names: N, others: N) -> bool:
+        return not self._minus(others, names)
+
+    def on_acked(self, carriages: tuple[int, ...], proxy: int, t_ns: int) -> None:
         """The control plane read the ACK of the message that carried them."""
-        for change in changes:
-            row = self._rows[change, proxy]
+        for carriage in carriages:
+            row = self._carriages[carriage].delivery.row
             if row.t_acked_ns is None:
                 row.t_acked_ns = t_ns
 
     def on_gone(self, proxy: int) -> None:
         """The proxy ended: what it did not get, it never will."""
-        for (_, row_proxy), row in self._rows.items():
-            if row_proxy == proxy and row.outcome == "pending":
-                row.outcome = "disconnected"
+        for (open_proxy, _), deliveries in self._open.items():
+            if open_proxy == proxy:
+                for delivery in list(deliveries):
+                    self._end(delivery, "disconnected")
 
     def stale_windows(self, proxy: int, path: Mapping[str, N], end_ns: int) -> list[tuple[int, int]]:
-        """Spans in which a change of one of the path's resources has happened but is not active on the
-        proxy."""
-        windows: list[tuple[int, int]] = []
-        until_ns: dict[str, int] = {}
-        # Newest first: an older change, even a rejected one, is history once a newer one of the type is
-        # active.
+        """Spans in which a change of one of the path's resources has happened but neither it nor a newer
+        change of the same resources is active on the proxy."""
+        windows = []
+        latest: dict[str, list[tuple[N, int]]] = {}
         for change in reversed(self._changes):
-            names, row = path.get(change.type_name), self._rows.get((change.id, proxy))
-            if names is None or row is None or not self._minus(names, self._minus(names, change.names)):
+            path_names, delivery = path.get(change.type_name), self._deliveries.get((change.id, proxy))
+            if path_names is None or delivery is None:
                 continue
-            active_ns = end_ns if row.t_active_ns is None else row.t_active_ns
-            until_ns[change.type_name] = min(active_ns, until_ns.get(change.type_name, end_ns))
-            windows.append((change.t_changed_ns, until_ns[change.type_name]))
-        return windows
+            names = self._common(path_names, change.names)
+            if not names:
+                continue
+            active_ns = end_ns if delivery.row.t_active_ns is None else delivery.row.t_active_ns
+            newer = latest.setdefault(change.type_name, [])
+            fresh_ns = min([active_ns, *(t_ns for later, t_ns in newer if self._covers(later, names))])
+            newer.append((names, fresh_ns))
+            windows.append((change.t_changed_ns, fresh_ns))
+        return windows[::-1]
 
     # --- the proxy's side (wire/contract.py: ChangeSink)
 
-    def on_received(self, changes: tuple[int, ...], proxy: int, t_ns: int) -> None:
+    def on_received(self, carriages: tuple[int, ...], proxy: int, t_ns: int) -> None:
         """A message that carries them reached the proxy."""
-        for change in changes:
-            row = self._rows[change, proxy]
-            if row.t_received_ns is None or row.t_applied_ns is None:
+        for number in carriages:
+            carriage = self._carriages[number]
+            carriage.t_received_ns = t_ns
+            row = carriage.delivery.row
+            if row.t_received_ns is None:
                 row.t_received_ns = t_ns
 
-    def on_applied(self, change: int, proxy: int, t_ns: int) -> None:
-        """The proxy's main thread finished with it."""
-        row = self._rows[change, proxy]
-        if row.t_applied_ns is None:
-            row.t_applied_ns = t_ns
-        self._settle(change, proxy)
+    def on_applied(self, carriage: int, proxy: int, t_ns: int) -> None:
+        """The proxy's main thread finished with it. The last part decides the instants of the row."""
+        part = self._carriages[carriage]
+        delivery = part.delivery
+        if not delivery.is_pending or not self._common(delivery.unapplied, part.names):
+            return
+        delivery.unapplied = self._minus(delivery.unapplied, part.names)
+        delivery.is_superseded = delivery.is_superseded or part.is_superseded
+        if not delivery.unapplied:
+            _note_sending(delivery.row, part)
+            delivery.row.t_applied_ns = t_ns
+        # Content that was applied but does not serve yet gives way to the newer one.
+        for older in self._older(delivery):
+            older.is_superseded = True
 
-    def on_rejected(self, change: int, proxy: int, t_ns: int) -> None:
+    def on_rejected(self, carriage: int, proxy: int, t_ns: int) -> None:
         """The proxy refused it."""
-        row = self._rows[change, proxy]
-        if row.outcome == "pending":
-            row.outcome = "rejected"
-        self._settle(change, proxy)
+        part = self._carriages[carriage]
+        if part.delivery.is_pending:
+            _note_sending(part.delivery.row, part)
+            self._end(part.delivery, "rejected")
 
-    def on_active(self, change: int, proxy: int, t_ns: int) -> None:
+    def on_active(self, carriage: int, proxy: int, t_ns: int) -> None:
         """It decides traffic on every worker of the proxy."""
-        row = self._rows[change, proxy]
-        if row.t_active_ns is None and row.outcome == "pending":
-            row.t_active_ns = t_ns
-            row.outcome = "superseded" if (change, proxy) in self._superseded else "active"
+        part = self._carriages[carriage]
+        delivery = part.delivery
+        delivery.inactive = self._minus(delivery.inactive, part.names)
+        if not delivery.is_pending or delivery.inactive or delivery.unapplied:
+            return
+        for older in self._older(delivery):
+            if not older.unapplied:
+                self._take_effect(older, t_ns)
+        self._take_effect(delivery, t_ns)
 
-    def type_and_names(self, change: int) -> tuple[str, N]:
-        """What a change is about."""
-        return self._changes[change].type_name, self._changes[change].names
+    def type_and_names(self, carriage: int) -> tuple[str, N]:
+        """What a carriage is about: type name and resource names."""
+        part = self._carriages[carriage]
+        return part.delivery.change.type_name, part.names
 
-    def _settle(self, change: int, proxy: int) -> None:
-        entry = self._changes[change]
-        pending = self._pending.get((proxy, entry.type_name), [])
-        if entry in pending:
-            pending.remove(entry)
+    def _older(self, delivery: _Delivery[N]) -> list[_Delivery[N]]:
+        """Open deliveries of older changes whose names this one's cover."""
+        change = delivery.change
+        return [
+            other
+            for other in self._open.get((delivery.row.proxy, change.type_name), ())
+            if other.change.id < change.id and self._covers(change.names, other.change.names)
+        ]
+
+    def _take_effect(self, delivery: _Delivery[N], t_ns: int) -> None:
+        delivery.row.t_active_ns = t_ns
+        self._end(delivery, "superseded" if delivery.is_superseded else "active")
+
+    def _end(self, delivery: _Delivery[N], outcome: str) -> None:
+        delivery.row.outcome = outcome
+        self._open[delivery.row.proxy, delivery.change.type_name].remove(delivery)
+
+
+def _note_sending(row: DeliveryRow, carriage: _Carriage[N]) -> None:
+    sending = carriage.sending
+    row.replica, row.carried_by = 0, sending.carried_by
+    row.t_observed_ns = row.t_debounced_ns = row.t_changed_ns
+    row.t_enqueued_ns, row.t_dequeued_ns = sending.t_enqueued_ns, sending.t_dequeued_ns
+    row.t_sent_ns, row.t_received_ns = sending.t_sent_ns, carriage.t_received_ns

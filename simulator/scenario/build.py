@@ -108,8 +108,7 @@ class _Builder:
     # --- the control plane
 
     def _scripted(self) -> ScriptedControlPlane:
-        costs = getattr(self._scenario.control_plane, "costs", None)
-        turnaround = None if costs is None else costs.answer
+        turnaround = self._scenario.control_plane.costs.answer
         script = script_of(
             self._scenario, self._calibration, self._calibration.answer if turnaround is None else turnaround
         )
@@ -159,7 +158,7 @@ class _Builder:
             backoff=BackoffSettings(backoff.base, backoff.max),
             static_clusters=clusters,
             static_listeners=listeners,
-            rtds_layers=Names(layer.name for layer in envoy.runtime_layers if layer.rtds),
+            rtds_layers=Names(layer.rtds_layer.name for layer in envoy.runtime_layers if layer.rtds_layer),
             drain_time_ns=envoy.drain_time,
             drain_is_gradual=envoy.drain_strategy == "gradual",
             eds_cache=envoy.eds_cache,

@@ -7,7 +7,6 @@ from simulator.scenario.problems import Location
 LATER_KEYS = (
     "agent",
     "control_plane.cache",
-    "control_plane.costs",
     "control_plane.cpu",
     "control_plane.debounce",
     "control_plane.max_connection_age",
@@ -15,8 +14,10 @@ LATER_KEYS = (
     "control_plane.push_throttle",
     "control_plane.replicas",
     "control_plane.version",
+    "envoy.connect_timeout",
     "envoy.health_checks",
     "envoy.hot_restart",
+    "envoy.parent_shutdown_time",
     "mesh.endpoints",
     "mesh.namespaces",
     "mesh.scope",

@@ -44,9 +44,6 @@ _ISTIO: Final = {
         "45s", source="Istio --drain-time-s from proxyConfig.drainDuration (pkg/config/mesh/mesh.go)"
     ),
     "drain_strategy": Default("immediate", source="Istio --drain-strategy immediate (pkg/envoy/proxy.go)"),
-    "connect_timeout": Default(
-        "1s", source="Istio cluster xds-grpc (tools/packaging/common/envoy_bootstrap.json)"
-    ),
 }
 
 _ENVOY: Final = {
@@ -59,9 +56,6 @@ _ENVOY: Final = {
     ),
     "drain_time": Default("600s", source="--drain-time-s, source/server/options_impl.cc"),
     "drain_strategy": Default("gradual", source="--drain-strategy, source/server/options_impl.cc"),
-    "connect_timeout": Default(
-        "5s", source="Cluster.connect_timeout, source/common/upstream/upstream_impl.cc (5000 ms)"
-    ),
 }
 
 PRESETS: Final[Mapping[str, Mapping[str, Default]]] = MappingProxyType(

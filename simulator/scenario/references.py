@@ -48,9 +48,12 @@ class Checked(Protocol):
 class Catalogue:
     """The names of one type that exist, or have existed, as pushes add and remove them."""
 
-    def __init__(self, type_name: str, resources: Resources) -> None:
+    def __init__(self, type_name: str, resources: Resources, static: StaticResources) -> None:
         self.type_name = type_name
         self.known = dict.fromkeys(resources.names(type_name))
+        if type_name in ("eds", "rds"):
+            # What the bootstrap's clusters and listeners ask for is served as well.
+            self.known.update(dict.fromkeys(static.names(type_name)))
         self.present = dict(self.known)
         self._prefixes = resources.prefixes(type_name)
 
@@ -83,20 +86,21 @@ class Catalogue:
 class Catalogues:
     """The catalogues by resource type, made when first asked for: listing a million names takes time."""
 
-    def __init__(self, resources: Resources) -> None:
+    def __init__(self, resources: Resources, static: StaticResources) -> None:
         self._resources = resources
+        self._static = static
         self._by_type: dict[str, Catalogue] = {}
 
     def __getitem__(self, type_name: str) -> Catalogue:
         if type_name not in self._by_type:
-            self._by_type[type_name] = Catalogue(type_name, self._resources)
+            self._by_type[type_name] = Catalogue(type_name, self._resources, self._static)
         return self._by_type[type_name]
 
 
 def unknown_names(scenario: Checked) -> Found:
     """Every name in the scenario that does not exist when it is needed."""
     control_plane = scenario.control_plane
-    catalogues = Catalogues(control_plane.resources)
+    catalogues = Catalogues(control_plane.resources, scenario.envoy.static)
     yield from _in_resources(control_plane.resources, catalogues, ("control_plane", "resources"))
     yield from _in_resources(scenario.envoy.static, catalogues, ("envoy", "static"))
     yield from _in_layers(scenario.envoy, catalogues)
@@ -123,9 +127,9 @@ def _in_resources(resources: StaticResources, catalogues: Catalogues, section: L
 
 def _in_layers(envoy: Envoy, catalogues: Catalogues) -> Found:
     for position, layer in enumerate(envoy.runtime_layers):
-        if layer.rtds and layer.name not in catalogues["rtds"].known:
-            where: Location = ("envoy", "runtime_layers", position, "name")
-            yield where, _uncounted(catalogues["rtds"], layer.name, "runtime")
+        if layer.rtds_layer is not None and layer.rtds_layer.name not in catalogues["rtds"].known:
+            where: Location = ("envoy", "runtime_layers", position, "rtds_layer", "name")
+            yield where, _uncounted(catalogues["rtds"], layer.rtds_layer.name, "runtime")
 
 
 def _uncounted(catalogue: Catalogue, name: str, key: str) -> str:

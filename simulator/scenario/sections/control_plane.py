@@ -78,7 +78,7 @@ class Answer(Settings):
     )
     reject: Rejection = setting(_REJECT, None, stands_for="an invalid resource", source=_REJECT_SOURCE)
     close: Switch = setting(
-        "Closes the stream after the answer, or in its place with never",
+        "Closes the stream in place of an answer (REST: the connection fails)",
         False,
         stands_for="a stream reset",
         source=FORMAT,
@@ -167,6 +167,29 @@ class Push(Settings):
         return self
 
 
+class ScriptedCosts(Settings):
+    """What the scripted control plane's work takes; the word zero switches it off."""
+
+    shorthand: ClassVar[JsonSchema | None] = {"const": "zero"}
+
+    answer: DelayField | None = setting(
+        "From reading a request to writing its answer, on top of the answer's own `after`; "
+        "absent = the calibration's",
+        None,
+        stands_for="the management server's turnaround",
+        source="the calibration file: control_plane.answer",
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _from_word(cls, given: Any) -> Any:
+        if given == "zero":
+            return {"answer": "0s"}
+        if isinstance(given, ScriptedCosts | dict):
+            return given
+        raise refusal(f"must be zero, or a mapping such as {{answer: 1ms}}, not {described(given)}")
+
+
 class ControlPlane(Settings):
     """The control plane that the Envoys talk to."""
 
@@ -197,6 +220,13 @@ class ControlPlane(Settings):
     )
     pushes: tuple[Push, ...] = setting(
         "What it sends without being asked", (), stands_for="pushes of a control plane", source=FORMAT
+    )
+
+    costs: ScriptedCosts = setting(
+        "zero, or a mapping from cost to delay",
+        ScriptedCosts(),
+        stands_for="the management server's work",
+        source="the calibration file",
     )
 
     def answers_to(self, type_name: str) -> tuple[Answer, ...]:

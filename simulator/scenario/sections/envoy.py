@@ -62,52 +62,75 @@ class FetchTimeouts(Settings):
         return first if all(timeout == first for timeout in timeouts.values()) else timeouts
 
 
-class RuntimeLayer(Settings):
-    """One layer of Envoy's runtime; one of `static`, `disk`, `admin` and `rtds` says of which kind."""
+class DiskLayer(Settings):
+    """A layer read from files."""
 
-    KINDS: ClassVar[tuple[str, ...]] = ("static", "disk", "admin", "rtds")
+    symlink_root: Annotated[str, Text(1000, r".*\S.*", "a path")] = setting(
+        "Directory whose swap reloads the layers",
+        stands_for="RuntimeLayer.DiskLayer.symlink_root",
+        source=FORMAT,
+    )
+
+
+class RtdsLayer(Settings):
+    """A layer fetched by RTDS."""
 
     name: Annotated[str, Text(200, r"\S+", "a name without spaces")] = setting(
-        "Name of the layer; with rtds also of the resource", stands_for="RuntimeLayer.name", source=FORMAT
+        "Name of the resource (rtds0, ...)", stands_for="RuntimeLayer.RtdsLayer.name", source=FORMAT
     )
-    static: dict[str, Any] | None = setting(
-        "Keys and values of a static layer", None, stands_for="RuntimeLayer.static_layer", source=FORMAT
+
+
+class RuntimeLayer(Settings):
+    """One layer of Envoy's runtime, of one of four kinds. Only RTDS layers take time (start-up waits)."""
+
+    KINDS: ClassVar[tuple[str, ...]] = ("static_layer", "disk_layer", "admin_layer", "rtds_layer")
+
+    name: Annotated[str, Text(200, r"\S+", "a name without spaces")] = setting(
+        "Name of the layer", stands_for="RuntimeLayer.name", source=FORMAT
     )
-    disk: Annotated[str | None, Text(1000, r".*\S.*", "a path", nothing=True)] = setting(
-        "Path of a disk layer", None, stands_for="RuntimeLayer.disk_layer.symlink_root", source=FORMAT
+    static_layer: dict[str, Any] | None = setting(
+        "Keys and values", None, stands_for="RuntimeLayer.static_layer", source=FORMAT
     )
-    admin: Switch = setting("The admin layer", False, stands_for="RuntimeLayer.admin_layer", source=FORMAT)
-    rtds: Switch = setting(
-        "A layer fetched by RTDS", False, stands_for="RuntimeLayer.rtds_layer", source=FORMAT
+    disk_layer: DiskLayer | None = setting(
+        "Files: {symlink_root: PATH}", None, stands_for="RuntimeLayer.disk_layer", source=FORMAT
+    )
+    admin_layer: dict[str, Any] | None = setting(
+        "The admin endpoint's layer: {}", None, stands_for="RuntimeLayer.admin_layer", source=FORMAT
+    )
+    rtds_layer: RtdsLayer | None = setting(
+        "Fetched by RTDS: {name: rtds0}", None, stands_for="RuntimeLayer.rtds_layer", source=FORMAT
     )
 
     @property
     def kind(self) -> str:
-        """static, disk, admin or rtds."""
+        """static_layer, disk_layer, admin_layer or rtds_layer."""
         return self._kinds()[0]
 
     def _kinds(self) -> list[str]:
-        return [kind for kind in self.KINDS if getattr(self, kind) not in (None, False)]
+        return [kind for kind in self.KINDS if getattr(self, kind) is not None]
 
     @model_validator(mode="before")
     @classmethod
     def _with_plain_values(cls, given: Any) -> Any:
         """Numbers in a static layer need not remember how they were written."""
         return (
-            {**given, "static": _plain(given["static"])}
-            if isinstance(given, dict) and "static" in given
+            {**given, "static_layer": _plain(given["static_layer"])}
+            if isinstance(given, dict) and "static_layer" in given
             else given
         )
 
     @model_validator(mode="after")
     def _of_one_kind(self) -> RuntimeLayer:
         if len(self._kinds()) != 1:
-            raise refusal("must have exactly one of static: {...}, disk: path, admin: true and rtds: true")
+            raise refusal(
+                "must have exactly one of static_layer: {...}, disk_layer: {symlink_root: path}, "
+                "admin_layer: {} and rtds_layer: {name: rtds0}"
+            )
         return self
 
-    @model_serializer(mode="plain")
-    def _written(self) -> dict[str, Any]:
-        return {"name": self.name, self.kind: getattr(self, self.kind)}
+    @model_serializer(mode="wrap")
+    def _written(self, dump: Any) -> Any:
+        return {key: value for key, value in dump(self).items() if key in ("name", self.kind)}
 
 
 def _plain(value: Any) -> Any:
@@ -179,12 +202,6 @@ class Envoy(Settings):
     drain_strategy: Annotated[Literal["gradual", "immediate"], Choice(("gradual", "immediate"))] = _by_preset(
         "How connections are discouraged meanwhile", "drain_strategy", "immediate", "--drain-strategy"
     )
-    parent_shutdown_time: DurationNs = setting(
-        "Hot restart: when the parent ends after the child has taken over",
-        900 * S,
-        stands_for="--parent-shutdown-time-s",
-        source="source/server/options_impl.cc (900)",
-    )
     eds_cache: Switch = setting(
         "After a fetch timeout on ADS, use the endpoints last known",
         True,
@@ -202,12 +219,6 @@ class Envoy(Settings):
         5 * S,
         stands_for="Bootstrap.stats_flush_interval",
         source="source/server/configuration_impl.cc (5000 ms); measured rule P2",
-    )
-    connect_timeout: PositiveDurationNs = _by_preset(
-        "Connecting to the management server",
-        "connect_timeout",
-        1 * S,
-        "Cluster.connect_timeout of the xDS cluster",
     )
     calibration: Annotated[
         str, Text(1000, r".*\S.*", "the name of a shipped calibration, such as envoy-1.40, or a path")
@@ -245,7 +256,7 @@ class Envoy(Settings):
         for position, layer in enumerate(self.runtime_layers):
             if names.setdefault(layer.name, position) != position:
                 found.append((("runtime_layers", position, "name"), f"layer {layer.name!r} exists already"))
-        admin = [position for position, layer in enumerate(self.runtime_layers) if layer.admin]
+        admin = [position for position, layer in enumerate(self.runtime_layers) if layer.admin_layer is not None]
         found.extend(
             (("runtime_layers", position), "only one layer may be the admin layer") for position in admin[1:]
         )

@@ -271,6 +271,19 @@ class StaticResources(Settings):
             cluster = f"{self.clusters[-1].prefix if self.clusters else 'c'}{number}"
         return NamedListener(f"{prefix}{number}", number, mapping, route, cluster)
 
+    def names(self, type_name: str) -> tuple[str, ...]:
+        """The names of that type's resources (cds, eds, lds, rds), in order of their numbers."""
+        if type_name == "cds":
+            return tuple(cluster.name for cluster in self.named_clusters)
+        if type_name == "eds":
+            return tuple(cluster.name for cluster in self.named_clusters if cluster.mapping.type == "eds")
+        if type_name == "lds":
+            return tuple(listener.name for listener in self.named_listeners)
+        assert type_name == "rds", type_name
+        return tuple(
+            listener.route for listener in self.named_listeners if listener.mapping.routes != "inline"
+        )
+
 
 class Resources(StaticResources):
     """What the scripted control plane serves."""
@@ -300,16 +313,8 @@ class Resources(StaticResources):
 
     def names(self, type_name: str) -> tuple[str, ...]:
         """The names of that type's resources at the start, in order of their numbers."""
-        if type_name == "cds":
-            return tuple(cluster.name for cluster in self.named_clusters)
-        if type_name == "eds":
-            return tuple(cluster.name for cluster in self.named_clusters if cluster.mapping.type == "eds")
-        if type_name == "lds":
-            return tuple(listener.name for listener in self.named_listeners)
-        if type_name == "rds":
-            return tuple(
-                listener.route for listener in self.named_listeners if listener.mapping.routes != "inline"
-            )
+        if type_name not in COUNTED:
+            return super().names(type_name)
         count: int = getattr(self, COUNTED[type_name]).count
         return tuple(f"{type_name}{number}" for number in range(count))
 

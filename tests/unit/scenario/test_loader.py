@@ -152,8 +152,14 @@ def test_every_problem_is_told_in_one_pass_in_the_order_of_the_file(files: Files
         ("envoy: {costs: {cds: {fixd: 1ms}}}", "envoy.costs.cds.fixd: this cost has no such coefficient"),
         ("envoy: {costs: {rest_update: {fixed: 1ms}}}", "this cost has no coefficients"),
         ("envoy: {costs: free}", "envoy.costs: must be zero, or a mapping"),
-        ("envoy: {runtime_layers: [{name: a}]}", "envoy.runtime_layers[0]: must have exactly one of static"),
-        ("envoy: {runtime_layers: [{name: a, admin: true}, {name: a, disk: x}]}", "layer 'a' exists already"),
+        (
+            "envoy: {runtime_layers: [{name: a}]}",
+            "envoy.runtime_layers[0]: must have exactly one of static_layer",
+        ),
+        (
+            "envoy: {runtime_layers: [{name: a, admin_layer: {}}, {name: a, static_layer: {}}]}",
+            "layer 'a' exists already",
+        ),
         ("propagation: {backoff: {base: 60s}}", "propagation.backoff.max: must not be shorter than base"),
         ("warm_up: 90s", "warm_up: must be shorter than duration"),
         # delays
@@ -217,11 +223,11 @@ def test_aliases_that_multiply_are_stopped(files: Files) -> None:
 
 def test_words_of_yaml_1_1_stay_text(files: Files) -> None:
     scenario = files.load(
-        "question: no\nenvoy: {runtime_layers: [{name: on, static: {a: 1:30, b: off, c: 0o17}}]}"
+        "question: no\nenvoy: {runtime_layers: [{name: on, static_layer: {a: 1:30, b: off, c: 0o17}}]}"
     )
     assert scenario.question == "no"
     assert scenario.envoy.runtime_layers[0].name == "on"
-    assert scenario.envoy.runtime_layers[0].static == {"a": "1:30", "b": "off", "c": 15}
+    assert scenario.envoy.runtime_layers[0].static_layer == {"a": "1:30", "b": "off", "c": 15}
 
 
 @pytest.mark.parametrize("name", ["missing.yaml", "nul\0.yaml", "x" * 5000])

@@ -84,8 +84,8 @@ def test_answers_know_the_names_that_pushes_add(files: Files) -> None:
     ("more", "told"),
     [
         (
-            "envoy: {runtime_layers: [{name: rtds1, rtds: true}]}",
-            "envoy.runtime_layers[0].name: no runtime layer",
+            "envoy: {runtime_layers: [{name: rtds1, rtds_layer: {name: rtds1}}]}",
+            "envoy.runtime_layers[0].rtds_layer.name: no runtime layer",
         ),
         (
             "envoy: {static: {clusters: {secret: sds3}}}",

@@ -24,10 +24,10 @@ envoy:
   initial_fetch_timeout: {cds: 2s}
   rate_limit: {fill_rate: 6/min}
   runtime_layers:
-    - {name: base, static: {a: 1, b: {c: 1.40, d: [x, true, null]}}}
-    - {name: disk, disk: /var/runtime}
-    - {name: rtds0, rtds: true}
-    - {name: admin, admin: true}
+    - {name: base, static_layer: {a: 1, b: {c: 1.40, d: [x, true, null]}}}
+    - {name: disk, disk_layer: {symlink_root: /var/runtime}}
+    - {name: rtds0, rtds_layer: {name: rtds0}}
+    - {name: admin, admin_layer: {}}
   costs: {cds: {sotw_fixed: 1ms}, rest_update: {gamma: {mean: 5ms, cv: 0.5}}, decode_failed: 1ms}
   static: {clusters: {type: strict_dns, resolver: {after: {uniform: [1ms, 2ms]}}, prefix: sc}}
 network: {latency: {empirical: [3ms, 1ms, 2ms]}}
@@ -68,8 +68,8 @@ def test_each_preset_gives_its_own_defaults() -> None:
     istio, envoy = Scenario().envoy, Scenario(envoy={"preset": "envoy"}).envoy
     assert {istio.fetch_timeout_ns(name) for name in FETCHED_TYPES} == {0}
     assert {envoy.fetch_timeout_ns(name) for name in FETCHED_TYPES} == {15 * S}
-    assert (istio.drain_time, istio.drain_strategy, istio.connect_timeout) == (45 * S, "immediate", 1 * S)
-    assert (envoy.drain_time, envoy.drain_strategy, envoy.connect_timeout) == (600 * S, "gradual", 5 * S)
+    assert (istio.drain_time, istio.drain_strategy) == (45 * S, "immediate")
+    assert (envoy.drain_time, envoy.drain_strategy) == (600 * S, "gradual")
 
 
 def test_a_key_that_is_given_wins_over_the_preset() -> None:
@@ -170,7 +170,8 @@ def test_values_stand_ready_for_the_model(files: Files) -> None:
     assert scenario.envoy.costs.given["cds"] == {"sotw_fixed": 1 * MS}
     assert scenario.envoy.rate_limit is not None
     assert scenario.envoy.rate_limit.fill_rate.per_second == pytest.approx(0.1)
-    assert [layer.kind for layer in scenario.envoy.runtime_layers] == ["static", "disk", "rtds", "admin"]
+    kinds = [layer.kind for layer in scenario.envoy.runtime_layers]
+    assert kinds == ["static_layer", "disk_layer", "rtds_layer", "admin_layer"]
     assert scenario.workload[0].begin == 1 * S
     assert not scenario.recording.keeps_messages(1)
     assert scenario.recording.keeps_states(1000)
