@@ -132,6 +132,7 @@ def cds_cost_ns(
     removed: Count,
     is_quiet: bool,
     starts_eds: bool,
+    is_first_static: bool,
 ) -> Count:
     """Main-thread cost of one CDS update.
 
@@ -144,6 +145,7 @@ def cds_cost_ns(
         removed: Clusters removed.
         is_quiet: Nothing added, changed or removed.
         starts_eds: EDS subscriptions start within this update.
+        is_first_static: The first update of start-up, and all its clusters are STATIC: it initializes them as well.
     """
     form = "delta" if is_delta else "sotw"
     total = present * c[f"{form}_per_present"] + removed * c["per_removed"]
@@ -153,6 +155,8 @@ def cds_cost_ns(
         total = total + count * c[f"{form}_per_changed_{kind}"]
     if starts_eds:
         total = total + c["eds_subscription"]
+    if is_first_static:
+        total = total + c["first_static"]
     return total + (c["unchanged_fixed"] if is_quiet else c[f"{form}_fixed"])
 
 

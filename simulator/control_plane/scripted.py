@@ -76,6 +76,7 @@ class ScriptedControlPlane:
         self._withheld: dict[tuple[int, ResourceType, str], Names] = {}
         self._streams_seen: dict[tuple[int, str], int] = {}
         self._sessions: dict[Session, None] = {}
+        self._polled: dict[tuple[int, ResourceType, str], tuple[str, tuple[int, ...]]] = {}
         self._spoiled: dict[tuple[Fault, Resources], Resources] = {}
         self._polls = Station(script.poll_concurrency)
         self._refuses_until_ns: int | None = None
@@ -247,6 +248,7 @@ class ScriptedControlPlane:
             return False
         type_, proxy = request.type, request.node
         name = next(iter(request.resource_names), "")
+        self._acked(request, name)
         answer = Answer() if request.version_info else self._turn(proxy, type_, name)
         if answer.never:
             return True
@@ -291,7 +293,17 @@ class ScriptedControlPlane:
             "poll",
             *queue_ns,
         )
+        if changes:
+            self._polled[proxy, type_, name] = version, changes
         respond(DiscoveryResponse(type_, version, "", self._spoil(wanted, answer.reject), changes))
+
+    def _acked(self, request: DiscoveryRequest, name: str) -> None:
+        """A poll states the version last accepted: that is the ACK of the answer before it."""
+        key = request.node, request.type, name
+        version, changes = self._polled.get(key, ("", ()))
+        if changes and request.version_info == version:
+            del self._polled[key]
+            self._ledger.on_acked(changes, request.node, self._clock.now_ns)
 
     # --- files (propagation/file.py: FileTree)
 

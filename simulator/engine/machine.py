@@ -76,6 +76,11 @@ class Machine(Generic[S, G, Owner]):
             action(self.owner)
 
 
+def _shown(state: Enum) -> str:
+    """A state by its text value (the name the real thing has), else by its name in the code."""
+    return state.value if isinstance(state.value, str) else state.name
+
+
 def describe(table: Table[S, G], start: S) -> str:
     """A text diagram: every state, in the order first reached, with its rows as `signal -> state / action`.
 
@@ -84,12 +89,12 @@ def describe(table: Table[S, G], start: S) -> str:
     order = _reachable(table, start)
     order.update(dict.fromkeys(state for state, _ in table))
     signal_width = max((len(signal.name) for _, signal in table), default=0)
-    lines = [f"(start) -> {start.name}"]
+    lines = [f"(start) -> {_shown(start)}"]
     for state in order:
         rows = [(signal, *row) for (before, signal), row in table.items() if before is state]
-        lines.append(state.name if rows else f"{state.name} (end)")
+        lines.append(_shown(state) if rows else f"{_shown(state)} (end)")
         for signal, after, action in rows:
-            target = "(same)" if after is state else after.name
+            target = "(same)" if after is state else _shown(after)
             deed = "" if action is None else f" / {action}"
             lines.append(f"    {signal.name:<{signal_width}} -> {target}{deed}")
     return "\n".join(lines)

@@ -105,6 +105,11 @@ class InitHelper:
         """Whether all clusters of start-up are initialized."""
         return self._machine.state is _S.ALL_CLUSTERS_INITIALIZED
 
+    @property
+    def awaits_cds(self) -> bool:
+        """Whether the first CDS outcome is still to come."""
+        return self._machine.state is _S.WAITING_TO_START_CDS
+
     def add(self, batch: ClusterBatch) -> None:
         """A primary starts at once; a secondary waits for all primaries of its round, unless that round
         runs."""
@@ -304,6 +309,7 @@ class ClusterManager:
                 removed=len(diff.removed),
                 is_quiet=not (diff.added or diff.changed or diff.removed),
                 starts_eds="eds" in added or "eds" in changed,
+                is_first_static=self.init_helper.awaits_cds and list(added) == ["static"],
             ),
         )
         return cost_ns + update.extra_cost_ns

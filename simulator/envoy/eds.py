@@ -57,12 +57,13 @@ class EdsSubscriptions:
     def cost_ns(self, update: Update) -> int:
         """See ConfigConsumer."""
         wanted = update.resources.only(self._interest)
-        first = NO_NAMES
+        diff = self._manager.hosts.only(wanted.names).difference_to(wanted)
+        # A cluster that went into service without (its fetch timed out) meets its first assignment late.
+        first = diff.added.intersect(self._manager.active.names)
         for batch in self._manager.warming:
             if batch.state is ClusterState.PREINIT and batch.sample.kind == "eds":
                 first = first.union(batch.names)
         first = wanted.names.intersect(first)
-        diff = self._manager.hosts.only(wanted.names).difference_to(wanted)
         differing = wanted.only(diff.added.union(diff.changed).union(first))
         endpoints = differing.total("endpoints", lambda r: assignment_of(r).endpoints)
         cost_ns = self._process.costs.ns(

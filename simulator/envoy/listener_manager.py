@@ -305,7 +305,9 @@ class ListenerManager:
             self._known = self._known.updated(resources.only(good))
         else:
             self._known = resources
-        self._add(resources, good, before.names.intersect(diff.changed), before)
+        rolled_back = self._rolled_back(resources, diff.changed.intersect(good))
+        self._add(resources, good.minus(rolled_back), before.names.intersect(diff.changed), before)
+        self._roll_back(rolled_back)
         self._release_unused()
         # Listeners joined the init manager above, so it cannot finish in between (2.7).
         self._lds_outcome()
@@ -372,6 +374,23 @@ class ListenerManager:
         batch = ListenerBatch(self, resources.only(names), in_place)
         self.batches.append(batch)
         batch.fire(_G.INITIALIZE if self.process.workers.are_running else _G.INITIALIZE_WITH_SERVER)
+
+    def _rolled_back(self, resources: Resources, changed: Names) -> Names:
+        """Warming listeners that are again what the active one of the name is (5.2)."""
+        warming = NO_NAMES
+        for batch in self.batches:
+            if batch.state is _S.WARMING:
+                warming = warming.union(batch.names.intersect(changed))
+        if not warming:
+            return NO_NAMES
+        serving = self.serving()
+        return Names(name for name in warming if serving.get(name) == resources[name])
+
+    def _roll_back(self, names: Names) -> None:
+        """The warming ones are dropped; the active ones serve on, nothing drains."""
+        if names:
+            self._end(names, (_S.WARMING,))
+            self._activated_now(names)
 
     def _in_place(self, resources: Resources, changed: Names, before: Resources) -> Names:
         """Listeners whose filter chains alone differ from the one in service (5.6)."""

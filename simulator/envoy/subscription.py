@@ -141,8 +141,10 @@ class Subscription:
         late, type_name = self.waiting, self.type.name
         self._settle(late, "timed out")
         self.waiting = NO_NAMES
-        timeouts = self._process.row.fetch_timeouts
-        timeouts[type_name] = timeouts.get(type_name, 0) + len(late)
+        if not self._process.workers.are_running:
+            # The row of a start says what that start waited for; later ones are in the counters.
+            timeouts = self._process.row.fetch_timeouts
+            timeouts[type_name] = timeouts.get(type_name, 0) + len(late)
         self._on_timeout(late)
 
 

@@ -37,12 +37,13 @@ class Change(Generic[N]):
 
 @dataclass(slots=True, eq=False)
 class _Delivery(Generic[N]):
-    """One change on its way to one proxy: the names not applied there yet, and those that do not serve yet."""
+    """One change on its way to one proxy: its names not applied there, not serving, not ACKed yet."""
 
     change: Change[N]
     row: DeliveryRow
     unapplied: N
     inactive: N
+    unacked: N
     is_superseded: bool = False
     """A newer change of the same names was carried or applied in its place."""
 
@@ -92,16 +93,14 @@ class ChangeLedger(Generic[N]):
 
     # --- the control plane's side
 
-    def announce(
-        self, type_name: str, names: N, label: str, t_ns: int, proxies: Sequence[int]
-    ) -> Change[N]:
+    def announce(self, type_name: str, names: N, label: str, t_ns: int, proxies: Sequence[int]) -> Change[N]:
         """A change happened; these proxies are alive and concerned."""
         change_id = self._recorder.change(type_name, label, t_ns, len(proxies))
         change = Change(change_id, type_name, names, t_ns)
         self._changes.append(change)
         for proxy in proxies:
             row = self._recorder.delivery(change_id, proxy, t_ns)
-            delivery = _Delivery(change, row, unapplied=names, inactive=names)
+            delivery = _Delivery(change, row, unapplied=names, inactive=names, unacked=names)
             self._deliveries[change_id, proxy] = delivery
             self._open.setdefault((proxy, type_name), []).append(delivery)
         return change
@@ -137,9 +136,7 @@ class ChangeLedger(Generic[N]):
                 _note_sending(row, carriage)
         return tuple(range(first_id, first_id + len(carried)))
 
-    def _carried(
-        self, deliveries: Sequence[_Delivery[N]], covered: N | None
-    ) -> list[tuple[_Delivery[N], N]]:
+    def _carried(self, deliveries: Sequence[_Delivery[N]], covered: N | None) -> list[tuple[_Delivery[N], N]]:
         carried = []
         for delivery in deliveries:
             names = delivery.change.names
@@ -158,10 +155,12 @@ class ChangeLedger(Generic[N]):
 
     def on_acked(self, carriages: tuple[int, ...], proxy: int, t_ns: int) -> None:
         """The control plane read the ACK of the message that carried them."""
-        for carriage in carriages:
-            row = self._carriages[carriage].delivery.row
-            if row.t_acked_ns is None:
-                row.t_acked_ns = t_ns
+        for number in carriages:
+            part = self._carriages[number]
+            delivery = part.delivery
+            delivery.unacked = self._minus(delivery.unacked, part.names)
+            if not delivery.unacked and delivery.row.t_acked_ns is None:
+                delivery.row.t_acked_ns = t_ns
 
     def on_gone(self, proxy: int) -> None:
         """The proxy ended: what it did not get, it never will."""
@@ -212,7 +211,7 @@ class ChangeLedger(Generic[N]):
             _note_sending(delivery.row, part)
             delivery.row.t_applied_ns = t_ns
         # Content that was applied but does not serve yet gives way to the newer one.
-        for older in self._older(delivery):
+        for older in self._older(delivery, part.names):
             older.is_superseded = True
 
     def on_rejected(self, carriage: int, proxy: int, t_ns: int) -> None:
@@ -229,7 +228,7 @@ class ChangeLedger(Generic[N]):
         delivery.inactive = self._minus(delivery.inactive, part.names)
         if not delivery.is_pending or delivery.inactive or delivery.unapplied:
             return
-        for older in self._older(delivery):
+        for older in self._older(delivery, delivery.change.names):
             if not older.unapplied:
                 self._take_effect(older, t_ns)
         self._take_effect(delivery, t_ns)
@@ -239,13 +238,13 @@ class ChangeLedger(Generic[N]):
         part = self._carriages[carriage]
         return part.delivery.change.type_name, part.names
 
-    def _older(self, delivery: _Delivery[N]) -> list[_Delivery[N]]:
-        """Open deliveries of older changes whose names this one's cover."""
+    def _older(self, delivery: _Delivery[N], names: N) -> list[_Delivery[N]]:
+        """Open deliveries of older changes of nothing but these names."""
         change = delivery.change
         return [
             other
             for other in self._open.get((delivery.row.proxy, change.type_name), ())
-            if other.change.id < change.id and self._covers(change.names, other.change.names)
+            if other.change.id < change.id and self._covers(names, other.change.names)
         ]
 
     def _take_effect(self, delivery: _Delivery[N], t_ns: int) -> None:

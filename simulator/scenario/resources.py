@@ -51,7 +51,7 @@ class _Maker:
         body = Cluster(
             mapping.type,
             0 if is_eds else mapping.endpoints,
-            Resolver(mapping.resolver.after, mapping.resolver.kind == "never")
+            _resolver(mapping.resolver)
             if mapping.type == "strict_dns"
             else None,
             None if check is None else _health_check(check),
@@ -94,6 +94,11 @@ class _Maker:
     def scope(self, name: str, route: str) -> Resource[object]:
         """SRDS."""
         return Resource(name, _FIRST, ScopedRouteConfiguration(route), self._sizes["scope"])
+
+
+def _resolver(resolver: schema.Resolver) -> Resolver:
+    # Without a delay of its own an answer takes what the calibration says.
+    return Resolver(None if resolver.after.is_zero else resolver.after, resolver.kind == "never")
 
 
 def _health_check(check: schema.HealthCheck) -> HealthCheck:

@@ -32,7 +32,7 @@ class Update:
         removed: Names said not to exist (delta only).
         is_delta: Only differences are stated; otherwise CDS and LDS state everything there is.
         version: Version of the response.
-        changes: Ids of the recorded changes it carries.
+        changes: Ids of what it carries of recorded changes (see ChangeSink).
         extra_cost_ns: Cost of the way it came (JSON, file read) on top of applying it.
     """
 
@@ -124,22 +124,22 @@ class StreamAcceptor(Protocol):
 
 
 class ChangeSink(Protocol):
-    """Where the instants of a change's way are noted, per proxy."""
+    """Where the instants of a change's way are noted, by the id of what a message carries of it."""
 
-    def on_received(self, changes: tuple[int, ...], proxy: int, t_ns: int) -> None:
+    def on_received(self, carriages: tuple[int, ...], proxy: int, t_ns: int) -> None:
         """The content reached the proxy."""
 
-    def on_applied(self, change: int, proxy: int, t_ns: int) -> None:
+    def on_applied(self, carriage: int, proxy: int, t_ns: int) -> None:
         """The main thread finished with it."""
 
-    def on_rejected(self, change: int, proxy: int, t_ns: int) -> None:
+    def on_rejected(self, carriage: int, proxy: int, t_ns: int) -> None:
         """The proxy refused it."""
 
-    def on_active(self, change: int, proxy: int, t_ns: int) -> None:
+    def on_active(self, carriage: int, proxy: int, t_ns: int) -> None:
         """It decides traffic on every worker."""
 
-    def type_and_names(self, change: int) -> tuple[str, Names]:
-        """Type name and resource names a change is about."""
+    def type_and_names(self, carriage: int) -> tuple[str, Names]:
+        """Type name and resource names it is about."""
 
 
 class ProxyCosts(Protocol):

@@ -57,7 +57,7 @@ class DiscoveryResponse:
         version_info: Version of the whole set.
         nonce: Identifies this response on its stream.
         resources: What it states.
-        changes: Ids of the recorded changes whose content it carries (bookkeeping of the simulator).
+        changes: Ids of what it carries of recorded changes (bookkeeping of the simulator).
     """
 
     direction: ClassVar[str] = "response"
@@ -125,7 +125,7 @@ class DeltaDiscoveryResponse:
         nonce: Identifies this response on its stream.
         resources: Added or changed resources.
         removed_resources: Names that do not exist (any more).
-        changes: Ids of the recorded changes whose content it carries (bookkeeping of the simulator).
+        changes: Ids of what it carries of recorded changes (bookkeeping of the simulator).
     """
 
     direction: ClassVar[str] = "response"
