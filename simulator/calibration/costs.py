@@ -64,44 +64,65 @@ def _law(key: str, entry: object, where: str) -> Law:
         raise CalibrationError(f"{where}: costs.{key}: expected a mapping with `value` or coefficients")
     if "value" in entry:
         return _delay(entry["value"], f"{where}: costs.{key}")
-    return {name: parse_duration(str(text)) for name, text in entry.items() if name != "source"}
+    coefficients = {str(name): parse_duration(str(text)) for name, text in entry.items() if name != "source"}
+    negative = [name for name, value_ns in coefficients.items() if value_ns < 0]
+    if negative:
+        raise CalibrationError(f"{where}: costs.{key}: negative: {', '.join(negative)}")
+    return coefficients
 
 
-@lru_cache(maxsize=8)
 def load_calibration(name: str = SHIPPED) -> Calibration:
     """Reads a shipped calibration by name, or a file by path.
 
     Raises:
         CalibrationError: The file is missing or does not hold what it should.
     """
-    path = Path(__file__).with_name(f"{name}.yaml") if name == SHIPPED else Path(name)
+    if name == SHIPPED:
+        return _shipped()
+    calibration = _read(name, Path(name))
+    _check_against_shipped(calibration, Path(name).name)
+    return calibration
+
+
+@lru_cache(maxsize=1)
+def _shipped() -> Calibration:
+    return _read(SHIPPED, Path(__file__).with_name(f"{SHIPPED}.yaml"))
+
+
+def _read(name: str, path: Path) -> Calibration:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
         costs = {str(k): _law(str(k), v, path.name) for k, v in data["costs"].items()}
         sizes = {str(k): int(v) for k, v in data["sizes_bytes"].items() if k != "source"}
         loopback = _delay(data["network"]["loopback"]["value"], f"{path.name}: network.loopback")
         answer = _delay(data["control_plane"]["answer"]["value"], f"{path.name}: control_plane.answer")
-    except (OSError, UnicodeDecodeError, yaml.YAMLError) as error:
+    except CalibrationError:
+        raise
+    except (OSError, UnicodeDecodeError, yaml.YAMLError, RecursionError) as error:
         raise CalibrationError(f"{path}: cannot be read as a calibration file: {error}") from error
-    except (KeyError, TypeError, AttributeError, ValueError) as error:
-        if isinstance(error, CalibrationError):
-            raise
+    except (KeyError, TypeError, AttributeError, ValueError, OverflowError) as error:
         raise CalibrationError(f"{path.name}: not a calibration file: {error!r}") from error
-    if name != SHIPPED:
-        _check_against_shipped(costs, sizes, path.name)
+    if any(size < 0 for size in sizes.values()):
+        raise CalibrationError(f"{path.name}: sizes_bytes: must not be negative")
     return Calibration(name, costs, loopback, answer, sizes)
 
 
-def _check_against_shipped(costs: Mapping[str, Law], sizes: Mapping[str, int], where: str) -> None:
-    shipped = load_calibration()
-    missing = [f"costs.{k}" for k in shipped.costs if k not in costs]
-    missing += [f"sizes_bytes.{k}" for k in shipped.sizes_bytes if k not in sizes]
-    unknown = [f"costs.{k}" for k in costs if k not in shipped.costs]
+def _check_against_shipped(given: Calibration, where: str) -> None:
+    """A file has the keys of the shipped one, no more and no less; a law cannot become a formula."""
+    shipped = _shipped()
+    missing = [f"costs.{k}" for k in shipped.costs if k not in given.costs]
+    missing += [f"sizes_bytes.{k}" for k in shipped.sizes_bytes if k not in given.sizes_bytes]
+    unknown = [f"costs.{k}" for k in given.costs if k not in shipped.costs]
+    unknown += [f"sizes_bytes.{k}" for k in given.sizes_bytes if k not in shipped.sizes_bytes]
     for key, law in shipped.costs.items():
-        given = costs.get(key)
-        if isinstance(law, Mapping) and isinstance(given, Mapping):
-            missing += [f"costs.{key}.{c}" for c in law if c not in given]
-            unknown += [f"costs.{key}.{c}" for c in given if c not in law]
+        coefficients = given.costs.get(key)
+        if not isinstance(coefficients, Mapping):
+            continue
+        known = law if isinstance(law, Mapping) else {}
+        missing += [f"costs.{key}.{c}" for c in known if c not in coefficients]
+        unknown += [f"costs.{key}.{c}" for c in coefficients if c not in known]
+        if not known and not coefficients:
+            missing.append(f"costs.{key}.value")
     if missing or unknown:
         said = [f"missing {', '.join(missing)}"] if missing else []
         said += [f"unknown {', '.join(unknown)}"] if unknown else []
@@ -145,7 +166,8 @@ def cds_cost_ns(
         removed: Clusters removed.
         is_quiet: Nothing added, changed or removed.
         starts_eds: EDS subscriptions start within this update.
-        is_first_static: The first update of start-up, and all its clusters are STATIC: it initializes them as well.
+        is_first_static: The first update of start-up, and all its clusters are STATIC: it initializes
+            them as well.
     """
     form = "delta" if is_delta else "sotw"
     total = present * c[f"{form}_per_present"] + removed * c["per_removed"]

@@ -122,6 +122,7 @@ class PublishedState:
 
     def __init__(self, resources: Mapping[ResourceType, Resources]) -> None:
         self._resources = dict(resources)
+        self._removed: dict[ResourceType, Resources] = {}
         self._versions: dict[ResourceType, int] = {}
 
     def of(self, type_: ResourceType) -> Resources:
@@ -133,27 +134,36 @@ class PublishedState:
         return str(self._versions.get(type_, 1))
 
     def apply(self, push: Push) -> None:
-        """Takes over what a push changes."""
-        if push.type is None or push.is_send_only:
+        """Takes over what a push changes. A removed resource that is sent or changed exists again."""
+        type_ = push.type
+        if type_ is None:
             return
-        changed = self._changed(push)
-        self._resources[push.type] = self.of(push.type).updated(changed).without(push.remove)
-        self._versions[push.type] = self._versions.get(push.type, 1) + 1
+        revived = self._removed.get(type_, NO_RESOURCES).only(push.listed)
+        if push.is_send_only and not revived:
+            return
+        state = self.of(type_).updated(revived)
+        state = state.updated(_changed(push, state))
+        removed = self._removed.get(type_, NO_RESOURCES).updated(state.only(push.remove))
+        self._set(type_, state.without(push.remove), removed)
+        self._versions[type_] = self._versions.get(type_, 1) + 1
         for type_, added in push.add.items():
             # An added cluster or listener brings its assignment or route along, without a push of that.
-            self._resources[type_] = self.of(type_).updated(added)
+            self._set(type_, self.of(type_).updated(added), self._removed.get(type_, NO_RESOURCES))
 
-    def _changed(self, push: Push) -> Resources:
-        assert push.type is not None
-        held = self.of(push.type)
-        rewritten: list[Resource[object]] = []
-        for names, rewrite in (
-            (push.change, _rewritten),
-            (push.change_filter_chains, _filter_chains_rewritten),
-            (push.empty, _emptied),
-        ):
-            rewritten += [rewrite(held[name]) for name in names if name in held]
-        return Resources(rewritten)
+    def _set(self, type_: ResourceType, present: Resources, removed: Resources) -> None:
+        self._resources[type_] = present
+        self._removed[type_] = removed.without(present.names)
+
+
+def _changed(push: Push, held: Resources) -> Resources:
+    rewritten: list[Resource[object]] = []
+    for names, rewrite in (
+        (push.change, _rewritten),
+        (push.change_filter_chains, _filter_chains_rewritten),
+        (push.empty, _emptied),
+    ):
+        rewritten += [rewrite(held[name]) for name in names if name in held]
+    return Resources(rewritten)
 
 
 def _rewritten(resource: Resource[object]) -> Resource[object]:

@@ -78,6 +78,7 @@ class ScriptedControlPlane:
         self._sessions: dict[Session, None] = {}
         self._polled: dict[tuple[int, ResourceType, str], tuple[str, tuple[int, ...]]] = {}
         self._spoiled: dict[tuple[Fault, Resources], Resources] = {}
+        self._published_fault: dict[ResourceType, tuple[Fault, str]] = {}
         self._polls = Station(script.poll_concurrency)
         self._refuses_until_ns: int | None = None
 
@@ -201,6 +202,7 @@ class ScriptedControlPlane:
 
     def _publish(self, push: Push, type_: ResourceType) -> None:
         self._state.apply(push)
+        self._note_fault(push, type_)
         self._announce(push, type_)
         for session in list(self._sessions):
             if session.is_subscribed(type_):
@@ -208,6 +210,19 @@ class ScriptedControlPlane:
         if self.on_renamed is not None:
             for name in ("",) if type_.wildcard else push.listed:
                 self.on_renamed(type_, name)
+
+    def _note_fault(self, push: Push, type_: ResourceType) -> None:
+        """Who fetches meets the spoiled resource until the type's next push."""
+        names = push.listed or self._state.of(type_).names
+        if push.reject is not None and names:
+            self._published_fault[type_] = push.reject, min(names)
+        else:
+            self._published_fault.pop(type_, None)
+
+    def _fetched(self, type_: ResourceType, wanted: Resources, fault: Fault | None) -> Resources:
+        """What a poll or a file holds: spoiled by the answer's turn, or by the last push."""
+        published, name = self._published_fault.get(type_, (None, ""))
+        return self._spoil(wanted, published if published is not None and name in wanted else fault)
 
     def _announce(self, push: Push, type_: ResourceType) -> Change[Names] | None:
         names = push.listed.union(push.remove)
@@ -280,7 +295,7 @@ class ScriptedControlPlane:
             self._withheld[key] = answer.omit.union(answer.remove)
         state = self._state.of(type_)
         wanted = state if type_.wildcard else state.only(request.resource_names)
-        wanted = wanted.without(self._withheld.get(key, NO_NAMES))
+        wanted = self._fetched(type_, wanted.without(self._withheld.get(key, NO_NAMES)), answer.reject)
         version = self._state.version(type_) if type_.wildcard else _versions(wanted)
         if request.version_info == version:
             respond(None)
@@ -295,7 +310,7 @@ class ScriptedControlPlane:
         )
         if changes:
             self._polled[proxy, type_, name] = version, changes
-        respond(DiscoveryResponse(type_, version, "", self._spoil(wanted, answer.reject), changes))
+        respond(DiscoveryResponse(type_, version, "", wanted, changes))
 
     def _acked(self, request: DiscoveryRequest, name: str) -> None:
         """A poll states the version last accepted: that is the ACK of the answer before it."""
@@ -316,7 +331,7 @@ class ScriptedControlPlane:
         content = state.without(answer.omit) if type_.wildcard else state.only(_single(name, state))
         if not content and not type_.wildcard:
             return None
-        return self._state.version(type_), self._spoil(content, answer.reject)
+        return self._state.version(type_), self._fetched(type_, content, answer.reject)
 
     def carried(self, proxy: int, type_: ResourceType, names: Names | None) -> tuple[int, ...]:
         """Changes that reading the file delivers."""

@@ -184,7 +184,10 @@ class GrpcMux(Generic[_C]):
             self._watch_dropped(state, names)
 
     def release_superseded(self, type_: ResourceType, names: Names) -> None:
-        """One mux holds one interest however many watches share it: nothing changes."""
+        """Of two watches of a name one ends; the interest stays."""
+        state = self._types.get(type_)
+        if state is not None:
+            self._watch_superseded(state, names)
 
     def pause(self, type_: ResourceType) -> None:
         """Holds the type's requests back."""
@@ -279,6 +282,9 @@ class GrpcMux(Generic[_C]):
     @abstractmethod
     def _watch_dropped(self, state: _TypeOnMux[_C], names: Names) -> None: ...
 
+    def _watch_superseded(self, state: _TypeOnMux[_C], names: Names) -> None:
+        """The interest is the same, so delta has nothing to say."""
+
     @abstractmethod
     def _answer(self, state: _TypeOnMux[_C], response: Response, error: str | None) -> None: ...
 
@@ -317,6 +323,11 @@ class SotwMux(GrpcMux[SotwClientState]):
 
     def _watch_dropped(self, state: _TypeOnMux[SotwClientState], names: Names) -> None:
         self._queue(state)
+
+    def _watch_superseded(self, state: _TypeOnMux[SotwClientState], names: Names) -> None:
+        # Each watch that ends queues a request, even though it says what was said before.
+        for _ in names:
+            self._queue(state)
 
     def _apply(self, state: _TypeOnMux[SotwClientState], update: Update) -> str | None:
         if not state.type.wildcard and not state.interest:

@@ -341,14 +341,14 @@ class ClusterManager:
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases start-up like any other outcome (N1)."""
         assert self._cds is not None
-        self.process.count("cluster_manager.cds.update_rejected")
+        self.process.count_update("cluster_manager.cds.", "rejected")
         self._cds.answered(self._cds.names, "rejected")
         self.process.activations.refused(update.changes, self.process.now_ns)
         self.init_helper.on_cds_outcome()
 
     def on_connection_failure(self) -> None:
         """Counted, nothing released (D1)."""
-        self.process.count("cluster_manager.cds.update_failure")
+        self.process.count_update("cluster_manager.cds.", "failure")
 
     def _refused(self, resources: Resources, touched: Names) -> Names:
         """Clusters that cannot be built, or whose EDS file does not exist."""
@@ -360,7 +360,7 @@ class ClusterManager:
 
     def _count_update(self, diff: Difference, bad: Names) -> None:
         process, prefix = self.process, "cluster_manager.cds."
-        process.count(prefix + ("update_rejected" if bad else "update_success"))
+        process.count_update(prefix, "rejected" if bad else "success")
         if not bad:
             process.note_success(CDS.name)
         added, changed = diff.added.minus(bad), diff.changed.minus(bad)
@@ -403,10 +403,11 @@ class ClusterManager:
     def activate(self, batch: ClusterBatch) -> None:
         """Swap: the old object of the name, if any, goes; workers are told."""
         self.warming.remove(batch)
+        replaced = batch.names.intersect(self.active.names)
         self.active = self.active.updated(batch.configs)
         self.hosts = self.hosts.without(batch.names).updated(batch.hosts)
-        if batch.sample.kind == "eds":
-            self.source.release_superseded(EDS, batch.names)
+        if batch.sample.kind == "eds" and replaced:
+            self.source.release_superseded(EDS, replaced)
         process = self.process
         changes = process.activations.activated(CDS.name, batch.names)
         changes += process.activations.activated(EDS.name, batch.names)

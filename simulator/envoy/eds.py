@@ -86,7 +86,7 @@ class EdsSubscriptions:
         bad = wanted.faulty().get(Fault.BUILD, NO_NAMES)
         good = wanted.only(watches_called_before(bad, wanted.names)) if bad else wanted
         process = self._process
-        process.count_each(_STAT + "update_success", good.names)
+        process.count_updates(_STAT, "success", good.names)
         process.count_each(_STAT + "update_empty", update.removed.intersect(self._interest))
         if self._has_cache:
             self._cache = self._cache.updated(good)
@@ -97,19 +97,19 @@ class EdsSubscriptions:
         self._release(NO_RESOURCES, update.removed.intersect(self._interest))
         if not bad:
             return None
-        process.count_each(_STAT + "update_rejected", self._interest)
+        process.count_updates(_STAT, "rejected", self._interest)
         self._release(NO_RESOURCES, self._interest, "rejected")
         return f"{next(iter(bad))}: the assignment is malformed"
 
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases every waiting cluster, without hosts (N1)."""
-        self._process.count_each(_STAT + "update_rejected", self._interest)
+        self._process.count_updates(_STAT, "rejected", self._interest)
         self._process.activations.refused(update.changes, self._process.now_ns)
         self._release(NO_RESOURCES, self._interest, "rejected")
 
     def on_connection_failure(self) -> None:
         """Counted, nothing released (D1)."""
-        self._process.count_each(_STAT + "update_failure", self._interest)
+        self._process.count_updates(_STAT, "failure", self._interest)
 
     def _on_timeout(self, batch: ClusterBatch, late: Names) -> None:
         """Finishes warming with the cached assignment (ADS only, W5), else with the hosts it has: none."""

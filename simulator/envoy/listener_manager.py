@@ -318,14 +318,14 @@ class ListenerManager:
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases start-up like any other outcome (N1)."""
         assert self._lds is not None
-        self.process.count("listener_manager.lds.update_rejected")
+        self.process.count_update("listener_manager.lds.", "rejected")
         self._lds.answered(self._lds.names, "rejected")
         self.process.activations.refused(update.changes, self.process.now_ns)
         self._lds_outcome()
 
     def on_connection_failure(self) -> None:
         """Counted, nothing released (D1)."""
-        self.process.count("listener_manager.lds.update_failure")
+        self.process.count_update("listener_manager.lds.", "failure")
 
     def _refused(self, resources: Resources, built: Names) -> tuple[Names, str]:
         """Listeners that cannot be built: invalid, or with an inline route to an unknown cluster."""
@@ -344,13 +344,15 @@ class ListenerManager:
 
     def _count_update(self, diff: Difference, good: Names, bad: Names) -> None:
         process, prefix = self.process, "listener_manager."
-        process.count(prefix + "lds." + ("update_rejected" if bad else "update_success"))
+        process.count_update(prefix + "lds.", "rejected" if bad else "success")
         if not bad:
             process.note_success(LDS.name)
         process.count(prefix + "listener_added", len(diff.added.intersect(good)))
         process.count(prefix + "listener_modified", len(diff.changed.intersect(good)))
         process.count(prefix + "listener_removed", len(diff.removed))
         process.count(prefix + "listener_create_failure", len(bad))
+        if good or diff.removed:
+            process.count(prefix + "lds.config_reload")
 
     def _note_changes(self, update: Update, good: Names, bad: Names) -> None:
         process = self.process
@@ -390,7 +392,7 @@ class ListenerManager:
         """The warming ones are dropped; the active ones serve on, nothing drains."""
         if names:
             self._end(names, (_S.WARMING,))
-            self._activated_now(names)
+            self.process.publish("post_listeners", self.process.activations.activated(LDS.name, names))
 
     def _in_place(self, resources: Resources, changed: Names, before: Resources) -> Names:
         """Listeners whose filter chains alone differ from the one in service (5.6)."""
@@ -453,6 +455,9 @@ class ListenerManager:
         self._activated_now(batch.names)
 
     def _activated_now(self, names: Names) -> None:
+        self.process.count(
+            "listener_manager.listener_create_success", len(names) * self.process.settings.concurrency
+        )
         self.process.publish("post_listeners", self.process.activations.activated(LDS.name, names))
 
     # --- removal and draining

@@ -76,6 +76,16 @@ class MainThread:
         flushes = flush_interval_ns > 0 and not costs.law("stats_flush_per_cluster").is_zero
         self._server = SerialServer(clock, proxy, stall=self._flush_ns if flushes else None)
 
+    @property
+    def busy_ns(self) -> int:
+        """Time spent on jobs, flushes that held one up included."""
+        return self._server.busy_ns
+
+    @property
+    def queue_length(self) -> int:
+        """Jobs that wait."""
+        return self._server.queue_length
+
     def start_flush_timer(self) -> None:
         """The flush timer is armed when the server is constructed."""
         self._next_flush_ns = self._clock.now_ns + self._flush_interval_ns

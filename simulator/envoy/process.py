@@ -184,6 +184,16 @@ class Process:
         if names:
             self.recorder.counters.add_each(self.proxy, stat, names, n)
 
+    def count_update(self, scope: str, result: str) -> None:
+        """Counts a delivery or failure of a subscription: ``success``, ``rejected`` or ``failure``."""
+        self.count(scope + "update_attempt")
+        self.count(f"{scope}update_{result}")
+
+    def count_updates(self, scope: str, result: str, names: Names) -> None:
+        """The same for the subscription of each name; ``{}`` in the scope stands for it."""
+        self.count_each(scope + "update_attempt", names)
+        self.count_each(f"{scope}update_{result}", names)
+
     def gauge(self, stat: str, value: int) -> None:
         """Sets a gauge, by Envoy's name."""
         self.recorder.counters.set(self.proxy, stat, value)

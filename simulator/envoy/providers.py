@@ -88,7 +88,7 @@ class Providers:
         good = wanted if not bad else wanted.only(watches_called_before(bad, wanted.names))
         before, self.content = self.content, self.content.updated(good)
         process = self.process
-        process.count_each(self._stat + "update_success", good.names)
+        process.count_updates(self._stat, "success", good.names)
         if before is not self.content:
             process.count_each(self._stat + "config_reload", good.names)
         self._note_changes(update, wanted.names.minus(good.names))
@@ -96,19 +96,19 @@ class Providers:
         self._on_removed(update.removed.intersect(self.interest))
         if not bad:
             return None
-        process.count_each(self._stat + "update_rejected", self.interest)
+        process.count_updates(self._stat, "rejected", self.interest)
         self._settle(self.interest, "rejected")
         return f"{next(iter(bad))}: cannot be built"
 
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases everything that waits (N1)."""
-        self.process.count_each(self._stat + "update_rejected", self.interest)
+        self.process.count_updates(self._stat, "rejected", self.interest)
         self.process.activations.refused(update.changes, self.process.now_ns)
         self._settle(self.interest, "rejected")
 
     def on_connection_failure(self) -> None:
         """Counted, nothing released (D1)."""
-        self.process.count_each(self._stat + "update_failure", self.interest)
+        self.process.count_updates(self._stat, "failure", self.interest)
 
     # --- inside
 
@@ -122,7 +122,7 @@ class Providers:
         released (T7)."""
         if not names:
             return
-        self.process.count_each(self._stat + "update_success", names)
+        self.process.count_updates(self._stat, "success", names)
         for subscription in list(self._subscriptions):
             subscription.never_release(names)
         self._forget_settled()
@@ -175,6 +175,10 @@ class RouteConfigProviders(Providers):
                 is_initializing=not self.process.workers.are_running,
             ),
         )
+        if wanted.faulty().get(Fault.BUILD):
+            cost_ns += self.process.costs.ns(
+                "decode_failed"
+            )  # Saying what is wrong takes as long wherever it fails.
         return cost_ns + update.extra_cost_ns
 
 

@@ -64,7 +64,7 @@ class ScopedRoutes:
         if update.resources.faulty().get(Fault.BUILD):
             self.on_update_rejected(update, "")
             return "scoped_rds: a scope cannot be built"
-        process.count(_STAT + "update_success")
+        process.count_update(_STAT, "success")
         self._source.pause(RDS)
         if update.is_delta:
             self.scopes = self.scopes.updated(update.resources).without(update.removed)
@@ -81,13 +81,13 @@ class ScopedRoutes:
 
     def on_update_rejected(self, update: Update, error: str) -> None:
         """Releases the wait for scopes."""
-        self._process.count(_STAT + "update_rejected")
+        self._process.count_update(_STAT, "rejected")
         self._process.activations.refused(update.changes, self._process.now_ns)
         self._release("rejected")
 
     def on_connection_failure(self) -> None:
         """Counted, nothing released (D1)."""
-        self._process.count(_STAT + "update_failure")
+        self._process.count_update(_STAT, "failure")
 
     def _on_timeout(self, _late: Names) -> None:
         self._process.count(_STAT + "init_fetch_timeout")

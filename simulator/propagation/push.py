@@ -124,7 +124,9 @@ class _Session(Generic[_R]):
         return nonce
 
     def _changes(self, type_: ResourceType, names: Names, carried_by: str) -> tuple[int, ...]:
-        covered = None if type_.states_all and not self.is_delta else names
+        # A delta answer to a wildcard subscription also brings its client up to date as a whole.
+        states_all = type_.wildcard and carried_by != "push" if self.is_delta else type_.states_all
+        covered = None if states_all else names
         return self._ledger.carry(self.proxy, type_.name, covered, self._stream.now_ns, carried_by)
 
     @abstractmethod
@@ -152,7 +154,7 @@ class SotwSession(_Session[SotwServerRecord]):
         changes = self._changes(type_, resources.names.union(removed), carried_by)
         record = self._records[type_]
         unacked = self._carried.pop(record.nonce_sent, ())
-        nonce = self._next_nonce(changes + tuple(c for c in unacked if c not in changes))
+        nonce = self._next_nonce(tuple(dict.fromkeys((*changes, *unacked))))
         response = DiscoveryResponse(type_, version, nonce, resources, changes)
         record.on_sent(response)
         self._stream.send_response(response)

@@ -33,6 +33,9 @@ from simulator.wire.stream import Path, Stream
 from simulator.xds.resource_types import RESOURCE_TYPES, ResourceType
 from simulator.xds.resources import Names
 
+OVERLOADED = 0.9
+"""Share of its life a server with a waiting queue was busy to be called overloaded (assumption)."""
+
 EVENT_BUDGET = 2_000_000_000
 """More events than any honest run of one scenario has: a livelock fails instead of hanging."""
 
@@ -61,6 +64,17 @@ class World:
             watch.finish(self.scenario.duration)
         for server in self.servers:
             server.set_gauges()
+            self._warn_if_overloaded(server)
+
+    def _warn_if_overloaded(self, server: Server) -> None:
+        """Overload is said aloud."""
+        process = server.process
+        alive_ns = self.scenario.duration - process.row.t_started_ns
+        if process.main_thread.queue_length and process.main_thread.busy_ns > OVERLOADED * alive_ns:
+            self.recorder.warn(
+                "the main thread of an Envoy was never idle and updates still wait at the end: "
+                "they arrive faster than they are applied"
+            )
 
 
 def build(scenario: Scenario, seed: int, replication: int = 0) -> World:

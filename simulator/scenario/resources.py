@@ -51,9 +51,7 @@ class _Maker:
         body = Cluster(
             mapping.type,
             0 if is_eds else mapping.endpoints,
-            _resolver(mapping.resolver)
-            if mapping.type == "strict_dns"
-            else None,
+            _resolver(mapping.resolver) if mapping.type == "strict_dns" else None,
             None if check is None else _health_check(check),
             mapping.secret,
         )

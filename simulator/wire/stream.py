@@ -37,7 +37,17 @@ class Stream:
     of a stream that is refused are lost with it.
     """
 
-    __slots__ = ("_client", "_path", "_server", "id", "is_delta", "is_open", "label")
+    __slots__ = (
+        "_client",
+        "_is_closed_by_client",
+        "_opens_ns",
+        "_path",
+        "_server",
+        "id",
+        "is_delta",
+        "is_open",
+        "label",
+    )
 
     def __init__(
         self,
@@ -57,8 +67,10 @@ class Stream:
         self.label = label
         """`ads`, or the type and name of the one subscription the stream is for."""
         self.is_open = True
-        arrival_ns = path.to_server.arrival_ns(path.clock.now_ns + open_after_ns)
-        path.clock.at(arrival_ns, self._arrive, band=Band.MESSAGE, entity=path.proxy)
+        self._is_closed_by_client = False
+        # Opening delays what this stream sends, not what others send over the same link.
+        self._opens_ns = path.to_server.arrival_ns(path.clock.now_ns) + open_after_ns
+        path.clock.at(self._opens_ns, self._arrive, band=Band.MESSAGE, entity=path.proxy)
 
     @property
     def proxy(self) -> int:
@@ -87,7 +99,7 @@ class Stream:
         """Client to server."""
         assert self.is_open, "a request on a closed stream"
         path = self._path
-        arrival_ns = path.to_server.arrival_ns(path.clock.now_ns)
+        arrival_ns = max(path.to_server.arrival_ns(path.clock.now_ns), self._opens_ns)
         path.clock.at(
             arrival_ns, lambda: self._deliver_request(request), band=Band.MESSAGE, entity=path.proxy
         )
@@ -105,8 +117,12 @@ class Stream:
         self._note(response)
         arrival_ns = path.to_client.arrival_ns(path.clock.now_ns)
         path.clock.at(
-            arrival_ns, lambda: self._client.on_response(self, response), band=Band.MESSAGE, entity=path.proxy
+            arrival_ns, lambda: self._deliver_response(response), band=Band.MESSAGE, entity=path.proxy
         )
+
+    def _deliver_response(self, response: Response) -> None:
+        if not self._is_closed_by_client:
+            self._client.on_response(self, response)
 
     def reset_by_server(self) -> None:
         """The server, or the network, ends the stream; the client learns of it behind the responses under
@@ -118,12 +134,15 @@ class Stream:
             self._server.on_stream_closed()
         path = self._path
         arrival_ns = path.to_client.arrival_ns(path.clock.now_ns)
-        path.clock.at(
-            arrival_ns, lambda: self._client.on_stream_closed(self), band=Band.MESSAGE, entity=path.proxy
-        )
+        path.clock.at(arrival_ns, self._deliver_end, band=Band.MESSAGE, entity=path.proxy)
+
+    def _deliver_end(self) -> None:
+        if not self._is_closed_by_client:
+            self._client.on_stream_closed(self)
 
     def close(self) -> None:
         """The client ends the stream; nothing more reaches it."""
+        self._is_closed_by_client = True
         if not self.is_open:
             return
         self.is_open = False

@@ -244,12 +244,10 @@ class Resources(_Remembering):
         return result if result else NO_RESOURCES
 
     def _merge(self, newer: Resources) -> Resources:
-        merged = {**self._by_name, **newer._by_name}
-        if len(merged) == len(newer):
-            return newer
         if all(self._by_name.get(r.name) is r for r in newer):
             return self
-        return Resources(merged)
+        merged = {**self._by_name, **newer._by_name}
+        return newer if len(merged) == len(newer) else Resources(merged)
 
     def _compare(self, newer: Resources) -> Difference:
         added, changed, unchanged = [], [], []

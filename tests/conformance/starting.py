@@ -9,8 +9,9 @@ import pytest
 from simulator.wire.stream import Stream
 from tests.playing import NEVER, Play, play, word
 
-RTDS_LAYER = {"name": "rtds0", "rtds_layer": {"name": "rtds0"}}
-"""A runtime layer that start-up waits for."""
+BEGINNING = -1e3
+"""Before anything was said: RTDS and static clusters come before the CDS subscription that times count
+from."""
 
 POLL = {"strategy": "poll", "propagation": {"refresh_delay": "1s"}}
 """REST as it was measured."""
@@ -24,12 +25,12 @@ SERVED = [
 
 def step(played: Play, first: str, then: str) -> float:
     """Seconds from the first time something was said to the first time something else was said after it."""
-    times = [(m.t, word(m)) for m in played.messages()]
+    times = [(m.t, word(m)) for m in played.messages(BEGINNING)]
     start = next(t for t, said in times if said == first)
     return next(t for t, said in times if said == then and t >= start) - start
 
 
-def said_at(played: Play, words: str, after: float = -1.0) -> float:
+def said_at(played: Play, words: str, after: float = BEGINNING) -> float:
     """When something was first said from a time on."""
     return float(next(m.t for m in played.messages(after) if word(m) == words))
 

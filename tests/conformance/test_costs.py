@@ -1,8 +1,9 @@
-"""What a push costs: every row of the measured cost table, played from response written to ACK read at the server.
+"""What a push costs: every row of the measured cost table, played from response written to ACK read at the
+server.
 
-A measured line `fixed + slope n` is met at each size within the tolerance of a step. Where only a range of slopes was
-measured, the slope of the model between the sizes lies inside it. Where two rows disagree, the row's note says which
-one the model uses, and why.
+A measured line `fixed + slope n` is met at each size within the tolerance of a step. Where only a range
+of slopes was measured, the slope of the model between the sizes lies inside it. Where two rows disagree,
+a comment says which one the model uses, and why.
 """
 
 from __future__ import annotations
@@ -16,8 +17,7 @@ import numpy as np
 import pytest
 
 from tests.conformance.running import AT, acked, outcomes, push, run
-from tests.conformance.tolerance import MS, allowed, assert_close, assert_inside, is_close
-from tests.playing import Play
+from tests.conformance.tolerance import MS, assert_close, assert_inside, is_close
 
 SIZES = (1, 100, 1000, 5000)
 LISTENER_SIZES = (1, 100, 300, 1000)  # measured up to 300; each needs a cluster to route to
@@ -47,7 +47,10 @@ def cds(n: int, **what: object) -> dict[str, Any]:
 
 
 SITUATIONS: dict[str, Situation] = {
-    "cds all new, static": lambda n: {"clusters": besides(1, "static"), "pushes": [push("cds", add=names("c", 2, n))]},
+    "cds all new, static": lambda n: {
+        "clusters": besides(1, "static"),
+        "pushes": [push("cds", add=names("c", 2, n))],
+    },
     "cds all changed, static": lambda n: cds(n, change=names("c", 1, n)),
     "cds one changed": lambda n: cds(n, change=["c1"]),
     "cds one added": lambda n: cds(n, add=[f"c{n + 1}"]),
@@ -56,22 +59,27 @@ SITUATIONS: dict[str, Situation] = {
     "cds all new, eds": lambda n: {"clusters": {"count": 1}, "pushes": [push("cds", add=names("c", 1, n))]},
     # EDS is sent again right behind, so the ACK of CDS waits for both.
     "cds all changed, eds": lambda n: {
-        "clusters": {"count": n}, "pushes": [push("cds", change="all"), push("eds", send="all")],
+        "clusters": {"count": n},
+        "pushes": [push("cds", change="all"), push("eds", send="all")],
     },
     "eds one of n changed": lambda n: {"clusters": {"count": n}, "pushes": [push("eds", change=["c0"])]},
     "eds of e endpoints changed": lambda e: {
-        "clusters": {"count": 1, "endpoints": e}, "pushes": [push("eds", change=["c0"])],
+        "clusters": {"count": 1, "endpoints": e},
+        "pushes": [push("eds", change=["c0"])],
     },
     "lds all new": lambda n: {
-        **inline(1), "clusters": {"count": n + 1, "type": "static"}, "pushes": [push("lds", add=names("l", 1, n))],
+        **inline(1),
+        "clusters": {"count": n + 1, "type": "static"},
+        "pushes": [push("lds", add=names("l", 1, n))],
     },
     "lds one changed": lambda n: {**inline(n), "pushes": [push("lds", change=["l0"])]},
     "lds one added": lambda n: {**inline(n), "pushes": [push("lds", add=[f"l{n}"])]},
     "lds one removed": lambda n: {**inline(n), "pushes": [push("lds", remove=["l0"])]},
     "rds changed": lambda v: {
-        "listeners": {"count": 1, "routes": "rds", "virtual_hosts": v}, "pushes": [push("rds", change=["r0"])],
+        "listeners": {"count": 1, "routes": "rds", "virtual_hosts": v},
+        "pushes": [push("rds", change=["r0"])],
     },
-}  # fmt: skip
+}
 
 
 @lru_cache
@@ -98,33 +106,34 @@ class Line:
     fixed_ms: float
     slope_us: float
     sizes: tuple[int, ...] = SIZES
-    note: str = ""
 
     def at(self, n: int) -> float:
         return self.fixed_ms * 1e-3 + self.slope_us * n * 1e-6
 
 
+NOT_OF_ONE = SIZES[1:]
+"""Where the intercept of a line over thousands disagrees with the row of a single one."""
+
 LINES = [
-    Line("cds all new, static", "sotw", 4, 410, (100, 1000, 5000),
-         "at n = 1 the fitted intercept of 4 ms contradicts 'one added of n', 1.3 ms: the model uses the latter, the \
-intercept of a line over thousands of clusters says little of one"),
-    Line("cds all changed, static", "delta", 0, 390, (100, 1000, 5000), "at n = 1 'one changed of n', 2.4 ms, is used"),
+    # The intercept says 4.4 ms for one new cluster; the row "one added of n" has 1.3 ms, and is used.
+    Line("cds all new, static", "sotw", 4, 410, NOT_OF_ONE),
+    Line("cds all changed, static", "delta", 0, 390),
     Line("cds one changed", "sotw", 1.0, 12.2),
     Line("cds one changed", "delta", 2.4, 0),
     Line("cds one added", "sotw", 1.3, 11.5),
     Line("cds one added", "delta", 2.3, 0),
-    # The fitted intercept, 0.0, is less than a round trip of the link takes: the smallest size is left to the others.
-    Line("cds one removed", "sotw", 0.0, 11.5, (1000, 5000), "of one and a hundred clusters: as 'one added of n'"),
+    Line("cds one removed", "sotw", 0.0, 11.5),
     Line("cds one removed", "delta", 1.7, 0),
     Line("cds nothing changed", "sotw", 0.3, 11.0),
     Line("cds all new, eds", "delta", 3.7, 566),
-    Line("cds all changed, eds", "sotw", 8, 455, (100, 1000, 5000),
-         "at n = 1 rules W4 and W6 (2 to 6 ms, and 1 to 2 ms) are used"),
+    # The intercept says 8.5 ms for one; rules W4 and W6 (EDS asked for after 2 to 6 ms, warm 1 to 2 ms
+    # after EDS) are used.
+    Line("cds all changed, eds", "sotw", 8, 455, NOT_OF_ONE),
     Line("eds one of n changed", "sotw", 1.8, 16.4),
     Line("eds one of n changed", "delta", 1.75, 0),
     Line("eds of e endpoints changed", "sotw", 1.2, 3.2),
     Line("eds of e endpoints changed", "delta", 1.6, 3.5),
-    Line("lds all new", "sotw", 0, 580, (100, 300, 1000), "of one listener: 'one added of n', 2.0 ms"),
+    Line("lds all new", "sotw", 0, 580, LISTENER_SIZES),
     Line("lds all new", "delta", 1.2, 540, LISTENER_SIZES),
     Line("lds one changed", "sotw", 2.4, 10.5, LISTENER_SIZES),
     Line("lds one changed", "delta", 2.8, 0, LISTENER_SIZES),
@@ -132,12 +141,17 @@ intercept of a line over thousands of clusters says little of one"),
     Line("lds one added", "delta", 2.5, 0, LISTENER_SIZES),
     Line("lds one removed", "sotw", 1.1, 10.5, LISTENER_SIZES),
     Line("lds one removed", "delta", 1.4, 0, LISTENER_SIZES),
-]  # fmt: skip
+]
 
 
 def cases() -> list[Any]:
     return [
-        pytest.param(line, n, id=f"{line.situation}, {line.protocol}, n={n}", marks=[pytest.mark.slow] if n > 100 else [])
+        pytest.param(
+            line,
+            n,
+            id=f"{line.situation}, {line.protocol}, n={n}",
+            marks=[pytest.mark.slow] if n > 100 else [],
+        )
         for line in LINES
         for n in line.sizes
     ]
@@ -152,7 +166,8 @@ def test_a_push_is_acked_as_the_measured_line_says(line: Line, n: int) -> None:
     ("situation", "protocol", "low_us", "high_us", "sizes"),
     [
         ("cds all new, static", "delta", 400, 550, (100, 1000, 5000)),
-        # P1 has 520 us a cluster at 1000 and 466 us at 3000 (ADS), 582 and 495 us (separate streams): see there.
+        # P1 has 520 us a cluster at 1000 and 466 us at 3000 (ADS), 582 and 495 us (separate streams): see
+        # there.
         ("cds all changed, static", "sotw", 330, 470, (100, 1000, 5000)),
         ("cds all new, eds", "sotw", 420, 580, (100, 1000, 2500)),
         ("cds all changed, eds", "delta", 380, 540, (100, 1000, 2500)),
@@ -179,8 +194,8 @@ def test_a_small_table_is_acked_after_its_fixed_cost(protocol: str) -> None:
 def test_changing_all_endpoints_costs_little_more_than_changing_one(
     protocol: str, fixed_ms: float, slope_us: float, n: int
 ) -> None:
-    """Two rows for one assignment of e endpoints, by how many of them changed. The model does not know which changed and
-    uses the row of one; the row of all is met as a step."""
+    """Two rows for one assignment of e endpoints, by how many of them changed. The model does not know
+    which changed and uses the row of one; the row of all is met as a step."""
     ack = push_to_ack("eds of e endpoints changed", protocol, n)
     assert_close(ack, fixed_ms * MS + slope_us * n * 1e-6)
 
@@ -194,16 +209,24 @@ def test_changing_all_endpoints_costs_little_more_than_changing_one(
     [("rds", "r0", (1.1, 1.2), (1.8, 2.7)), ("eds", "c0", (1.0, 1.3), (2.2, 3.1))],
 )
 @pytest.mark.parametrize("others", [1, 100, pytest.param(5000, marks=pytest.mark.slow)])
-def test_a_small_push_takes_the_same_whatever_else_there_is(  # noqa: PLR0913
-    protocol: str, type_: str, name: str, ack_ms: tuple[float, float], use_ms: tuple[float, float], others: int
+def test_a_small_push_takes_the_same_whatever_else_there_is(
+    protocol: str,
+    type_: str,
+    name: str,
+    ack_ms: tuple[float, float],
+    use_ms: tuple[float, float],
+    others: int,
 ) -> None:
-    played = run(push(type_, change=[name]), protocol=protocol, clusters=besides(others, "static"), traffic=None)
+    played = run(
+        push(type_, change=[name]), protocol=protocol, clusters=besides(others, "static"), traffic=None
+    )
     assert_inside(acked(played, type_), ack_ms[0] * MS, ack_ms[1] * MS, "ACK at the server, p50")
     delivery = played.delivery()
     used = (delivery.t_active_ns - delivery.t_sent_ns) / 1e9
     assert_inside(used, use_ms[0] * MS, use_ms[1] * MS, "the data plane uses it, p50")
 
 
+@pytest.mark.slow
 def test_a_burst_of_route_pushes_is_applied_and_acked_one_by_one() -> None:
     played = run(*[push("rds", change=["r0"])] * 200, traffic=None)
     acks = [m.t for m in played.messages(AT, "rds", "request")]
@@ -221,9 +244,19 @@ def test_a_burst_of_route_pushes_is_applied_and_acked_one_by_one() -> None:
 @pytest.mark.parametrize(
     ("type_", "one", "many", "each"),
     [
-        ("cds", {"clusters": {"count": 10, "type": "static"}}, {"clusters": {"count": 110, "type": "static"}}, 105),
+        (
+            "cds",
+            {"clusters": {"count": 10, "type": "static"}},
+            {"clusters": {"count": 110, "type": "static"}},
+            105,
+        ),
         ("cds", {"clusters": {"count": 10}}, {"clusters": {"count": 110}}, 80),
-        ("eds", {"clusters": {"count": 1, "endpoints": 10}}, {"clusters": {"count": 1, "endpoints": 110}}, 23),
+        (
+            "eds",
+            {"clusters": {"count": 1, "endpoints": 10}},
+            {"clusters": {"count": 1, "endpoints": 110}},
+            23,
+        ),
         ("lds", {**inline(10)}, {**inline(110)}, 377),
         ("rds", {"listeners": {"virtual_hosts": 10}}, {"listeners": {"virtual_hosts": 110}}, 41),
     ],
@@ -242,23 +275,14 @@ def test_bytes_of_a_response_grow_by_the_measured_size(
 # --- a model without costs would not pass
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("line", LINES, ids=lambda line: f"{line.situation}, {line.protocol}")
 def test_without_costs_no_row_is_met(line: Line) -> None:
-    n = line.sizes[1]
-    if allowed(line.at(n))[0] < 1 * MS:
-        n = 1000  # Where n does not matter, or hardly, two round trips would do; the sum over sizes does not.
-    free = push_to_ack(line.situation, line.protocol, min(n, 300), "zero")
-    if line.slope_us:
-        assert not is_close(free, line.at(max(n, 300)))
-    else:
-        assert free < 0.6 * push_to_ack(line.situation, line.protocol, min(n, 300))
-
-
-def played_rds() -> Play:
-    return run(push("rds", change=["r0"]), traffic=None)
+    n = 300 if line.situation.startswith("lds") else 1000
+    assert not is_close(push_to_ack(line.situation, line.protocol, n, "zero"), line.at(n))
 
 
 def test_the_ack_of_a_delivery_is_the_ack_on_the_wire() -> None:
-    played = played_rds()
+    played = run(push("rds", change=["r0"]), traffic=None)
     delivery = played.delivery()
     assert (delivery.t_acked_ns - delivery.t_sent_ns) / 1e9 == pytest.approx(acked(played, "rds"))

@@ -1,4 +1,5 @@
-"""Listeners that change while Envoy runs: rules W8 to W10 of the Envoy 1.40 measurements, and what the source says besides.
+"""Listeners that change while Envoy runs: rules W8 to W10 of the Envoy 1.40 measurements, and what the
+source says besides.
 
 Drain time 3 s, drain strategy gradual, 200 requests/s, as measured.
 """
@@ -55,9 +56,13 @@ def closed_after_draining_starts(played: Play, state: str = "DRAINING") -> float
 @both_protocols
 def test_an_added_listener_warms_until_its_route_comes(wire: dict[str, str]) -> None:
     played = run(
-        push("lds", add=["l1"]), answers=RDS_LATE, clusters={"count": 2}, traffic=None,
-        workload=[{"traffic": {"to": "l1", "rate": "200/s"}}], **wire,
-    )  # fmt: skip
+        push("lds", add=["l1"]),
+        answers=RDS_LATE,
+        clusters={"count": 2},
+        traffic=None,
+        workload=[{"traffic": {"to": "l1", "rate": "200/s"}}],
+        **wire,
+    )
     assert words_of(outcomes(played)) == ["refused", "200"]
     assert_close(outcomes(played)[1][0], 2.0)
     assert_close(entered(played, "listener", "l1", "ACTIVE"), 2.0)
@@ -68,9 +73,9 @@ def test_an_added_listener_warms_until_its_route_comes(wire: dict[str, str]) -> 
 
 @every_stream
 def test_lds_is_acked_at_once_although_the_listener_warms(wire: dict[str, str]) -> None:
-    """Two measured rows disagree: W2 saw this ACK after 6 to 25 ms, beside two other Envoys and pollers of each; S5 has
-    LDS applied and RDS asked for within 3.2 ms, and the cost table 2.0 ms for an added listener. The model uses the
-    quiet rows (a quiet Envoy was seen at 3.6 to 8.8 ms on a busy machine)."""
+    """Two measured rows disagree: W2 saw this ACK after 6 to 25 ms, beside two other Envoys and pollers
+    of each; S5 has LDS applied and RDS asked for within 3.2 ms, and the cost table 2.0 ms for an added
+    listener. The model uses the quiet rows (a quiet Envoy was seen at 3.6 to 8.8 ms on a busy machine)."""
     played = run(push("lds", add=["l1"]), answers=RDS_LATE, clusters={"count": 2}, **wire)
     ack = acked(played, "lds")
     assert_close(ack, 3.2 * MS)
@@ -78,11 +83,18 @@ def test_lds_is_acked_at_once_although_the_listener_warms(wire: dict[str, str]) 
 
 
 @both_protocols
-def test_a_listener_whose_route_never_comes_accepts_after_the_timeout_and_answers_404(wire: dict[str, str]) -> None:
+def test_a_listener_whose_route_never_comes_accepts_after_the_timeout_and_answers_404(
+    wire: dict[str, str],
+) -> None:
     played = run(
-        push("lds", add=["l1"]), answers=RDS_ONCE, clusters={"count": 2}, timeout="3s", traffic=None,
-        workload=[{"traffic": {"to": "l1", "rate": "200/s"}}], **wire,
-    )  # fmt: skip
+        push("lds", add=["l1"]),
+        answers=RDS_ONCE,
+        clusters={"count": 2},
+        timeout="3s",
+        traffic=None,
+        workload=[{"traffic": {"to": "l1", "rate": "200/s"}}],
+        **wire,
+    )
     assert words_of(outcomes(played)) == ["refused", "NR"]
     assert_close(outcomes(played)[1][0], 3.0)
 
@@ -113,13 +125,19 @@ def rewrite_changes(monkeypatch: pytest.MonkeyPatch) -> Callable[[list[Rewrite]]
 def leads_to_r1(resource: Resource[Any]) -> Resource[Any]:
     body = resource.body
     assert isinstance(body, Listener)
-    return replace(resource, revision=resource.revision + 1, body=replace(body, route_name="r1", edition=body.edition + 1))
+    return replace(
+        resource,
+        revision=resource.revision + 1,
+        body=replace(body, route_name="r1", edition=body.edition + 1),
+    )
 
 
 def leads_back_to_r0(resource: Resource[Any]) -> Resource[Any]:
     body = resource.body
     return replace(
-        resource, revision=resource.revision - 1, body=replace(body, route_name="r0", edition=body.edition - 1)
+        resource,
+        revision=resource.revision - 1,
+        body=replace(body, route_name="r0", edition=body.edition - 1),
     )
 
 
@@ -147,12 +165,17 @@ def test_a_listener_changed_back_while_its_change_warms_is_as_if_nothing_happene
 ) -> None:
     rewrite_changes([leads_to_r1, leads_back_to_r0])
     played = draining(
-        push("lds", change=["l0"]), push("lds", after=1, change=["l0"]),
-        answers={"lds": {"omit": ["l1"]}, **RDS_ONCE}, **WITH_R1_IN_STORE, **wire,
-    )  # fmt: skip
+        push("lds", change=["l0"]),
+        push("lds", after=1, change=["l0"]),
+        answers={"lds": {"omit": ["l1"]}, **RDS_ONCE},
+        **WITH_R1_IN_STORE,
+        **wire,
+    )
     assert outcomes(played) == [(0.0, "200")]
     states = [s for t, s, _ in played.states("listener", "l0") if t >= AT]
-    assert states == ["WARMING", "GONE"], "the warming one is dropped, the active one neither replaced nor drained"
+    assert states == ["WARMING", "GONE"], (
+        "the warming one is dropped, the active one neither replaced nor drained"
+    )
     assert counter(played, "envoy_listener_manager_listener_modified") == 2
     assert played.delivery(1).outcome == "active"
 
@@ -200,7 +223,9 @@ def test_what_drains_is_counted_apart(change: str, gauge: str) -> None:
 @pytest.mark.parametrize(
     ("change", "state"), [("change", "DRAINING"), ("change_filter_chains", "FILTER_CHAINS_DRAINING")]
 )
-def test_a_busy_kept_connection_closes_in_the_second_second(wire: dict[str, str], change: str, state: str) -> None:
+def test_a_busy_kept_connection_closes_in_the_second_second(
+    wire: dict[str, str], change: str, state: str
+) -> None:
     played = draining(push("lds", **{change: ["l0"]}), connection="kept", **wire)
     assert_inside(closed_after_draining_starts(played, state), 1.00, 1.04, unit=1.0)
     assert outcomes(played) == [(0.0, "200")], "the next connection goes to the new listener"
@@ -212,7 +237,10 @@ def test_gradual_drain_never_closes_in_the_first_second_and_soon_after_it() -> N
 
     closes = [
         connection_closed_after_ns(
-            3 * 10**9, is_gradual=True, per_second=200, uniform=lambda second, n=n: Draws(1, n).uniform("close", 0, second)
+            3 * 10**9,
+            is_gradual=True,
+            per_second=200,
+            uniform=lambda second, n=n: Draws(1, n).uniform("close", 0, second),
         )
         / 1e9
         for n in range(400)
@@ -231,15 +259,16 @@ def test_immediate_drain_closes_with_the_next_request() -> None:
 
 @both_protocols
 def test_a_removed_listener_refuses_new_connections(wire: dict[str, str]) -> None:
-    """W10 read 7 to 10 ms with a probe every 5 ms that counted only `refused`; half of the time the connection under way
-    is reset first, and the next request, 5 ms and an answer later, is the first one refused. A probe every 0.3 ms sees
-    1.7 to 5.1 ms: that is the bare value."""
+    """W10 read 7 to 10 ms with a probe every 5 ms that counted only `refused`; half of the time the
+    connection under way is reset first, and the next request, 5 ms and an answer later, is the first one
+    refused. A probe every 0.3 ms sees 1.7 to 5.1 ms: that is the bare value."""
     played = draining(push("lds", remove=["l0"]), **wire)
     assert words_of(outcomes(played)) == ["200", "refused"]
     refuses = outcomes(played)[1][0]
     assert_inside(refuses, 1.7 * MS, 5.1 * MS, "seen with a probe every 0.3 ms")
-    # The same train of requests every 5 ms at 200 random phases (keyed draws): the request that starts within the last
-    # 2 ms before the sockets close is reset and does not count; each takes 1 ms on its fresh connection.
+    # The same train of requests every 5 ms at 200 random phases (keyed draws): the request that starts
+    # within the last 2 ms before the sockets close is reset and does not count; each takes 1 ms on its
+    # fresh connection.
     phases = [Draws(seed=2026).uniform("probe.phase", probe) * 5 * MS for probe in range(200)]
     starts = [refuses + (phase - refuses) % (5 * MS) for phase in phases]
     seen = [start + 1 * MS for start in starts]
@@ -274,9 +303,13 @@ def test_an_envoy_without_costs_refuses_too_early() -> None:
 @both_protocols
 def test_a_replaced_warming_listener_never_drains(wire: dict[str, str]) -> None:
     played = draining(
-        push("lds", add=["l1"]), push("lds", after=1, change=["l1"]), answers=RDS_ONCE, timeout="3s", clusters={"count": 2},
+        push("lds", add=["l1"]),
+        push("lds", after=1, change=["l1"]),
+        answers=RDS_ONCE,
+        timeout="3s",
+        clusters={"count": 2},
         **wire,
-    )  # fmt: skip
+    )
     states = [(round(t - AT, 1), s) for t, s, _ in played.states("listener", "l1") if t >= AT]
     assert states == [(0.0, "WARMING"), (1.0, "GONE"), (1.0, "WARMING"), (3.0, "ACTIVE")], (
         "both wait for one route subscription, whose timer goes on"
@@ -286,9 +319,13 @@ def test_a_replaced_warming_listener_never_drains(wire: dict[str, str]) -> None:
 @both_protocols
 def test_a_removed_warming_listener_goes_at_once(wire: dict[str, str]) -> None:
     played = draining(
-        push("lds", add=["l1"]), push("lds", after=1, remove=["l1"]), answers=RDS_ONCE, timeout="3s",
-        clusters={"count": 2}, **wire,
-    )  # fmt: skip
+        push("lds", add=["l1"]),
+        push("lds", after=1, remove=["l1"]),
+        answers=RDS_ONCE,
+        timeout="3s",
+        clusters={"count": 2},
+        **wire,
+    )
     assert [s for _, s, _ in played.states("listener", "l1")] == ["WARMING", "GONE"]
     assert counter(played, "envoy_http_rds_init_fetch_timeout") == 0, "its route subscription ended with it"
 
@@ -304,7 +341,10 @@ def test_an_lds_update_removes_before_it_adds(wire: dict[str, str]) -> None:
 @both_protocols
 def test_a_listener_that_cannot_be_built_is_refused_alone(wire: dict[str, str]) -> None:
     played = draining(
-        push("lds", change=["l0", "l1"], reject="build"), clusters={"count": 2}, listeners={"count": 2}, **wire
+        push("lds", change=["l0", "l1"], reject="build"),
+        clusters={"count": 2},
+        listeners={"count": 2},
+        **wire,
     )
     [nack] = played.messages(AT, "lds", "request")
     assert "l0" in nack.error_detail

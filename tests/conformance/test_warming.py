@@ -1,6 +1,8 @@
-"""Clusters that change while Envoy runs: rules W1 to W7 of the Envoy 1.40 measurements, and what the source says besides.
+"""Clusters that change while Envoy runs: rules W1 to W7 of the Envoy 1.40 measurements, and what the source
+says besides.
 
-Times count from the push, in seconds; the state of traffic is read from requests that cost nothing to send.
+Times count from the push, in seconds; the state of traffic is read from requests that cost nothing to
+send.
 """
 
 from __future__ import annotations
@@ -37,13 +39,16 @@ ONE_EDS_ONE_STATIC = [{"count": 1, "type": "eds"}, {"count": 1, "type": "static"
 
 
 @both_protocols
-def test_a_new_cluster_asks_for_its_assignment_at_once_and_is_active_when_it_comes(wire: dict[str, str]) -> None:
+def test_a_new_cluster_asks_for_its_assignment_at_once_and_is_active_when_it_comes(
+    wire: dict[str, str],
+) -> None:
     played = run(push("cds", add=["c1"]), answers=EDS_LATE, **wire)
     asked = said(played, "ack eds" if wire is SOTW else "request eds")[0]
     assert_inside(asked, 2 * MS, 7 * MS, "EDS asked for after the CDS push")
     assert_close(entered(played, "cluster", "c1", "ACTIVE"), 2.0)
     assert outcomes(played) == [(0.0, "200")]
-    # In SotW the request for the new name carries the nonce used before, so it reads as an ACK that adds a name.
+    # In SotW the request for the new name carries the nonce used before, so it reads as an ACK that adds a
+    # name.
     [request] = [m for m in played.messages(AT, "eds", "request") if m.t == AT + asked]
     assert list(request.resources) == (["c0", "c1"] if wire is SOTW else ["c1"])
 
@@ -67,24 +72,36 @@ def test_the_cds_ack_is_held_for_as_long_as_the_fetch_timeout_lets_a_cluster_war
 
 @separate_streams
 def test_on_separate_streams_the_cds_ack_leaves_at_once(wire: dict[str, str]) -> None:
+    """Seen in 5 of 5 runs of a real Envoy: the ACK after 2.8 to 3.8 ms, then the new stream."""
     played = run(push("cds", add=["c1"]), answers=EDS_LATE, **wire)
-    # A stream of its own takes the first turn of the answers for its name: c1 is asked for and answered at once.
-    assert_close(acked(played, "cds"), 2.1 * MS)
+    # A stream of its own takes the first turn of the answers for its name: c1 is answered at once.
+    assert conversation(played) == ["response cds", "ack cds", "request eds", "response eds", "ack eds"]
+    assert_close(acked(played, "cds"), 3.3 * MS)
     late = run(push("cds", change=["c0"]), answers=EDS_LATE, **wire)
-    assert_close(acked(late, "cds"), 2.1 * MS)
+    assert_close(acked(late, "cds"), 3.3 * MS)
     assert_close(entered(late, "cluster", "c0", "ACTIVE"), 2.0)
 
 
 @both_protocols
-def test_a_cds_push_behind_a_warming_cluster_is_applied_at_once_and_its_ack_waits_too(wire: dict[str, str]) -> None:
+def test_a_cds_push_behind_a_warming_cluster_is_applied_at_once_and_its_ack_waits_too(
+    wire: dict[str, str],
+) -> None:
     played = run(
-        push("cds", add=["c2"]), push("cds", after=0.5, add=["c3"]), clusters=[{"count": 2}],
-        answers=EDS_ONCE, timeout="3s", **wire,
-    )  # fmt: skip
+        push("cds", add=["c2"]),
+        push("cds", after=0.5, add=["c3"]),
+        clusters=[{"count": 2}],
+        answers=EDS_ONCE,
+        timeout="3s",
+        **wire,
+    )
     static = run(
-        push("cds", change=["c0"]), push("cds", after=0.5, add=["c2"]), clusters=ONE_EDS_ONE_STATIC,
-        answers=EDS_ONCE, timeout="3s", **wire,
-    )  # fmt: skip
+        push("cds", change=["c0"]),
+        push("cds", after=0.5, add=["c2"]),
+        clusters=ONE_EDS_ONE_STATIC,
+        answers=EDS_ONCE,
+        timeout="3s",
+        **wire,
+    )
     active = entered(static, "cluster", "c2", "ACTIVE")
     assert active is not None
     assert_close(active - 0.5, 2 * MS, "a static cluster added meanwhile")
@@ -94,7 +111,11 @@ def test_a_cds_push_behind_a_warming_cluster_is_applied_at_once_and_its_ack_wait
 
 
 def test_acks_held_back_become_one_in_sotw_and_stay_one_for_each_response_in_delta() -> None:
-    pushes = push("cds", change=["c0"]), push("cds", after=0.5, add=["c2"]), push("cds", after=1, change=["c1"])
+    pushes = (
+        push("cds", change=["c0"]),
+        push("cds", after=0.5, add=["c2"]),
+        push("cds", after=1, change=["c1"]),
+    )
     found = {}
     for name, wire in (("sotw", SOTW), ("delta", DELTA)):
         played = run(*pushes, clusters=ONE_EDS_ONE_STATIC, timeout="3s", **wire)
@@ -112,12 +133,19 @@ def test_acks_held_back_become_one_in_sotw_and_stay_one_for_each_response_in_del
 
 
 @both_protocols
-def test_a_route_to_a_warming_cluster_is_accepted_and_traffic_gets_503_until_it_is_active(wire: dict[str, str]) -> None:
+def test_a_route_to_a_warming_cluster_is_accepted_and_traffic_gets_503_until_it_is_active(
+    wire: dict[str, str],
+) -> None:
     played = run(
-        push("cds", send=["c1"]), push("rds", after=0.5, change=["r1"]),
-        clusters={"count": 2}, listeners={"count": 2}, answers={"cds": {"omit": ["c1"]}, **EDS_LATE}, traffic=None,
-        workload=[{"traffic": {"to": "l1", "rate": "200/s"}}], **wire,
-    )  # fmt: skip
+        push("cds", send=["c1"]),
+        push("rds", after=0.5, change=["r1"]),
+        clusters={"count": 2},
+        listeners={"count": 2},
+        answers={"cds": {"omit": ["c1"]}, **EDS_LATE},
+        traffic=None,
+        workload=[{"traffic": {"to": "l1", "rate": "200/s"}}],
+        **wire,
+    )
     assert_inside(acked(played, "rds"), 1.1 * MS, 1.2 * MS, "RDS is not held back")
     assert words_of(outcomes(played)) == ["NC", "200"]
     assert_close(outcomes(played)[-1][0], 2.0)
@@ -138,7 +166,11 @@ def test_sotw_asks_again_with_the_same_names_version_and_used_nonce() -> None:
     before = [m for m in played.messages(0, "eds", "request") if m.t < AT][-1]
     [again, *_] = played.messages(AT, "eds", "request")
     assert_inside(again.t - AT, 2 * MS, 6 * MS, "the repeated EDS request")
-    assert (list(again.resources), again.version_info, again.nonce) == (["c0"], before.version_info, before.nonce)
+    assert (list(again.resources), again.version_info, again.nonce) == (
+        ["c0"],
+        before.version_info,
+        before.nonce,
+    )
     # The server takes it for an ACK: nothing is answered, and the cluster warms for the whole time-out.
     assert not played.messages(AT, "eds", "response")
 
@@ -171,7 +203,9 @@ def test_without_eds_a_changed_cluster_warms_for_the_timeout_and_takes_the_cache
 
 
 @separate_streams
-def test_a_separate_stream_has_no_cache_and_the_cluster_has_no_hosts_from_the_timeout_on(wire: dict[str, str]) -> None:
+def test_a_separate_stream_has_no_cache_and_the_cluster_has_no_hosts_from_the_timeout_on(
+    wire: dict[str, str],
+) -> None:
     played = run(push("cds", change=["c0"]), timeout="3s", answers=EDS_ONCE, **wire)
     assert words_of(outcomes(played)) == ["200", "UH"]
     assert_close(outcomes(played)[1][0], 3.0)
@@ -204,8 +238,9 @@ PROBE_ANSWER = 0.4 * MS  # a request takes 0.3 to 0.5 ms (rule P1)
 def first_seen(takes_effect: float, probe: int) -> float:
     """When the probe has the first answer that shows the new outcome.
 
-    Requests start every 5 ms; the phase of the train against the push is random, one keyed draw for each probe. The first
-    request that starts when, or after, the outcome takes effect shows it with its answer.
+    Requests start every 5 ms; the phase of the train against the push is random, one keyed draw for each
+    probe. The first request that starts when, or after, the outcome takes effect shows it with its
+    answer.
     """
     phase = Draws(seed=2026).uniform("probe.phase", probe) * PROBE_PERIOD
     waits = (phase - takes_effect) % PROBE_PERIOD
@@ -260,11 +295,18 @@ def test_an_envoy_without_costs_meets_none_of_the_short_steps() -> None:
 
 @both_protocols
 @pytest.mark.parametrize("which", ["added", "changed"])
-def test_an_update_of_a_warming_cluster_replaces_it_and_starts_its_timer_anew(wire: dict[str, str], which: str) -> None:
+def test_an_update_of_a_warming_cluster_replaces_it_and_starts_its_timer_anew(
+    wire: dict[str, str], which: str
+) -> None:
     first = push("cds", add=["c1"]) if which == "added" else push("cds", change=["c1"])
     clusters = {"count": 1 if which == "added" else 2}
     played = run(
-        first, push("cds", after=1.5, change=["c1"]), clusters=clusters, answers=EDS_ONCE, timeout="3s", **wire
+        first,
+        push("cds", after=1.5, change=["c1"]),
+        clusters=clusters,
+        answers=EDS_ONCE,
+        timeout="3s",
+        **wire,
     )
     states = [s for t, s, _ in played.states("cluster", "c1") if t >= AT]
     assert states.count("GONE") == 1, "the replaced object"
@@ -334,7 +376,9 @@ def test_a_cds_update_adds_before_it_removes(wire: dict[str, str]) -> None:
 @both_protocols
 def test_a_cluster_that_cannot_be_built_is_refused_alone(wire: dict[str, str]) -> None:
     played = run(
-        push("cds", change=["c0", "c1", "c2"], reject="build"), clusters={"count": 3, "type": "static"}, **wire
+        push("cds", change=["c0", "c1", "c2"], reject="build"),
+        clusters={"count": 3, "type": "static"},
+        **wire,
     )
     [nack] = played.messages(AT, "cds", "request")
     assert "c0" in nack.error_detail
@@ -348,7 +392,9 @@ def test_a_cluster_that_cannot_be_built_is_refused_alone(wire: dict[str, str]) -
 @both_protocols
 def test_removals_of_a_partly_refused_update_still_happen(wire: dict[str, str]) -> None:
     played = run(
-        push("cds", change=["c0"], remove=["c1"], reject="build"), clusters={"count": 2, "type": "static"}, **wire
+        push("cds", change=["c0"], remove=["c1"], reject="build"),
+        clusters={"count": 2, "type": "static"},
+        **wire,
     )
     assert entered(played, "cluster", "c1", "GONE") is not None
     assert played.messages(AT, "cds", "request")[0].error_detail
@@ -357,7 +403,9 @@ def test_removals_of_a_partly_refused_update_still_happen(wire: dict[str, str]) 
 @both_protocols
 def test_a_message_that_does_not_decode_is_dropped_whole(wire: dict[str, str]) -> None:
     played = run(
-        push("cds", change=["c0", "c1"], remove=["c2"], reject="decode"), clusters={"count": 3, "type": "static"}, **wire
+        push("cds", change=["c0", "c1"], remove=["c2"], reject="decode"),
+        clusters={"count": 3, "type": "static"},
+        **wire,
     )
     assert [s for t, s, _ in played.states("cluster") if t >= AT] == []
     assert counter(played, "envoy_cluster_manager_cds_update_rejected") == 1
@@ -389,7 +437,11 @@ def test_a_sotw_response_without_an_assignment_says_nothing_about_it() -> None:
 @both_protocols
 def test_assignments_of_other_clusters_do_not_end_warming(wire: dict[str, str]) -> None:
     played = run(
-        push("cds", change=["c0"]), push("eds", after=1, send=["c1"]), clusters={"count": 2}, timeout="3s", **wire
+        push("cds", change=["c0"]),
+        push("eds", after=1, send=["c1"]),
+        clusters={"count": 2},
+        timeout="3s",
+        **wire,
     )
     assert_close(entered(played, "cluster", "c0", "ACTIVE"), 3.0)
 
@@ -397,9 +449,13 @@ def test_assignments_of_other_clusters_do_not_end_warming(wire: dict[str, str]) 
 @every_stream
 def test_a_cluster_of_the_bootstrap_is_untouched_by_cds(wire: dict[str, str]) -> None:
     played = play(
-        timeout="3s", duration="9s", traffic="200/s", pushes=[push("cds", change=["c0"]), push("cds", after=1, remove=["c0"])],
-        envoy={"static": {"clusters": {"count": 1, "type": "static"}}}, clusters={"count": 1, "type": "static"}, **wire,
-    )  # fmt: skip
+        timeout="3s",
+        duration="9s",
+        traffic="200/s",
+        pushes=[push("cds", change=["c0"]), push("cds", after=1, remove=["c0"])],
+        envoy={"static": {"clusters": {"count": 1, "type": "static"}}},
+        clusters={"count": 1, "type": "static"},
+        **wire,
+    )
     assert [s for t, s, _ in played.states("cluster", "c0") if t >= AT] == []
     assert outcomes(played) == [(0.0, "200")]
-

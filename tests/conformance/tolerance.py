@@ -1,9 +1,9 @@
 """How near to a measured Envoy the model must come: the tolerances of every conformance test, stated once.
 
-The order of events must be equal. A measured step of 20 ms or more must be met within 20 ms or 5 %, whichever is more;
-a shorter one within 2 ms or 30 %, yet never at less than half of what was measured, so that a model without costs
-fails. A measured range must hold the value, at the digits the range is stated with. A law is judged by the
-Kolmogorov-Smirnov test at 1 %. All times are in seconds.
+The order of events must be equal. A measured step of 20 ms or more must be met within 20 ms or 5 %,
+whichever is more; a shorter one within 2 ms or 30 %, yet never at less than half of what was measured,
+so that a model without costs fails. A measured range must hold the value, at the digits the range is
+stated with. A law is judged by the Kolmogorov-Smirnov test at 1 %. All times are in seconds.
 """
 
 from __future__ import annotations

@@ -13,7 +13,7 @@ import pytest
 
 from simulator.engine.machine import Table
 from simulator.envoy import ads_mux, cluster_manager, clusters, listener_manager, startup
-from simulator.recording.columns import DELIVERY_INSTANTS, STARTUP_INSTANTS
+from simulator.recording.columns import DELIVERY_INSTANTS
 from simulator.results.result import Result
 from simulator.scenario.schema import Scenario
 
@@ -90,36 +90,59 @@ def delta_answers_each_nonce_once_and_in_order(scenario: Scenario, result: Resul
         assert answered == sent[: len(answered)], key
 
 
-def types_are_first_asked_for_in_order(scenario: Scenario, result: Result) -> None:
-    """S2: RTDS, CDS, then EDS, then LDS, then RDS, as far as each is asked for at all."""
-    requests = result.messages[result.messages.direction == "request"]
-    for proxy, rows in by(requests, "proxy_id"):
+def types_are_first_subscribed_in_order(scenario: Scenario, result: Result) -> None:
+    """S2: RTDS before CDS before LDS before RDS and ECDS, as far as each is subscribed at all."""
+    rows = result.states[(result.states.machine == "subscription") & (result.states.state == "WAITING")]
+    for proxy, group in by(rows, "proxy_id"):
         first: dict[str, int] = {}
-        for row in rows:
-            first.setdefault(row.type, row.t_ns)
-        for before, after in (("rtds", "cds"), ("cds", "eds"), ("cds", "lds"), ("lds", "rds"), ("lds", "ecds")):
-            if after in first:
-                assert first[before] <= first[after] if before in first else before == "rtds", (proxy, first)
+        for row in group:
+            first.setdefault(row.detail, row.t_ns)
+        for before, after in (("rtds", "cds"), ("cds", "lds"), ("lds", "rds"), ("lds", "ecds")):
+            if after in first and (before != "rtds" or before in first) and not scenario.envoy.static.listeners:
+                assert first[before] <= first[after], (proxy, first)
 
 
 # --- starting
 
+PHASES = (
+    "t_started_ns",
+    "t_bootstrapped_ns",
+    "t_primary_initialized_ns",
+    "t_rtds_initialized_ns",
+    "t_cds_subscribed_ns",
+    "t_cds_initialized_ns",
+    "t_clusters_initialized_ns",
+    "t_listeners_initialized_ns",
+    "t_workers_started_ns",
+    "t_ready_ns",
+)
+"""In the order in which Envoy passes them; being connected is no phase, nothing waits for it as such."""
+
 
 def phases_of_a_start_are_passed_in_order(scenario: Scenario, result: Result) -> None:
-    passed = [name for name in STARTUP_INSTANTS if name != "t_connected_ns"]
     for row in result.startups.itertuples(index=False):
-        instants = [getattr(row, name) for name in passed]
+        instants = [getattr(row, name) for name in PHASES]
         reached = [int(t) for t in instants if not pd.isna(t)]
         assert reached == sorted(reached), row
         assert not any(pd.isna(early) and not pd.isna(late) for early, late in pairwise(instants)), row
         assert (row.outcome == "live") == (not pd.isna(row.t_workers_started_ns)), row
 
 
-def timed_out_subscriptions_are_counted(scenario: Scenario, result: Result) -> None:
-    states = result.states[result.states.machine == "subscription"]
+def subscriptions_that_timed_out_before_the_workers_started_are_counted(
+    scenario: Scenario, result: Result
+) -> None:
+    late = result.states[
+        (result.states.machine == "subscription") & result.states.detail.str.endswith(" timed out")
+    ]
     for row in result.startups.itertuples(index=False):
-        own = states[(states.proxy_id == row.proxy_id) & states.detail.str.endswith(" timed out")]
-        assert json.loads(row.fetch_timeouts) == dict(Counter(detail.split()[0] for detail in own.detail)), row
+        own = late[late.proxy_id == row.proxy_id]
+        end_ns = scenario.duration if pd.isna(row.t_workers_started_ns) else row.t_workers_started_ns
+        before, until = types_of(own[own.t_ns < end_ns]), types_of(own[own.t_ns <= end_ns])
+        assert before <= Counter(json.loads(row.fetch_timeouts)) <= until, row
+
+
+def types_of(subscriptions: pd.DataFrame) -> Counter[str]:
+    return Counter(str(detail).split()[0] for detail in subscriptions.detail)
 
 
 # --- states follow their tables
@@ -236,21 +259,21 @@ def requests_succeed_only_with_everything_in_place(scenario: Scenario, result: R
 
 def taken_away(scenario: Scenario, result: Result, cluster: str) -> dict[str, int]:
     """When each proxy lost that cluster, or all its hosts, for good."""
-    origin_ns = max((int(t) for t in result.startups.t_cds_subscribed_ns.dropna()), default=0)
+    lost = {
+        (push.type, push.at)
+        for push in scenario.control_plane.pushes
+        if (push.type == "cds" and cluster in push.remove) or (push.type == "eds" and cluster in push.empty)
+    }
+    # Pushes count from the last Envoy's first subscription, which is RTDS where there is such a layer.
+    origins = result.states[result.states.machine == "subscription"].groupby("proxy_id").t_ns.min()
+    origin_ns = int(origins.max()) if len(origins) else 0
     ends: dict[str, int] = {}
-    for push in scenario.control_plane.pushes:
-        if not (push.type == "cds" and cluster in push.remove or push.type == "eds" and cluster in push.empty):
-            continue
-        changes = result.changes
-        if len(scenario.envoy.runtime_layers) == 0:
-            changes = changes[changes.t_changed_ns == origin_ns + push.at]
-        same = changes[(changes.kind == push.type) & changes.name.map(lambda name: cluster in name.split(","))]
-        rows = result.deliveries[
-            result.deliveries.change_id.isin(same.change_id) & ~result.deliveries.t_active_ns.isna()
-        ]
-        if len(scenario.envoy.runtime_layers) == 0:
-            for row in rows.itertuples(index=False):
-                ends[row.proxy_id] = min(int(row.t_active_ns), ends.get(row.proxy_id, int(row.t_active_ns)))
+    for change in result.changes.itertuples(index=False):
+        if (change.kind, change.t_changed_ns - origin_ns) in lost and cluster in change.name.split(","):
+            rows = result.deliveries
+            for row in rows[(rows.change_id == change.change_id)].itertuples(index=False):
+                if not pd.isna(row.t_active_ns):
+                    ends[row.proxy_id] = min(int(row.t_active_ns), ends.get(row.proxy_id, int(row.t_active_ns)))
     return ends
 
 
@@ -266,7 +289,11 @@ def nothing_is_refused_once_connections_were_accepted_unless_the_listener_went(
     scenario: Scenario, result: Result
 ) -> None:
     """Changes of a listener, whatever they wait for, never close its port."""
-    if any(push.type == "lds" and "l0" in push.remove for push in scenario.control_plane.pushes):
+    control_plane = scenario.control_plane
+    removals = [*control_plane.pushes, *control_plane.answers_to("lds")]
+    if any("l0" in removal.remove for removal in removals if getattr(removal, "type", "lds") == "lds"):
+        return
+    if any("l0" in answer.omit for answer in control_plane.answers_to("lds")):
         return
     for proxy, rows in by(result.traffic, "proxy_id"):
         refused = [row.outcome == "refused" for row in rows]
@@ -278,9 +305,9 @@ ALL: tuple[Callable[[Scenario, Result], None], ...] = (
     requests_answer_what_their_stream_sent,
     sotw_requests_tell_the_version_accepted,
     delta_answers_each_nonce_once_and_in_order,
-    types_are_first_asked_for_in_order,
+    types_are_first_subscribed_in_order,
     phases_of_a_start_are_passed_in_order,
-    timed_out_subscriptions_are_counted,
+    subscriptions_that_timed_out_before_the_workers_started_are_counted,
     machines_move_as_their_tables_say,
     objects_move_as_their_tables_say,
     subscriptions_settle_at_most_once,

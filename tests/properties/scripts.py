@@ -12,7 +12,7 @@ from tests.playing import scenario
 CLUSTERS = 3
 LISTENERS = 2
 MILLISECONDS = st.integers(0, 2500).map(lambda ms: f"{ms}ms")
-REJECT = st.sampled_from([None, None, None, "decode", "build"])
+PUSHED = [*["cds", "eds", "lds", "rds"] * 3, "sds", "ecds", "rtds", "srds", None]
 
 
 def some(names: list[str]) -> st.SearchStrategy[list[str]]:
@@ -55,8 +55,22 @@ def listeners(draw: st.DrawFn, *, with_scopes: bool) -> list[dict[str, Any]]:
     return mappings
 
 
+@st.composite
+def bootstrap(draw: st.DrawFn) -> dict[str, Any]:
+    """Mostly nothing, else clusters and listeners of the bootstrap."""
+    if draw(st.integers(0, 3)):
+        return {}
+    kinds = draw(st.lists(st.sampled_from(["eds", "static", "strict_dns"]), max_size=2))
+    given: dict[str, Any] = {"clusters": [{"count": 1, "type": kind, "prefix": "s"} for kind in kinds]}
+    routes = draw(st.sampled_from([None, "rds", "inline"]))
+    if routes is not None:
+        given["listeners"] = [{"count": 1, "routes": routes, "prefix": "sl"}]
+    return given
+
+
 def names_by_type(given_clusters: list[dict[str, Any]], given_listeners: list[dict[str, Any]]) -> dict[str, list[str]]:
     """What exists at first."""
+    scoped = any(mapping["routes"] == "scoped" for mapping in given_listeners)
     return {
         "cds": [f"c{i}" for i in range(len(given_clusters))],
         "eds": [f"c{i}" for i, c in enumerate(given_clusters) if c["type"] == "eds"],
@@ -65,6 +79,7 @@ def names_by_type(given_clusters: list[dict[str, Any]], given_listeners: list[di
         "sds": ["sds0", "sds1"],
         "ecds": ["ecds0"],
         "rtds": ["rtds0"],
+        "srds": ["srds0"] if scoped else [],
     }
 
 
@@ -73,7 +88,7 @@ def answers(draw: st.DrawFn, names: dict[str, list[str]]) -> dict[str, list[dict
     """For some types a list of one to three answers."""
     chosen: dict[str, list[dict[str, Any]]] = {}
     for type_name in names:
-        if draw(st.booleans()):
+        if draw(st.integers(0, 3)) == 0:
             chosen[type_name] = [draw(answer(names[type_name])) for _ in range(draw(st.integers(1, 3)))]
     return chosen
 
@@ -104,7 +119,7 @@ def pushes(draw: st.DrawFn, names: dict[str, list[str]]) -> list[dict[str, Any]]
     times = sorted(draw(st.lists(st.integers(0, 6000), max_size=6)))
     for number, at_ms in enumerate(times):
         push: dict[str, Any] = {"at": f"{at_ms}ms"}
-        type_name = draw(st.sampled_from(["cds", "cds", "eds", "eds", "lds", "lds", "rds", "rds", "sds", None]))
+        type_name = draw(st.sampled_from(PUSHED))
         if type_name is None or not present[type_name]:
             given.append({**push, "close": True})
             continue
@@ -129,9 +144,10 @@ def _say(
 ) -> None:
     chosen = draw(one_or_more(held))
     special = {"eds": "empty", "lds": "change_filter_chains"}
-    if verb == "add" and type_name in ("cds", "lds"):
+    prefixes = {"cds": "c", "lds": "l", "eds": "c", "rds": "r"}
+    if verb == "add":
         # Numbers of their own, so that the route or assignment brought along is new as well.
-        added = f"{type_name[0]}{20 + number}"
+        added = f"{prefixes.get(type_name, type_name)}{20 + number}"
         push["add"] = [added]
         present[type_name][added] = None
     elif verb == "remove":
@@ -174,11 +190,12 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         answered = draw(st.sampled_from(["pass", "fail", "refuse", {"after": "300ms"}, "never"]))
         resources["health_check"] = {"answers": answered, "timeout": "800ms"}
     envoy: dict[str, Any] = {
+        "static": draw(bootstrap()),
         "drain_time": draw(st.sampled_from(["0s", "1s", "3s"])),
         "drain_strategy": draw(st.sampled_from(["gradual", "immediate"])),
     }
     if draw(st.integers(0, 3)) == 0:
-        envoy["runtime_layers"] = [{"name": "rtds0", "rtds": True}]
+        envoy["runtime_layers"] = [{"name": "rtds0", "rtds_layer": {"name": "rtds0"}}]
     if draw(st.integers(0, 3)) == 0:
         envoy["costs"] = "zero"
     if draw(st.integers(0, 5)) == 0:
@@ -192,7 +209,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         answers=draw(answers(names)),
         pushes=draw(pushes(names)),
         connect=draw(
-            st.sampled_from(["accept", "accept", "accept", "accept", "refuse", "close", {"refuse_until": "1500ms"}])
+            st.sampled_from(["accept"] * 8 + ["refuse", "close", {"refuse_until": "1500ms"}])
         ),
         duration="10s",
         traffic="10/s",

@@ -256,7 +256,9 @@ class Envoy(Settings):
         for position, layer in enumerate(self.runtime_layers):
             if names.setdefault(layer.name, position) != position:
                 found.append((("runtime_layers", position, "name"), f"layer {layer.name!r} exists already"))
-        admin = [position for position, layer in enumerate(self.runtime_layers) if layer.admin_layer is not None]
+        admin = [
+            position for position, layer in enumerate(self.runtime_layers) if layer.admin_layer is not None
+        ]
         found.extend(
             (("runtime_layers", position), "only one layer may be the admin layer") for position in admin[1:]
         )
