@@ -296,7 +296,6 @@ class ListenerManager:
         for type_ in (RDS, SRDS, SDS):
             self._source.pause(type_)
         self._note_changes(update, good, bad)
-        before = self._known
         self._known = self._known.without(diff.removed)
         self._remove(diff.removed)
         if diff.removed:
@@ -306,7 +305,7 @@ class ListenerManager:
         else:
             self._known = resources
         rolled_back = self._rolled_back(resources, diff.changed.intersect(good))
-        self._add(resources, good.minus(rolled_back), before.names.intersect(diff.changed), before)
+        self._add(resources, good.minus(rolled_back), diff.changed)
         self._roll_back(rolled_back)
         self._release_unused()
         # Listeners joined the init manager above, so it cannot finish in between (2.7).
@@ -364,18 +363,22 @@ class ListenerManager:
 
     # --- adding, warming, swapping
 
-    def _add(
-        self, resources: Resources, names: Names, changed: Names, before: Resources = NO_RESOURCES
-    ) -> None:
+    def _add(self, resources: Resources, names: Names, changed: Names) -> None:
         """New objects; a warming one of the same name is replaced without draining: it never served."""
         if not names:
             return
-        self._end(names, (_S.WARMING, _S.ACTIVE_PENDING))
-        in_place = self._in_place(resources, changed.intersect(names), before)
+        is_running = self.process.workers.are_running
+        if not is_running:
+            # A replaced listener that goes must not let the server's init manager finish in between.
+            self.server_init.add(lambda: None)
+        self._end(self._parts(names, (_S.WARMING, _S.ACTIVE_PENDING)))
+        in_place = self._in_place(resources, changed.intersect(names))
         self.process.count("listener_manager.listener_in_place_updated", len(in_place))
         batch = ListenerBatch(self, resources.only(names), in_place)
         self.batches.append(batch)
-        batch.fire(_G.INITIALIZE if self.process.workers.are_running else _G.INITIALIZE_WITH_SERVER)
+        batch.fire(_G.INITIALIZE if is_running else _G.INITIALIZE_WITH_SERVER)
+        if not is_running:
+            self.server_init.ready()
 
     def _rolled_back(self, resources: Resources, changed: Names) -> Names:
         """Warming listeners that are again what the active one of the name is (5.2)."""
@@ -391,13 +394,15 @@ class ListenerManager:
     def _roll_back(self, names: Names) -> None:
         """The warming ones are dropped; the active ones serve on, nothing drains."""
         if names:
-            self._end(names, (_S.WARMING,))
+            self._end(self._parts(names, (_S.WARMING,)))
             self.process.publish("post_listeners", self.process.activations.activated(LDS.name, names))
 
-    def _in_place(self, resources: Resources, changed: Names, before: Resources) -> Names:
+    def _in_place(self, resources: Resources, changed: Names) -> Names:
         """Listeners whose filter chains alone differ from the one in service (5.6)."""
         if not changed or not self.process.workers.are_running:
             return NO_NAMES
+        before = self.serving()
+        changed = changed.intersect(before.names)
 
         def differs_in_filter_chains(name: str) -> bool:
             old, new = listener_of(before[name]), listener_of(resources[name])
@@ -465,16 +470,18 @@ class ListenerManager:
     def _remove(self, names: Names) -> None:
         """A warming one goes at once; an active one is drained once the workers run."""
         if names:
-            self._end(names, (_S.WARMING, _S.ACTIVE_PENDING, _S.ACTIVE))
+            self._end(self._parts(names, (_S.WARMING, _S.ACTIVE_PENDING, _S.ACTIVE)))
 
-    def _end(self, names: Names, states: tuple[ListenerState, ...]) -> None:
-        for batch in list(self.batches):
-            part_names = batch.names.intersect(names)
-            if part_names and batch.state in states:
-                part = batch.split(part_names)
-                part.fire(_G.REMOVED)
-                if part.state is _S.GONE:
-                    self.batches.remove(part)
+    def _parts(self, names: Names, states: tuple[ListenerState, ...]) -> list[ListenerBatch]:
+        """Listener objects of these names in these states, split off from what stands beside them."""
+        found = [b for b in self.batches if b.state in states and b.names.intersect(names)]
+        return [batch.split(names) for batch in found]
+
+    def _end(self, parts: list[ListenerBatch]) -> None:
+        for part in parts:
+            part.fire(_G.REMOVED)
+            if part.state is _S.GONE:
+                self.batches.remove(part)
 
     def start_drain(self, batch: ListenerBatch) -> None:
         """Existing connections have the drain time (W9, W10)."""

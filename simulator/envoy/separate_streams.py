@@ -54,9 +54,11 @@ class SeparateStreams:
             mux.subscribe(type_, Names((name,)) if name else NO_NAMES, consumer)
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
-        """Ends the streams of these names."""
+        """Ends the streams of these names; a delta mux says so before, a state-of-the-world mux does not."""
         for name in names:
             for mux in self._open.pop((type_, name), []):
+                if mux.is_delta:
+                    mux.unsubscribe(type_, Names((name,)))
                 mux.stop()
 
     def release_superseded(self, type_: ResourceType, names: Names) -> None:

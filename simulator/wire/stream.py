@@ -141,13 +141,21 @@ class Stream:
             self._client.on_stream_closed(self)
 
     def close(self) -> None:
-        """The client ends the stream; nothing more reaches it."""
-        self._is_closed_by_client = True
-        if not self.is_open:
+        """The client ends the stream: nothing more reaches it; the server learns of it behind what was
+        sent."""
+        if self._is_closed_by_client or not self.is_open:
+            self._is_closed_by_client = True
             return
-        self.is_open = False
-        if self._server is not None:
-            self._server.on_stream_closed()
+        self._is_closed_by_client = True
+        path = self._path
+        arrival_ns = max(path.to_server.arrival_ns(path.clock.now_ns), self._opens_ns)
+        path.clock.at(arrival_ns, self._end_at_server, band=Band.MESSAGE, entity=path.proxy)
+
+    def _end_at_server(self) -> None:
+        if self.is_open:
+            self.is_open = False
+            if self._server is not None:
+                self._server.on_stream_closed()
 
     def _note(self, message: Request | Response) -> None:
         path, (version, nonce, error, names) = self._path, message.noted

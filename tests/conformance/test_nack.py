@@ -125,6 +125,7 @@ def test_n2_a_nack_at_start_says_what_it_refuses(wire: dict[str, str], type_: st
     [response] = played.messages(type=type_, direction="response")
     nack = _nack(played, type_)
     assert_inside(nack.t - response.t, 1 * MS, 4 * MS, "NACK")
+    assert nack.t - response.t >= 1 * MS
     assert nack.nonce == response.nonce
     assert nack.version_info == ""
     assert "c0" in nack.error_detail or "l0" in nack.error_detail or "r0" in nack.error_detail

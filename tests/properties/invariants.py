@@ -98,7 +98,11 @@ def types_are_first_subscribed_in_order(scenario: Scenario, result: Result) -> N
         for row in group:
             first.setdefault(row.detail, row.t_ns)
         for before, after in (("rtds", "cds"), ("cds", "lds"), ("lds", "rds"), ("lds", "ecds")):
-            if after in first and (before != "rtds" or before in first) and not scenario.envoy.static.listeners:
+            if (
+                after in first
+                and (before != "rtds" or before in first)
+                and not scenario.envoy.static.listeners
+            ):
                 assert first[before] <= first[after], (proxy, first)
 
 
@@ -169,7 +173,11 @@ def machines_move_as_their_tables_say(scenario: Scenario, result: Result) -> Non
         if machine in SINGLE and (machine != "stream" or name == "ads"):
             allowed, state = SINGLE[machine]
             for row in rows:
-                assert (state, row.state) in allowed or state == row.state == "STARTING", (proxy, machine, row)
+                assert (state, row.state) in allowed or state == row.state == "STARTING", (
+                    proxy,
+                    machine,
+                    row,
+                )
                 state = row.state
 
 
@@ -249,7 +257,9 @@ def requests_succeed_only_with_everything_in_place(scenario: Scenario, result: R
     endpoints = named.cluster_named(cluster).mapping.endpoints
     ends = taken_away(scenario, result, cluster)
     for row in result.traffic[result.traffic.outcome == "200"].itertuples(index=False):
-        states = result.states[(result.states.proxy_id == row.proxy_id) & (result.states.t_ns <= row.t_start_ns)]
+        states = result.states[
+            (result.states.proxy_id == row.proxy_id) & (result.states.t_ns <= row.t_start_ns)
+        ]
         for machine, name in (("cluster", cluster), ("listener", "l0")):
             own = states[(states.machine == machine) & (states.name == name)]
             assert "ACTIVE" in set(own.state), (machine, row)
@@ -273,7 +283,9 @@ def taken_away(scenario: Scenario, result: Result, cluster: str) -> dict[str, in
             rows = result.deliveries
             for row in rows[(rows.change_id == change.change_id)].itertuples(index=False):
                 if not pd.isna(row.t_active_ns):
-                    ends[row.proxy_id] = min(int(row.t_active_ns), ends.get(row.proxy_id, int(row.t_active_ns)))
+                    ends[row.proxy_id] = min(
+                        int(row.t_active_ns), ends.get(row.proxy_id, int(row.t_active_ns))
+                    )
     return ends
 
 

@@ -68,7 +68,9 @@ def bootstrap(draw: st.DrawFn) -> dict[str, Any]:
     return given
 
 
-def names_by_type(given_clusters: list[dict[str, Any]], given_listeners: list[dict[str, Any]]) -> dict[str, list[str]]:
+def names_by_type(
+    given_clusters: list[dict[str, Any]], given_listeners: list[dict[str, Any]]
+) -> dict[str, list[str]]:
     """What exists at first."""
     scoped = any(mapping["routes"] == "scoped" for mapping in given_listeners)
     return {
@@ -170,7 +172,11 @@ def transport(draw: st.DrawFn) -> dict[str, Any]:
     way = draw(st.sampled_from(["ads", "ads", "ads", "separate", "poll", "file"]))
     given: dict[str, Any] = {"protocol": draw(st.sampled_from(["sotw", "delta"]))}
     if way == "poll":
-        return {**given, "strategy": "poll", "propagation": {"refresh_delay": "500ms", "request_timeout": "400ms"}}
+        return {
+            **given,
+            "strategy": "poll",
+            "propagation": {"refresh_delay": "500ms", "request_timeout": "400ms"},
+        }
     if way == "file":
         watch = draw(st.sampled_from(["path", "directory"]))
         return {**given, "strategy": "file", "propagation": {"watch": watch}}
@@ -208,9 +214,7 @@ def scenarios(draw: st.DrawFn) -> Scenario:
         resources=resources,
         answers=draw(answers(names)),
         pushes=draw(pushes(names)),
-        connect=draw(
-            st.sampled_from(["accept"] * 8 + ["refuse", "close", {"refuse_until": "1500ms"}])
-        ),
+        connect=draw(st.sampled_from(["accept"] * 8 + ["refuse", "close", {"refuse_until": "1500ms"}])),
         duration="10s",
         traffic="10/s",
         connection=draw(st.sampled_from(["fresh", "kept"])),

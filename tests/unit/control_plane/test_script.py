@@ -28,7 +28,9 @@ def routes(*names: str) -> Resources:
 
 @pytest.fixture
 def state() -> PublishedState:
-    return PublishedState({CDS: clusters("c0", "c1"), EDS: assignments("c0", "c1"), LDS: listeners("l0"), RDS: routes("r0")})
+    return PublishedState(
+        {CDS: clusters("c0", "c1"), EDS: assignments("c0", "c1"), LDS: listeners("l0"), RDS: routes("r0")}
+    )
 
 
 def push(type_: ResourceType, **what: object) -> Push:

@@ -70,7 +70,9 @@ def test_a_push_holds_all_subscribed_names_in_sotw_and_the_named_ones_in_delta()
 
 
 def test_pushes_of_a_type_nobody_asked_for_are_not_sent() -> None:
-    played = play(answers={"lds": NEVER}, timeout="0s", pushes=[{"at": "5s", "type": "rds", "change": ["r0"]}])
+    played = play(
+        answers={"lds": NEVER}, timeout="0s", pushes=[{"at": "5s", "type": "rds", "change": ["r0"]}]
+    )
     assert requested(played, "rds") == []
     assert played.delivery().outcome == "pending"
 

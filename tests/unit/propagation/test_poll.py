@@ -57,7 +57,9 @@ def test_a_change_arrives_with_the_next_poll() -> None:
 
 def test_a_loop_ends_with_its_subscription() -> None:
     played = poll(
-        clusters={"count": 2, "type": "eds"}, pushes=[{"at": "5s", "type": "cds", "remove": ["c1"]}], duration="20s"
+        clusters={"count": 2, "type": "eds"},
+        pushes=[{"at": "5s", "type": "cds", "remove": ["c1"]}],
+        duration="20s",
     )
     asked = [(m.t, m.resources[0]) for m in played.messages(type="eds", direction="request")]
     assert max(t for t, name in asked if name == "c1") < 7.2
@@ -68,7 +70,11 @@ def test_a_server_of_one_slot_serves_polls_one_after_another() -> None:
     def busy(concurrency: int) -> Play:
         return play(
             strategy="poll",
-            propagation={"refresh_delay": "30s", "request_timeout": "10s", "server": {"concurrency": concurrency}},
+            propagation={
+                "refresh_delay": "30s",
+                "request_timeout": "10s",
+                "server": {"concurrency": concurrency},
+            },
             clusters={"count": 3, "type": "eds"},
             answers={"eds": {"after": "1s"}},
             timeout="0s",

@@ -33,7 +33,12 @@ class World:
         links = [Link(Constant(1), draws, purpose, 0) for purpose in ("there", "back")]
         path = Path(clock, 0, links[0], links[1], self, self.recorder)
         self.stream = Stream(
-            path, 7, self, is_delta=form is DeltaSession, label="ads", open_after_ns=0  # type: ignore[arg-type]
+            path,
+            7,
+            self,
+            is_delta=form is DeltaSession,
+            label="ads",
+            open_after_ns=0,  # type: ignore[arg-type]
         )
         clock.run(10)
 
@@ -62,7 +67,9 @@ class World:
         self.stream.send_request(request)
         self.clock.run(self.clock.now_ns + 10)
 
-    def send(self, resources: Resources, removed: Names = NO_NAMES, version: str = "1", by: str = "push") -> str:
+    def send(
+        self, resources: Resources, removed: Names = NO_NAMES, version: str = "1", by: str = "push"
+    ) -> str:
         self.session.send(EDS, version, resources, removed, by)
         self.clock.run(self.clock.now_ns + 10)
         return self.got[-1].nonce

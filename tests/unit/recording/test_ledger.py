@@ -21,11 +21,15 @@ def ledger(recorder: Recorder) -> ChangeLedger[Names]:
     return ChangeLedger(recorder, Names.minus)
 
 
-def change(ledger: ChangeLedger[Names], names: str, t_ns: int, type_name: str = "eds", proxies: int = 1) -> None:
+def change(
+    ledger: ChangeLedger[Names], names: str, t_ns: int, type_name: str = "eds", proxies: int = 1
+) -> None:
     ledger.announce(type_name, Names(names), names, t_ns, range(proxies))
 
 
-def carry(ledger: ChangeLedger[Names], names: str | None, t_ns: int, proxy: int = 0, **when: int) -> tuple[int, ...]:
+def carry(
+    ledger: ChangeLedger[Names], names: str | None, t_ns: int, proxy: int = 0, **when: int
+) -> tuple[int, ...]:
     covered = None if names is None else Names(names)
     return ledger.carry(proxy, "eds", covered, t_ns, "push", **when)
 
@@ -49,7 +53,12 @@ def test_a_change_passes_every_instant(ledger: ChangeLedger[Names], recorder: Re
     arrive(ledger, carriages, 110)
     ledger.on_acked(carriages, 0, 125)
     (row,) = recorder.delivery_rows
-    assert (row.t_observed_ns, row.t_debounced_ns, row.t_enqueued_ns, row.t_dequeued_ns) == (100, 100, 100, 100)
+    assert (row.t_observed_ns, row.t_debounced_ns, row.t_enqueued_ns, row.t_dequeued_ns) == (
+        100,
+        100,
+        100,
+        100,
+    )
     assert times(row) == (105, 110, 120, 130)
     assert (row.t_acked_ns, row.outcome, row.carried_by, row.replica) == (125, "active", "push", 0)
 
@@ -174,7 +183,9 @@ def test_a_proxy_that_ended_is_disconnected_from_what_it_did_not_get(
     assert outcomes == [(0, 0, "active"), (0, 1, "pending"), (1, 0, "disconnected"), (1, 1, "pending")]
 
 
-def test_a_poll_tells_when_it_came_and_when_it_was_served(ledger: ChangeLedger[Names], recorder: Recorder) -> None:
+def test_a_poll_tells_when_it_came_and_when_it_was_served(
+    ledger: ChangeLedger[Names], recorder: Recorder
+) -> None:
     change(ledger, "a", 100)
     carry(ledger, None, 150, t_enqueued_ns=120, t_dequeued_ns=130)
     (row,) = recorder.delivery_rows
@@ -223,7 +234,10 @@ def test_a_newer_change_of_other_names_of_the_path_ends_nothing(ledger: ChangeLe
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["change", "carry", "apply", "reject", "lose", "gone"]), st.sampled_from(["a", "b", "ab"])),
+    st.tuples(
+        st.sampled_from(["change", "carry", "apply", "reject", "lose", "gone"]),
+        st.sampled_from(["a", "b", "ab"]),
+    ),
     max_size=40,
 )
 
@@ -251,7 +265,11 @@ def test_instants_never_decrease_and_each_row_has_one_outcome(given_steps: list[
                 for carriage in carriages:
                     ledger.on_rejected(carriage, 0, t_ns)
         for row in recorder.delivery_rows:
-            reached = [t for t in (row.t_changed_ns, row.t_enqueued_ns, row.t_dequeued_ns, *times(row)) if t is not None]
+            reached = [
+                t
+                for t in (row.t_changed_ns, row.t_enqueued_ns, row.t_dequeued_ns, *times(row))
+                if t is not None
+            ]
             assert reached == sorted(reached), row
             assert (row.outcome in ("active", "superseded")) == (row.t_active_ns is not None), row
             assert outcomes.get(row.change_id, "pending") in ("pending", row.outcome), "an outcome changed"

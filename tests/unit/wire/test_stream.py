@@ -31,7 +31,9 @@ class World:
         self.log.append((self.clock.now_ns // MS, what))
 
     def open(self, open_after_ms: int = 0) -> Stream:
-        return Stream(self.path, 1, Client(self), is_delta=False, label="ads", open_after_ns=open_after_ms * MS)
+        return Stream(
+            self.path, 1, Client(self), is_delta=False, label="ads", open_after_ns=open_after_ms * MS
+        )
 
     def on_connect(self, stream: Stream) -> Server | None:
         self.note("server: connect")

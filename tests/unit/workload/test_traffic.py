@@ -40,7 +40,9 @@ def test_only_the_time_of_the_train_counts() -> None:
     st.lists(st.integers(0, 200), max_size=6).map(sorted),
     st.lists(st.tuples(st.integers(0, 200), st.integers(0, 200)).map(sorted).map(tuple), max_size=5),
 )
-def test_splitting_by_staleness_loses_and_invents_no_time(changes: list[int], stale: list[tuple[int, int]]) -> None:
+def test_splitting_by_staleness_loses_and_invents_no_time(
+    changes: list[int], stale: list[tuple[int, int]]
+) -> None:
     train = timeline(until_ns=200)
     for number, t_ns in enumerate(changes):
         train.set(t_ns, f"outcome {number}")
@@ -86,7 +88,10 @@ def test_each_request_closes_with_the_share_of_whole_seconds_elapsed() -> None:
     draws, count = Draws(7), 4000
     closed = [
         connection_closed_after_ns(
-            10 * S, is_gradual=True, per_second=10.0, uniform=lambda second, i=i: draws.uniform("close", i, second)
+            10 * S,
+            is_gradual=True,
+            per_second=10.0,
+            uniform=lambda second, i=i: draws.uniform("close", i, second),
         )
         for i in range(count)
     ]

@@ -168,7 +168,8 @@ def test_what_was_sent_or_removed_is_known_to_be_held(server: DeltaServerRecord)
 
 
 steps = st.lists(
-    st.tuples(st.sampled_from(["want", "drop", "send", "break"]), st.sampled_from(["a", "b", "c"])), max_size=30
+    st.tuples(st.sampled_from(["want", "drop", "send", "break"]), st.sampled_from(["a", "b", "c"])),
+    max_size=30,
 )
 
 

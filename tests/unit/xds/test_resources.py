@@ -27,7 +27,9 @@ def test_operations_on_names_are_those_of_ordered_sets(left: list[str], right: l
     assert list(a.union(b)) == list(dict.fromkeys([*left, *right]))
     assert list(a.minus(b)) == [n for n in dict.fromkeys(left) if n not in right]
     assert list(a.intersect(b)) == [n for n in dict.fromkeys(left) if n in right]
-    assert list(a.where("is a vowel", lambda n: n in "aeiou")) == [n for n in dict.fromkeys(left) if n in "aeiou"]
+    assert list(a.where("is a vowel", lambda n: n in "aeiou")) == [
+        n for n in dict.fromkeys(left) if n in "aeiou"
+    ]
     assert list(a.reversed()) == list(dict.fromkeys(left))[::-1]
     assert a.equals(b) == (set(left) == set(right))
     assert (len(a), bool(a)) == (len(set(left)), bool(left))
@@ -35,7 +37,9 @@ def test_operations_on_names_are_those_of_ordered_sets(left: list[str], right: l
 
 
 @given(revisions, revisions)
-def test_operations_on_resources_are_those_of_ordered_mappings(left: dict[str, int], right: dict[str, int]) -> None:
+def test_operations_on_resources_are_those_of_ordered_mappings(
+    left: dict[str, int], right: dict[str, int]
+) -> None:
     a, b = resources(left), resources(right)
     assert plain(a.updated(b)) == {**left, **right}
     assert plain(a.without(b.names)) == {n: r for n, r in left.items() if n not in right}
@@ -45,7 +49,9 @@ def test_operations_on_resources_are_those_of_ordered_mappings(left: dict[str, i
     assert {key: list(names) for key, names in a.grouped("revision", lambda r: r.revision).items()} == {
         revision: [n for n, r in left.items() if r == revision] for revision in left.values()
     }
-    assert list(a.collect("twice", lambda r: (r.name, r.name + "'"))) == [x for n in left for x in (n, n + "'")]
+    assert list(a.collect("twice", lambda r: (r.name, r.name + "'"))) == [
+        x for n in left for x in (n, n + "'")
+    ]
 
 
 @given(revisions, revisions)
@@ -112,7 +118,11 @@ def test_a_revision_is_the_version_of_the_delta_protocol() -> None:
 
 def test_invalid_resources_are_found_by_their_fault() -> None:
     held = Resources(
-        [Resource("a", 1, None), Resource("b", 1, None, fault=Fault.BUILD), Resource("c", 1, None, fault=Fault.DECODE)]
+        [
+            Resource("a", 1, None),
+            Resource("b", 1, None, fault=Fault.BUILD),
+            Resource("c", 1, None, fault=Fault.DECODE),
+        ]
     )
     assert {fault: list(names) for fault, names in held.faulty().items()} == {
         None: ["a"],

@@ -133,7 +133,9 @@ def test_client_and_server_agree_whatever_crosses_on_the_wire(steps: list[tuple[
                 client.reject(arrived, "bad")
             kind, added = server.on_request(client.request(wanted, 0))
             assert not added
-            expected = RequestKind.STALE if under_way else RequestKind.ACK if is_accepted else RequestKind.NACK
+            expected = (
+                RequestKind.STALE if under_way else RequestKind.ACK if is_accepted else RequestKind.NACK
+            )
             assert kind is expected
             if not under_way:
                 assert server.version_acked == (arrived.version_info if is_accepted else before)

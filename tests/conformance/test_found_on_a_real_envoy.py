@@ -1,0 +1,51 @@
+"""What random scripts, played against a real Envoy 1.40 beside the simulator, taught: each disagreed once."""
+
+from __future__ import annotations
+
+from tests.playing import play
+
+
+def test_the_watch_of_a_replaced_cluster_ends_with_a_request_that_repeats_the_last_one() -> None:
+    """SotW ADS, a cluster changed and its EDS not re-sent: one request when the new object subscribes, and
+    one more when the old one goes, both with the names and the nonce already used."""
+    played = play(pushes=[{"at": "5s", "type": "cds", "change": ["c0"]}], duration="9s")
+    repeats = list(played.messages(after=4.9, type="eds", direction="request"))
+    assert [round(m.t, 1) for m in repeats] == [5.0, 7.0]
+    assert len({m.nonce for m in repeats}) == 1
+    assert [list(m.resources) for m in repeats] == [["c0"], ["c0"]]
+
+
+def test_a_listener_replaced_while_the_server_waits_does_not_let_it_start() -> None:
+    """T7, then an LDS update of the waiting listener: the new object waits for the same route as the old."""
+    played = play(
+        protocol="delta",
+        answers={"rds": {"remove": ["r0"]}},
+        pushes=[{"at": "5s", "type": "lds", "change": ["l0"]}],
+        duration="20s",
+    )
+    assert played.at("workers_started") is None
+
+
+def test_a_delta_stream_of_one_route_ends_with_its_unsubscription() -> None:
+    """Separate delta streams: what the last watch wanted is unsubscribed before the stream ends."""
+    played = play(
+        protocol="delta",
+        streams="separate",
+        envoy={"drain_time": "2s"},
+        pushes=[{"at": "5s", "type": "lds", "remove": ["l0"]}],
+        duration="10s",
+    )
+    last = played.messages(after=4.9, type="rds", direction="request")
+    assert [round(m.t, 1) for m in last] == [7.0]
+    assert last[0].nonce == ""
+    assert not len(last[0].resources)
+
+
+def test_a_state_of_the_world_stream_of_one_route_just_ends() -> None:
+    played = play(
+        streams="separate",
+        envoy={"drain_time": "2s"},
+        pushes=[{"at": "5s", "type": "lds", "remove": ["l0"]}],
+        duration="10s",
+    )
+    assert played.messages(after=4.9, type="rds", direction="request") == []
