@@ -100,7 +100,10 @@ class Play:
         return counts
 
     def messages(
-        self, after: float = -1.0, type: str | None = None, direction: str | None = None
+        self,
+        after: float = -1.0,
+        type: str | None = None,  # noqa: A002 -- the name of the column
+        direction: str | None = None,
     ) -> list[Any]:
         """Messages from a time on, each with `.t` in seconds."""
         rows = self.result.messages

@@ -12,7 +12,6 @@ pausable_ack_queue}.*; rules S2, D1 to D5, N2, W2, W4.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -26,7 +25,7 @@ from simulator.wire.backoff import JitteredBackoff
 from simulator.wire.contract import ConfigConsumer, Update
 from simulator.wire.stream import Path, Stream
 from simulator.xds.delta import DeltaClientState
-from simulator.xds.messages import DeltaDiscoveryResponse, DiscoveryResponse, Request, Response
+from simulator.xds.messages import Request, Response
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import NO_NAMES, Fault, Names
 from simulator.xds.sotw import SotwClientState
@@ -55,7 +54,7 @@ GRPC_STREAM = {
 _C = TypeVar("_C", bound=SotwClientState | DeltaClientState)
 
 
-class _TypeOnMux(Generic[_C]):
+class TypeOnMux(Generic[_C]):
     """One subscribed type: who applies it, what is wanted, what was said."""
 
     __slots__ = ("consumer", "interest", "is_pending", "said", "type")
@@ -100,7 +99,7 @@ class GrpcMux(Generic[_C]):
         self._bucket = TokenBucket(limit.max_tokens, limit.fill_interval_ns) if limit is not None else None
         self._has_token = False
         self._waits_for_token = False
-        self._types: dict[ResourceType, _TypeOnMux[_C]] = {}
+        self._types: dict[ResourceType, TypeOnMux[_C]] = {}
         self._paused: dict[ResourceType, int] = {}
 
     def _entered(self, _before: StreamState, after: StreamState) -> None:
@@ -172,7 +171,7 @@ class GrpcMux(Generic[_C]):
         """Adds watches."""
         state = self._types.get(type_)
         if state is None:
-            state = self._types[type_] = _TypeOnMux(type_, consumer, self._fresh(type_))
+            state = self._types[type_] = TypeOnMux(type_, consumer, self._fresh(type_))
         state.interest = state.interest.union(names)
         self._watch_added(state, names)
 
@@ -233,7 +232,7 @@ class GrpcMux(Generic[_C]):
         self._answer(state, response, error)
         self.resume(update.type)
 
-    def _apply(self, state: _TypeOnMux[_C], update: Update) -> str | None:
+    def _apply(self, state: TypeOnMux[_C], update: Update) -> str | None:
         spoiled = update.resources.faulty().get(Fault.DECODE)
         if spoiled:
             error = f"{next(iter(spoiled))}: the message does not decode"
@@ -277,19 +276,19 @@ class GrpcMux(Generic[_C]):
     def _as_update(self, response: Response) -> Update: ...
 
     @abstractmethod
-    def _watch_added(self, state: _TypeOnMux[_C], names: Names) -> None: ...
+    def _watch_added(self, state: TypeOnMux[_C], names: Names) -> None: ...
 
     @abstractmethod
-    def _watch_dropped(self, state: _TypeOnMux[_C], names: Names) -> None: ...
+    def _watch_dropped(self, state: TypeOnMux[_C], names: Names) -> None: ...
 
-    def _watch_superseded(self, state: _TypeOnMux[_C], names: Names) -> None:
+    def _watch_superseded(self, state: TypeOnMux[_C], names: Names) -> None:
         """The interest is the same, so delta has nothing to say."""
 
     @abstractmethod
-    def _answer(self, state: _TypeOnMux[_C], response: Response, error: str | None) -> None: ...
+    def _answer(self, state: TypeOnMux[_C], response: Response, error: str | None) -> None: ...
 
     @abstractmethod
-    def _queue(self, state: _TypeOnMux[_C]) -> None: ...
+    def _queue(self, state: TypeOnMux[_C]) -> None: ...
 
     @abstractmethod
     def _resumed(self, type_: ResourceType) -> None: ...
@@ -299,143 +298,6 @@ class GrpcMux(Generic[_C]):
 
     @abstractmethod
     def _forget_stream(self) -> None: ...
-
-
-class SotwMux(GrpcMux[SotwClientState]):
-    """GrpcMuxImpl: every request states all names of its type."""
-
-    def __init__(self, process: Process, path: Path, identity: MuxIdentity) -> None:
-        super().__init__(process, path, identity)
-        self._request_queue: deque[ResourceType] = deque()
-
-    def _fresh(self, type_: ResourceType) -> SotwClientState:
-        return SotwClientState(type_)
-
-    def _as_update(self, response: Response) -> Update:
-        assert isinstance(response, DiscoveryResponse)
-        return Update(
-            response.type, response.resources, version=response.version_info, changes=response.changes
-        )
-
-    def _watch_added(self, state: _TypeOnMux[SotwClientState], names: Names) -> None:
-        # Also for names already wanted: the repeat a changed EDS cluster sends (W4).
-        self._queue(state)
-
-    def _watch_dropped(self, state: _TypeOnMux[SotwClientState], names: Names) -> None:
-        self._queue(state)
-
-    def _watch_superseded(self, state: _TypeOnMux[SotwClientState], names: Names) -> None:
-        # Each watch that ends queues a request, even though it says what was said before.
-        for _ in names:
-            self._queue(state)
-
-    def _apply(self, state: _TypeOnMux[SotwClientState], update: Update) -> str | None:
-        if not state.type.wildcard and not state.interest:
-            return "no watches" if update.resources else None  # An implicit NACK, or silent acceptance.
-        return super()._apply(state, update)
-
-    def _answer(self, state: _TypeOnMux[SotwClientState], response: Response, error: str | None) -> None:
-        assert isinstance(response, DiscoveryResponse)
-        if error is None:
-            state.said.accept(response)
-        else:
-            state.said.reject(response, error)
-        self._queue(state)
-
-    def _queue(self, state: _TypeOnMux[SotwClientState]) -> None:
-        if self._stream is None:
-            return  # Dropped; rebuilt when the stream opens.
-        if self._is_paused(state.type):
-            state.is_pending = True
-            return
-        state.is_pending = False
-        self._request_queue.append(state.type)
-        self._send_queued()
-
-    def _resumed(self, type_: ResourceType) -> None:
-        state = self._types.get(type_)
-        if state is not None and state.is_pending:
-            self._queue(state)
-
-    def _send_queued(self) -> None:
-        while self._request_queue and self._may_send():
-            state = self._types.get(self._request_queue.popleft())
-            if state is not None:
-                self._send(state.said.request(state.interest, self._process.proxy))
-
-    def _forget_stream(self) -> None:
-        self._request_queue.clear()
-        for state in self._types.values():
-            state.said.stream_broken()
-            state.is_pending = False
-
-
-class DeltaMux(GrpcMux[DeltaClientState]):
-    """NewGrpcMuxImpl: requests state differences; ACKs go first, one for each response."""
-
-    is_delta = True
-
-    def __init__(self, process: Process, path: Path, identity: MuxIdentity) -> None:
-        super().__init__(process, path, identity)
-        self._ack_queue: deque[tuple[ResourceType, str, str | None]] = deque()
-
-    def _fresh(self, type_: ResourceType) -> DeltaClientState:
-        return DeltaClientState(type_)
-
-    def _as_update(self, response: Response) -> Update:
-        assert isinstance(response, DeltaDiscoveryResponse)
-        return Update(
-            response.type,
-            response.resources,
-            response.removed_resources,
-            True,
-            response.system_version_info,
-            response.changes,
-        )
-
-    def _watch_added(self, state: _TypeOnMux[DeltaClientState], names: Names) -> None:
-        state.said.add_interest(names)
-        self._send_queued()
-
-    def _watch_dropped(self, state: _TypeOnMux[DeltaClientState], names: Names) -> None:
-        state.said.drop_interest(names)
-        self._send_queued()
-
-    def _answer(self, state: _TypeOnMux[DeltaClientState], response: Response, error: str | None) -> None:
-        assert isinstance(response, DeltaDiscoveryResponse)
-        if error is None:
-            state.said.accept(response)
-        self._ack_queue.append((state.type, response.nonce, error))
-        self._send_queued()
-
-    def _queue(self, state: _TypeOnMux[DeltaClientState]) -> None:
-        self._send_queued()
-
-    def _resumed(self, type_: ResourceType) -> None:
-        self._send_queued()
-
-    def _next_request(self) -> Callable[[], None] | None:
-        """What is due next: the first ACK of a type not paused, else the first type with a difference."""
-        for position, (type_, nonce, error) in enumerate(self._ack_queue):
-            if not self._is_paused(type_) and type_ in self._types:
-                return lambda: self._send_ack(position, type_, nonce, error)
-        for type_, state in self._types.items():
-            if state.said.has_update and not self._is_paused(type_):
-                return lambda: self._send(state.said.request("", None, self._process.proxy))
-        return None
-
-    def _send_ack(self, position: int, type_: ResourceType, nonce: str, error: str | None) -> None:
-        del self._ack_queue[position]
-        self._send(self._types[type_].said.request(nonce, error, self._process.proxy))
-
-    def _send_queued(self) -> None:
-        while (send := self._next_request()) is not None and self._may_send():
-            send()
-
-    def _forget_stream(self) -> None:
-        self._ack_queue.clear()
-        for state in self._types.values():
-            state.said.stream_broken()
 
 
 _ROWS = bind(GRPC_STREAM, GrpcMux)  # type: ignore[type-abstract]  # only its actions are taken, no instance made

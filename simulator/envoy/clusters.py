@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from simulator.engine.delays import Constant, Delay, draw_ns
 from simulator.engine.events import Band
@@ -22,8 +22,41 @@ from simulator.mesh.configuration import Cluster, ClusterLoadAssignment, HealthC
 from simulator.xds.resources import NO_RESOURCES, Names, Resource, Resources
 
 if TYPE_CHECKING:
-    from simulator.envoy.cluster_manager import ClusterManager
+    from simulator.envoy.process import Process
+    from simulator.envoy.providers import Providers
     from simulator.envoy.subscription import Subscription
+
+
+class ClusterDiscovery(Protocol):
+    """What a cluster object asks of EDS."""
+
+    def start(self, batch: ClusterBatch) -> None:
+        """Starts the EDS subscriptions of new cluster objects."""
+
+
+class ClusterOwner(Protocol):
+    """What a cluster object asks of the cluster manager."""
+
+    process: Process
+    secrets: Providers
+    warming: list[ClusterBatch]
+
+    @property
+    def eds(self) -> ClusterDiscovery:
+        """EDS."""
+
+    @property
+    def has_path_source(self) -> bool:
+        """Configuration comes from files, so that EDS clusters are primary."""
+
+    def without_hosts(self, batch: ClusterBatch) -> Names:
+        """Clusters of the batch that have no endpoint to check."""
+
+    def track(self, batch: ClusterBatch) -> None:
+        """A part was split off."""
+
+    def activate(self, batch: ClusterBatch) -> None:
+        """They are initialized."""
 
 
 class ClusterState(Enum):
@@ -104,14 +137,14 @@ class ClusterBatch:
         "subscription",
     )
 
-    def __init__(self, manager: ClusterManager, configs: Resources, *, is_static: bool) -> None:
+    def __init__(self, manager: ClusterOwner, configs: Resources, *, is_static: bool) -> None:
         self._manager = manager
         self.configs = configs
         self.names = configs.names
         self.sample = cluster_of(next(iter(configs)))
         self.hosts = NO_RESOURCES
         self.is_static = is_static
-        self.is_primary = self.sample.kind != "eds" or manager.source.is_path
+        self.is_primary = self.sample.kind != "eds" or manager.has_path_source
         self.counts_at_startup = False
         self.subscription: Subscription | None = None
         self._machine = Machine(_S.CREATED, _ROWS, self, ClusterBatch._entered)

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 
 from simulator.engine.events import Band
 from simulator.envoy.clusters import assignment_of, cluster_of
-from simulator.envoy.listener_manager import listener_of
+from simulator.envoy.listeners import listener_of
 from simulator.envoy.providers import route_of
 from simulator.envoy.startup import Server
 from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Names, Resource, Resources

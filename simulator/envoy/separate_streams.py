@@ -9,8 +9,10 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulator.envoy.ads_mux import DeltaMux, MuxIdentity, SotwMux
+from simulator.envoy.ads_mux import MuxIdentity
+from simulator.envoy.delta_mux import DeltaMux
 from simulator.envoy.process import Process
+from simulator.envoy.sotw_mux import SotwMux
 from simulator.wire.contract import ConfigConsumer
 from simulator.wire.stream import Path
 from simulator.xds.resource_types import ResourceType

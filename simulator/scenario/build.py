@@ -10,11 +10,13 @@ from simulator.control_plane.scripted import ScriptedControlPlane
 from simulator.engine.delays import Delay
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock, Deadlines
-from simulator.envoy.ads_mux import DeltaMux, MuxIdentity, SotwMux
+from simulator.envoy.ads_mux import MuxIdentity
+from simulator.envoy.delta_mux import DeltaMux
 from simulator.envoy.main_thread import Costs, MainThread
 from simulator.envoy.process import Process, Workers
 from simulator.envoy.separate_streams import SeparateStreams
 from simulator.envoy.settings import EnvoySettings, RateLimitSettings
+from simulator.envoy.sotw_mux import SotwMux
 from simulator.envoy.startup import Server
 from simulator.envoy.static_bootstrap import NoConfigSource
 from simulator.propagation.file import FilesystemSubscriptions

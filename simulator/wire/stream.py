@@ -147,6 +147,9 @@ class Stream:
             self._is_closed_by_client = True
             return
         self._is_closed_by_client = True
+        if self._server is None:
+            self.is_open = False  # Its opening never arrives.
+            return
         path = self._path
         arrival_ns = max(path.to_server.arrival_ns(path.clock.now_ns), self._opens_ns)
         path.clock.at(arrival_ns, self._end_at_server, band=Band.MESSAGE, entity=path.proxy)

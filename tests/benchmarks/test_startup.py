@@ -1,4 +1,5 @@
-"""What a start-up costs. Times and memory are printed; the number of events is asserted, and it does not depend on
+"""What a start-up costs. Times and memory are printed; the number of events is asserted, and it does not
+depend on
 how many clusters or listeners there are.
 """
 
@@ -68,7 +69,8 @@ def starts(proxies: int, clusters: int, listeners: int, protocol: str) -> Measur
     measured = Measured(**json.loads(done.stdout))
     print(
         f"\n{proxies} Envoys x {clusters} EDS clusters x {listeners} listeners, ADS {protocol}: "
-        f"{measured.seconds:.1f} s, {measured.megabytes:.0f} MB, {measured.events / proxies:.1f} events a start"
+        f"{measured.seconds:.1f} s, {measured.megabytes:.0f} MB, "
+        f"{measured.events / proxies:.1f} events a start"
     )
     assert measured.live == proxies
     return measured

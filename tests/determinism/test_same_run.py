@@ -1,4 +1,5 @@
-"""A run is a function of its scenario and seed: not of the process, the hash seed, or how much is written down."""
+"""A run is a function of its scenario and seed: not of the process, the hash seed, or how much is written
+down."""
 
 from __future__ import annotations
 
@@ -20,7 +21,8 @@ UNIFORM = {"uniform": ["1ms", "400ms"]}
 
 
 def busy(**changed: Any) -> xs.Scenario:
-    """Random delays, resets, rejections, polling or streams: everything that draws, waits or is kept in order."""
+    """Random delays, resets, rejections, polling or streams: everything that draws, waits or is kept in
+    order."""
     keywords: dict[str, Any] = {
         "mesh": {"proxies": 4, "start": {"over": "300ms"}},
         "clusters": [

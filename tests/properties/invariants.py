@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 
 from simulator.engine.machine import Table
-from simulator.envoy import ads_mux, cluster_manager, clusters, listener_manager, startup
+from simulator.envoy import ads_mux, clusters, init_helper, listeners, startup
 from simulator.recording.columns import DELIVERY_INSTANTS
 from simulator.results.result import Result
 from simulator.scenario.schema import Scenario
@@ -55,7 +55,8 @@ def requests_answer_what_their_stream_sent(scenario: Scenario, result: Result) -
 
 
 def sotw_requests_tell_the_version_accepted(scenario: Scenario, result: Result) -> None:
-    """An ACK has the version of the response it answers; a NACK, and whatever follows it, the one accepted before."""
+    """An ACK has the version of the response it answers; a NACK, and whatever follows it, the one accepted
+    before."""
     if scenario.propagation.strategy != "push" or scenario.propagation.protocol != "sotw":
         return
     for key, rows in by(result.messages, "proxy_id", "stream", "type"):
@@ -158,13 +159,13 @@ def edges(table: Table[Any, Any]) -> set[tuple[str, str]]:
 
 SINGLE = {
     "server": (edges(startup.SERVER), startup.ServerState.STARTING.value),
-    "cluster_manager": (edges(cluster_manager.INIT_HELPER), cluster_manager.InitHelperState.LOADING.value),
+    "cluster_manager": (edges(init_helper.INIT_HELPER), init_helper.InitHelperState.LOADING.value),
     "stream": (edges(ads_mux.GRPC_STREAM), ads_mux.StreamState.DOWN.value),
 }
 # An active cluster that CDS removes is no batch any more, but its end is recorded.
 OBJECTS = {
     "cluster": (edges(clusters.CLUSTER) | {("ACTIVE", "GONE")}, "CREATED"),
-    "listener": (edges(listener_manager.LISTENER), "CREATED"),
+    "listener": (edges(listeners.LISTENER), "CREATED"),
 }
 
 
@@ -182,7 +183,8 @@ def machines_move_as_their_tables_say(scenario: Scenario, result: Result) -> Non
 
 
 def objects_move_as_their_tables_say(scenario: Scenario, result: Result) -> None:
-    """Several objects of one name live side by side: each row must be a step of one of them, or of a new one."""
+    """Several objects of one name live side by side: each row must be a step of one of them, or of a new
+    one."""
     for (proxy, machine, name), rows in by(result.states, "proxy_id", "machine", "name"):
         if machine not in OBJECTS:
             continue

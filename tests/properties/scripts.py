@@ -1,4 +1,5 @@
-"""Random scripted scenarios with small horizons: what a control plane may say, refuse, delay, withdraw or drop."""
+"""Random scripted scenarios with small horizons: what a control plane may say, refuse, delay, withdraw or
+drop."""
 
 from __future__ import annotations
 

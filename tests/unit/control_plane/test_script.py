@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.control_plane.script import Answer, Push, PublishedState, Script, spoil_first
+from simulator.control_plane.script import Answer, PublishedState, Push, Script, spoil_first
 from simulator.mesh.configuration import Cluster, ClusterLoadAssignment, Listener, RouteConfiguration
 from simulator.xds.resource_types import CDS, EDS, LDS, RDS, ResourceType
 from simulator.xds.resources import Fault, Names, Resource, Resources

@@ -1,4 +1,5 @@
-"""The scripted control plane answers subscriptions in turns and pushes what it is told, read off whole plays."""
+"""The scripted control plane answers subscriptions in turns and pushes what it is told, read off whole
+plays."""
 
 from __future__ import annotations
 

@@ -8,15 +8,15 @@ import pytest
 
 from simulator.engine.clock import MS, S
 from simulator.engine.delays import Constant
-from simulator.engine.events import Clock
-from simulator.envoy.ads_mux import DeltaMux, GrpcMux, MuxIdentity, SotwMux
+from simulator.envoy.ads_mux import GrpcMux, MuxIdentity
+from simulator.envoy.delta_mux import DeltaMux
 from simulator.envoy.process import Process
 from simulator.envoy.settings import RateLimitSettings
+from simulator.envoy.sotw_mux import SotwMux
 from simulator.wire.contract import StreamServer, Update
 from simulator.wire.link import Link
 from simulator.wire.stream import Path, Stream
 from simulator.xds.messages import (
-    DeltaDiscoveryRequest,
     DeltaDiscoveryResponse,
     DiscoveryRequest,
     DiscoveryResponse,

@@ -1,4 +1,5 @@
-"""initial_fetch_timeout: armed by the subscription, disarmed by an update or a rejection, fired at most once."""
+"""initial_fetch_timeout: armed by the subscription, disarmed by an update or a rejection, fired at most
+once."""
 
 from __future__ import annotations
 

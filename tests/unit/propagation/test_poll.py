@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import itertools
+
 import pytest
 
 from tests.playing import NEVER, Play, play
@@ -16,7 +18,7 @@ def poll(**keywords: object) -> Play:
 
 
 def gaps(times: list[float]) -> list[float]:
-    return [later - earlier for earlier, later in zip(times, times[1:], strict=False)]
+    return [later - earlier for earlier, later in itertools.pairwise(times)]
 
 
 def test_each_loop_waits_between_one_and_two_refresh_delays_after_its_answer_r1() -> None:

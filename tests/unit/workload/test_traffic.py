@@ -1,4 +1,5 @@
-"""Requests are integrated over spans of one outcome; a draining connection closes when Envoy's law says so."""
+"""Requests are integrated over spans of one outcome; a draining connection closes when Envoy's law says
+so."""
 
 from __future__ import annotations
 
@@ -84,7 +85,8 @@ def test_no_connection_outlives_the_drain_time() -> None:
 
 
 def test_each_request_closes_with_the_share_of_whole_seconds_elapsed() -> None:
-    """In the second second of ten each request closes with probability 1/10; of ten requests 1 - 0.9^10 do."""
+    """In the second second of ten each request closes with probability 1/10; of ten requests 1 - 0.9^10
+    do."""
     draws, count = Draws(7), 4000
     closed = [
         connection_closed_after_ns(
