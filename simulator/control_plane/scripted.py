@@ -8,7 +8,6 @@ and type on ADS, per Envoy, type and name on separate streams and REST; they sur
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Protocol
 
 from simulator.control_plane.script import Answer, PublishedState, Push, Script, spoil_first
 from simulator.engine.delays import draw_ns
@@ -16,38 +15,10 @@ from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.engine.servers import Station
 from simulator.recording.ledger import Change, ChangeLedger
+from simulator.wire.contract import PushSession
 from simulator.xds.messages import DiscoveryRequest, DiscoveryResponse
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import NO_NAMES, Fault, Names, Resources
-
-
-class Session(Protocol):
-    """A push session as this control plane uses it (propagation/push.py provides it)."""
-
-    proxy: int
-    label: str
-    is_delta: bool
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the stream still exists."""
-
-    def is_subscribed(self, type_: ResourceType) -> bool:
-        """Whether the stream ever asked for the type."""
-
-    def names(self, type_: ResourceType) -> Names:
-        """Names subscribed now."""
-
-    def held(self, type_: ResourceType) -> Resources:
-        """What the client holds (delta)."""
-
-    def send(
-        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
-    ) -> None:
-        """Sends a response."""
-
-    def reset(self) -> None:
-        """Ends the stream."""
 
 
 class ScriptedControlPlane:
@@ -75,7 +46,7 @@ class ScriptedControlPlane:
         self._turns: dict[tuple[int, ResourceType, str], int] = {}
         self._withheld: dict[tuple[int, ResourceType, str], Names] = {}
         self._streams_seen: dict[tuple[int, str], int] = {}
-        self._sessions: dict[Session, None] = {}
+        self._sessions: dict[PushSession, None] = {}
         self._polled: dict[tuple[int, ResourceType, str], tuple[str, tuple[int, ...]]] = {}
         self._spoiled: dict[tuple[Fault, Resources], Resources] = {}
         self._published_fault: dict[ResourceType, tuple[Fault, str]] = {}
@@ -102,19 +73,19 @@ class ScriptedControlPlane:
             return self._refuses_until_ns is not None and self._clock.now_ns >= self._refuses_until_ns
         return connect == "accept"
 
-    def on_session_opened(self, session: Session) -> None:
+    def on_session_opened(self, session: PushSession) -> None:
         """A stream was accepted."""
         self._sessions[session] = None
         key = session.proxy, session.label
         self._streams_seen[key] = self._streams_seen.get(key, 0) + 1
 
-    def on_session_closed(self, session: Session) -> None:
+    def on_session_closed(self, session: PushSession) -> None:
         """A stream ended."""
         self._sessions.pop(session, None)
 
     # --- answers
 
-    def on_subscription(self, session: Session, type_: ResourceType, added: Names) -> None:
+    def on_subscription(self, session: PushSession, type_: ResourceType, added: Names) -> None:
         """Takes the next turn of the type's answers."""
         name = "" if session.label == "ads" else next(iter(added), "")
         answer = self._turn(session.proxy, type_, name)
@@ -142,7 +113,7 @@ class ScriptedControlPlane:
         )
         return after_ns + turnaround_ns
 
-    def _answer(self, session: Session, type_: ResourceType, added: Names, answer: Answer) -> None:
+    def _answer(self, session: PushSession, type_: ResourceType, added: Names, answer: Answer) -> None:
         if not session.is_open:
             return
         if answer.close:
@@ -175,10 +146,10 @@ class ScriptedControlPlane:
             self._carried_by(session),
         )
 
-    def _carried_by(self, session: Session) -> str:
+    def _carried_by(self, session: PushSession) -> str:
         return "reconnect" if self._streams_seen.get((session.proxy, session.label), 0) > 1 else "request"
 
-    def _scope(self, session: Session) -> str:
+    def _scope(self, session: PushSession) -> str:
         return "" if session.label == "ads" else session.label
 
     def _spoil(self, resources: Resources, fault: Fault | None) -> Resources:
@@ -233,7 +204,7 @@ class ScriptedControlPlane:
         label = ",".join(names) if len(names) <= 5 else f"{next(iter(names))} and {len(names) - 1} more"
         return self._ledger.announce(type_.name, names, label, self._clock.now_ns, self._proxies_alive())
 
-    def _push_to(self, session: Session, push: Push, type_: ResourceType) -> None:
+    def _push_to(self, session: PushSession, push: Push, type_: ResourceType) -> None:
         key = session.proxy, type_, self._scope(session)
         self._withheld[key] = self._withheld.get(key, NO_NAMES).minus(push.listed)
         state, subscribed = self._state.of(type_), session.names(type_)

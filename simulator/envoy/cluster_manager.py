@@ -117,18 +117,9 @@ class ClusterManager:
 
     # --- CDS (ConfigConsumer)
 
-    def _difference(self, update: Update) -> tuple[Resources, Difference]:
-        """Static clusters can be neither updated nor removed by CDS."""
-        resources = update.resources.without(self._static.names)
-        if not update.is_delta:
-            return resources, self._known.difference_to(resources)
-        diff = self._known.only(resources.names).difference_to(resources)
-        removed = update.removed.intersect(self._known.names)
-        return resources, Difference(diff.added, diff.changed, diff.unchanged, removed)
-
     def cost_ns(self, update: Update) -> int:
         """See ConfigConsumer."""
-        resources, diff = self._difference(update)
+        resources, diff = update.against(self._known, self._static.names)
         added = _count_kinds(resources.only(diff.added))
         changed = _count_kinds(resources.only(diff.changed))
         cost_ns = self.process.costs.ns(
@@ -151,7 +142,7 @@ class ClusterManager:
         """Adds and updates first, then removals; each cluster alone, errors collected (4.2, 4.6, 4.7)."""
         assert self._cds is not None
         self._cds.answered(self._cds.names)
-        resources, diff = self._difference(update)
+        resources, diff = update.against(self._known, self._static.names)
         touched = diff.added.union(diff.changed)
         bad = self._refused(resources, touched)
         self._count_update(diff, bad)

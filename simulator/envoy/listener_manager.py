@@ -133,17 +133,9 @@ class ListenerManager:
 
     # --- LDS (ConfigConsumer)
 
-    def _difference(self, update: Update) -> tuple[Resources, Difference]:
-        resources = update.resources.without(self._static.names)
-        if not update.is_delta:
-            return resources, self._known.difference_to(resources)
-        diff = self._known.only(resources.names).difference_to(resources)
-        removed = update.removed.intersect(self._known.names)
-        return resources, Difference(diff.added, diff.changed, diff.unchanged, removed)
-
     def cost_ns(self, update: Update) -> int:
         """See ConfigConsumer."""
-        resources, diff = self._difference(update)
+        resources, diff = update.against(self._known, self._static.names)
         built = diff.added.union(diff.changed)
         starts_rds = bool(_route_names(resources.only(built)).minus(self._routes.interest))
         cost_ns = self.process.costs.ns(
@@ -166,7 +158,7 @@ class ListenerManager:
         (5.3, 5.7)."""
         assert self._lds is not None
         self._lds.answered(self._lds.names)
-        resources, diff = self._difference(update)
+        resources, diff = update.against(self._known, self._static.names)
         built = diff.added.union(diff.changed)
         bad, why = self._refused(resources, built)
         good = built.minus(bad)

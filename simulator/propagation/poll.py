@@ -17,6 +17,7 @@ from simulator.engine.clock import MS
 from simulator.engine.events import Band, Deadline
 from simulator.wire.contract import ConfigConsumer, ProxyProcess, Update
 from simulator.wire.link import Link
+from simulator.wire.stream import note_message
 from simulator.xds.messages import DiscoveryRequest, DiscoveryResponse
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import NO_NAMES, Fault, Names
@@ -225,17 +226,5 @@ class _PollLoop:
         )
 
     def _note(self, message: DiscoveryRequest | DiscoveryResponse) -> None:
-        process, (version, nonce, error, names) = self._process, message.noted
-        process.recorder.message(
-            process.now_ns,
-            process.proxy,
-            0,
-            self._number,
-            message.direction,
-            message.type.name,
-            version,
-            nonce,
-            error,
-            names,
-            message.size_bytes,
-        )
+        process = self._process
+        note_message(process.recorder, process.now_ns, process.proxy, self._number, message)

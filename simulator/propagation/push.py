@@ -8,9 +8,10 @@ Source: docs/root/api-docs/xds_protocol.rst.
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Generic, Protocol, TypeVar
+from typing import Generic, TypeVar
 
 from simulator.recording.ledger import ChangeLedger
+from simulator.wire.contract import Publisher
 from simulator.wire.stream import Stream
 from simulator.xds.delta import DeltaServerRecord
 from simulator.xds.messages import (
@@ -25,45 +26,6 @@ from simulator.xds.resources import NO_NAMES, Names, Resources
 from simulator.xds.sotw import RequestKind, SotwServerRecord
 
 _R = TypeVar("_R", SotwServerRecord, DeltaServerRecord)
-
-
-class Publisher(Protocol):
-    """What decides the answers: a control plane."""
-
-    def on_subscription(self, session: PushSession, type_: ResourceType, added: Names) -> None:
-        """A request subscribed: the first of its type on the stream, or one that adds names."""
-
-    def on_session_closed(self, session: PushSession) -> None:
-        """The stream ended."""
-
-
-class PushSession(Protocol):
-    """A session as the control plane sees it."""
-
-    proxy: int
-    label: str
-    is_delta: bool
-
-    def is_subscribed(self, type_: ResourceType) -> bool:
-        """Whether the stream ever asked for the type."""
-
-    def names(self, type_: ResourceType) -> Names:
-        """Names subscribed now; empty for a wildcard type."""
-
-    def held(self, type_: ResourceType) -> Resources:
-        """What the client holds as far as the server knows (delta only)."""
-
-    def send(
-        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
-    ) -> None:
-        """Sends a response."""
-
-    def reset(self) -> None:
-        """Ends the stream."""
-
-    @property
-    def is_open(self) -> bool:
-        """Whether the stream still exists."""
 
 
 class _Session(Generic[_R]):
@@ -101,7 +63,7 @@ class _Session(Generic[_R]):
 
     def on_stream_closed(self) -> None:
         """The stream ended, by whomever."""
-        self._publisher.on_session_closed(self)  # type: ignore[arg-type]
+        self._publisher.on_session_closed(self)
 
     def on_request(self, request: Request) -> None:
         """Reads the request; a subscription goes to the control plane."""
@@ -109,7 +71,7 @@ class _Session(Generic[_R]):
         if kind is not RequestKind.STALE and request.response_nonce:
             self._answered(request.response_nonce, is_ack=request.error_detail is None)
         if kind in (RequestKind.SUBSCRIBE, RequestKind.RESUBSCRIBE):
-            self._publisher.on_subscription(self, request.type, added)  # type: ignore[arg-type]
+            self._publisher.on_subscription(self, request.type, added)
 
     def _answered(self, nonce: str, *, is_ack: bool) -> None:
         carried = self._carried.pop(nonce, ())
@@ -128,6 +90,16 @@ class _Session(Generic[_R]):
         states_all = type_.wildcard and carried_by != "push" if self.is_delta else type_.states_all
         covered = None if states_all else names
         return self._ledger.carry(self.proxy, type_.name, covered, self._stream.now_ns, carried_by)
+
+    @abstractmethod
+    def held(self, type_: ResourceType) -> Resources:
+        """What the client holds as far as the server knows (delta only)."""
+
+    @abstractmethod
+    def send(
+        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+    ) -> None:
+        """Sends a response."""
 
     @abstractmethod
     def _read(self, request: Request) -> tuple[RequestKind, Names]: ...

@@ -9,7 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
-from simulator.xds.resources import NO_NAMES, Names, Resources
+from simulator.xds.resources import NO_NAMES, Difference, Names, Resources
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -43,6 +43,23 @@ class Update:
     version: str = ""
     changes: tuple[int, ...] = ()
     extra_cost_ns: int = 0
+
+    def against(self, known: Resources, fixed: Names) -> tuple[Resources, Difference]:
+        """What the update, of a type whose SotW responses state everything, changes.
+
+        Args:
+            known: What is held of the type.
+            fixed: Names it can neither change nor remove (those of the bootstrap).
+
+        Returns:
+            The resources it may touch, and the difference they make.
+        """
+        resources = self.resources.without(fixed)
+        if not self.is_delta:
+            return resources, known.difference_to(resources)
+        diff = known.only(resources.names).difference_to(resources)
+        removed = self.removed.intersect(known.names)
+        return resources, Difference(diff.added, diff.changed, diff.unchanged, removed)
 
 
 class ConfigConsumer(Protocol):
@@ -202,3 +219,42 @@ class ProxyProcess(Protocol):
     @property
     def is_exited(self) -> bool:
         """Whether it ended."""
+
+
+class Publisher(Protocol):
+    """What decides the answers: a control plane."""
+
+    def on_subscription(self, session: PushSession, type_: ResourceType, added: Names) -> None:
+        """A request subscribed: the first of its type on the stream, or one that adds names."""
+
+    def on_session_closed(self, session: PushSession) -> None:
+        """The stream ended."""
+
+
+class PushSession(Protocol):
+    """A session as the control plane sees it."""
+
+    proxy: int
+    label: str
+    is_delta: bool
+
+    def is_subscribed(self, type_: ResourceType) -> bool:
+        """Whether the stream ever asked for the type."""
+
+    def names(self, type_: ResourceType) -> Names:
+        """Names subscribed now; empty for a wildcard type."""
+
+    def held(self, type_: ResourceType) -> Resources:
+        """What the client holds as far as the server knows (delta only)."""
+
+    def send(
+        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+    ) -> None:
+        """Sends a response."""
+
+    def reset(self) -> None:
+        """Ends the stream."""
+
+    @property
+    def is_open(self) -> bool:
+        """Whether the stream still exists."""

@@ -161,17 +161,23 @@ class Stream:
                 self._server.on_stream_closed()
 
     def _note(self, message: Request | Response) -> None:
-        path, (version, nonce, error, names) = self._path, message.noted
-        path.recorder.message(
-            path.clock.now_ns,
-            path.proxy,
-            0,
-            self.id,
-            message.direction,
-            message.type.name,
-            version,
-            nonce,
-            error,
-            names,
-            message.size_bytes,
-        )
+        path = self._path
+        note_message(path.recorder, path.clock.now_ns, path.proxy, self.id, message)
+
+
+def note_message(recorder: Recorder, t_ns: int, proxy: int, stream: int, message: Request | Response) -> None:
+    """Notes a message at the instant the control plane sees it."""
+    version, nonce, error, names = message.noted
+    recorder.message(
+        t_ns,
+        proxy,
+        0,
+        stream,
+        message.direction,
+        message.type.name,
+        version,
+        nonce,
+        error,
+        names,
+        message.size_bytes,
+    )
