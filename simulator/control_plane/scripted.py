@@ -213,7 +213,7 @@ class ScriptedControlPlane:
         removed = push.remove if is_wildcard else push.remove.intersect(subscribed)
         if session.is_delta or (push.is_send_only and not type_.states_all):
             resources = visible.only(push.listed)
-            if not resources and push.reject is not None and visible:
+            if push.reject is not None and not push.listed and visible:
                 resources = visible.only(Names((min(visible.names),)))
             if not resources and not removed:
                 return

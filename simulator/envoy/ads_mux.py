@@ -13,7 +13,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -100,6 +100,8 @@ class GrpcMux(Generic[_C]):
         self._has_token = False
         self._waits_for_token = False
         self._types: dict[ResourceType, TypeOnMux[_C]] = {}
+        self.is_superseded = False
+        """A newer stream of the same subscription exists (not on ADS)."""
         self._paused: dict[ResourceType, int] = {}
 
     def _entered(self, _before: StreamState, after: StreamState) -> None:
@@ -149,7 +151,7 @@ class GrpcMux(Generic[_C]):
             return
         self._stream = None
         for state in list(self._types.values()):
-            state.consumer.on_connection_failure()
+            state.consumer.on_connection_failure(state.interest)
         self._machine.fire(_G.CLOSED)
 
     def schedule_retry(self) -> None:
@@ -233,6 +235,7 @@ class GrpcMux(Generic[_C]):
         self.resume(update.type)
 
     def _apply(self, state: TypeOnMux[_C], update: Update) -> str | None:
+        update = replace(update, watched=state.interest, is_superseded=self.is_superseded)
         spoiled = update.resources.faulty().get(Fault.DECODE)
         if spoiled:
             error = f"{next(iter(spoiled))}: the message does not decode"

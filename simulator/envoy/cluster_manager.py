@@ -170,7 +170,7 @@ class ClusterManager:
         self.process.activations.refused(update.changes, self.process.now_ns)
         self.init_helper.on_cds_outcome()
 
-    def on_connection_failure(self) -> None:
+    def on_connection_failure(self, names: Names) -> None:
         """Counted, nothing released (D1)."""
         self.process.count_update("cluster_manager.cds.", "failure")
 

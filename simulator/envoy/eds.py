@@ -92,24 +92,24 @@ class EdsSubscriptions:
             self._cache = self._cache.updated(good)
         self._update_active(good)
         self._note_changes(update, wanted.names.minus(good.names))
-        self._release(good, good.names)
+        self._release(update, good.names, good)
         # A name in removed_resources ends its cluster's waiting at once; hosts it has are kept (T7, 4.8).
-        self._release(NO_RESOURCES, update.removed.intersect(self._interest))
+        self._release(update, update.removed.intersect(self._interest))
         if not bad:
             return None
-        process.count_updates(_STAT, "rejected", self._interest)
-        self._release(NO_RESOURCES, self._interest, "rejected")
+        process.count_updates(_STAT, "rejected", update.watched)
+        self._release(update, update.watched, how="rejected")
         return f"{next(iter(bad))}: the assignment is malformed"
 
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases every waiting cluster, without hosts (N1)."""
-        self._process.count_updates(_STAT, "rejected", self._interest)
+        self._process.count_updates(_STAT, "rejected", update.watched)
         self._process.activations.refused(update.changes, self._process.now_ns)
-        self._release(NO_RESOURCES, self._interest, "rejected")
+        self._release(update, update.watched, how="rejected")
 
-    def on_connection_failure(self) -> None:
+    def on_connection_failure(self, names: Names) -> None:
         """Counted, nothing released (D1)."""
-        self._process.count_updates(_STAT, "failure", self._interest)
+        self._process.count_updates(_STAT, "failure", names)
 
     def _on_timeout(self, batch: ClusterBatch, late: Names) -> None:
         """Finishes warming with the cached assignment (ADS only, W5), else with the hosts it has: none."""
@@ -141,9 +141,11 @@ class EdsSubscriptions:
         if done or update.resources:
             process.publish("post_clusters", done)
 
-    def _release(self, hosts: Resources, names: Names, how: str = "answered") -> None:
+    def _release(
+        self, update: Update, names: Names, hosts: Resources = NO_RESOURCES, how: str = "answered"
+    ) -> None:
         """Clusters among ``names`` that waited for their first outcome go on."""
-        if not names:
+        if not names or update.is_superseded:
             return
         for batch in list(self._manager.warming):
             if batch.state is not ClusterState.PREINIT or batch.subscription is None:

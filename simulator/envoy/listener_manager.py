@@ -192,7 +192,7 @@ class ListenerManager:
         self.process.activations.refused(update.changes, self.process.now_ns)
         self._lds_outcome()
 
-    def on_connection_failure(self) -> None:
+    def on_connection_failure(self, names: Names) -> None:
         """Counted, nothing released (D1)."""
         self.process.count_update("listener_manager.lds.", "failure")
 

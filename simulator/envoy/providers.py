@@ -96,19 +96,19 @@ class Providers:
         self._on_removed(update.removed.intersect(self.interest))
         if not bad:
             return None
-        process.count_updates(self._stat, "rejected", self.interest)
-        self._settle(self.interest, "rejected")
+        process.count_updates(self._stat, "rejected", update.watched)
+        self._settle(update.watched, "rejected")
         return f"{next(iter(bad))}: cannot be built"
 
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases everything that waits (N1)."""
-        self.process.count_updates(self._stat, "rejected", self.interest)
+        self.process.count_updates(self._stat, "rejected", update.watched)
         self.process.activations.refused(update.changes, self.process.now_ns)
-        self._settle(self.interest, "rejected")
+        self._settle(update.watched, "rejected")
 
-    def on_connection_failure(self) -> None:
+    def on_connection_failure(self, names: Names) -> None:
         """Counted, nothing released (D1)."""
-        self.process.count_updates(self._stat, "failure", self.interest)
+        self.process.count_updates(self._stat, "failure", names)
 
     # --- inside
 

@@ -85,7 +85,7 @@ class ScopedRoutes:
         self._process.activations.refused(update.changes, self._process.now_ns)
         self._release("rejected")
 
-    def on_connection_failure(self) -> None:
+    def on_connection_failure(self, names: Names) -> None:
         """Counted, nothing released (D1)."""
         self._process.count_update(_STAT, "failure")
 

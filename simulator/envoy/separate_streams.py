@@ -15,7 +15,7 @@ from simulator.envoy.process import Process
 from simulator.envoy.sotw_mux import SotwMux
 from simulator.wire.contract import ConfigConsumer
 from simulator.wire.stream import Path
-from simulator.xds.resource_types import ResourceType
+from simulator.xds.resource_types import EDS, ResourceType
 from simulator.xds.resources import NO_NAMES, Names
 
 
@@ -51,15 +51,18 @@ class SeparateStreams:
         for name in names or ("",):
             label = f"{type_.name}/{name}" if name else type_.name
             mux = self._mux(self._process, self._path, MuxIdentity(label, self._next_stream_id))
-            self._open.setdefault((type_, name), []).append(mux)
+            muxes = self._open.setdefault((type_, name), [])
+            for older in muxes:
+                older.is_superseded = True
+            muxes.append(mux)
             mux.start()
             mux.subscribe(type_, Names((name,)) if name else NO_NAMES, consumer)
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
-        """Ends the streams of these names; a delta mux says so before, a state-of-the-world mux does not."""
+        """Ends the streams of these names. Delta unsubscribes before, except for EDS; SotW just ends."""
         for name in names:
             for mux in self._open.pop((type_, name), []):
-                if mux.is_delta:
+                if mux.is_delta and type_ is not EDS:
                     mux.unsubscribe(type_, Names((name,)))
                 mux.stop()
 

@@ -47,13 +47,22 @@ class SotwMux(GrpcMux[SotwClientState]):
             self._queue(state)
 
     def _apply(self, state: TypeOnMux[SotwClientState], update: Update) -> str | None:
-        if not state.type.wildcard and not state.interest:
-            return "no watches" if update.resources else None  # An implicit NACK, or silent acceptance.
+        if self._has_no_watch(state):
+            return None
         return super()._apply(state, update)
+
+    @staticmethod
+    def _has_no_watch(state: TypeOnMux[SotwClientState]) -> bool:
+        return not state.type.wildcard and not state.interest
 
     def _answer(self, state: TypeOnMux[SotwClientState], response: Response, error: str | None) -> None:
         assert isinstance(response, DiscoveryResponse)
-        if error is None:
+        if self._has_no_watch(state):
+            if not response.resources:
+                state.said.accept(response)
+                return  # Accepted in silence.
+            state.said.nonce = response.nonce  # The old version with the new nonce: an implicit NACK.
+        elif error is None:
             state.said.accept(response)
         else:
             state.said.reject(response, error)

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from simulator.wire.contract import ConfigConsumer, ProxyProcess, Update
 from simulator.xds.resource_types import ResourceType
-from simulator.xds.resources import Fault, Names, Resources
+from simulator.xds.resources import NO_NAMES, Fault, Names, Resources
 
 
 class FileTree(Protocol):
@@ -84,7 +84,14 @@ class FilesystemSubscriptions:
         version, resources = found
         changes = self._tree.carried(process.proxy, type_, Names((name,)) if name else None)
         process.changes.on_received(changes, process.proxy, process.now_ns)
-        update = Update(type_, resources, version=version, changes=changes, extra_cost_ns=extra_cost_ns)
+        update = Update(
+            type_,
+            resources,
+            version=version,
+            changes=changes,
+            extra_cost_ns=extra_cost_ns,
+            watched=Names((name,)) if name else NO_NAMES,
+        )
         is_spoiled = bool(resources.faulty().get(Fault.DECODE))
         process.main_thread.submit(
             (lambda: process.costs.ns("decode_failed")) if is_spoiled else (lambda: consumer.cost_ns(update)),

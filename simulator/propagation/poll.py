@@ -73,7 +73,10 @@ class RestSubscriptions:
         for name in names or ("",):
             self._opened += 1
             loop = _PollLoop(self, type_, name, consumer, self._opened)
-            self._loops.setdefault((type_, name), []).append(loop)
+            loops = self._loops.setdefault((type_, name), [])
+            for older in loops:
+                older.is_superseded = True
+            loops.append(loop)
             loop.poll()
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
@@ -119,6 +122,8 @@ class _PollLoop:
         self._version = ""
         self._polls = 0
         self._awaited: Deadline | None = None
+        self.is_superseded = False
+        """A newer loop of the same subscription exists."""
         self._is_stopped = False
 
     def stop(self) -> None:
@@ -179,7 +184,7 @@ class _PollLoop:
             self._process.main_thread.submit(0, self._fail)
 
     def _fail(self) -> None:
-        self._consumer.on_connection_failure()
+        self._consumer.on_connection_failure(self._names)
         self._schedule()
 
     def _answered(self, response: DiscoveryResponse | None, poll: int) -> None:
@@ -197,6 +202,8 @@ class _PollLoop:
             version=response.version_info,
             changes=response.changes,
             extra_cost_ns=process.costs.ns("rest_update"),
+            watched=self._names,
+            is_superseded=self.is_superseded,
         )
         spoiled = update.resources.faulty().get(Fault.DECODE)
         cost = process.costs.ns("decode_failed") if spoiled else 0

@@ -45,7 +45,7 @@ class _Delivery(Generic[N]):
     inactive: N
     unacked: N
     is_superseded: bool = False
-    """A newer change of the same names was carried or applied in its place."""
+    """A newer change of the same names was applied before it served."""
 
     @property
     def is_pending(self) -> bool:
@@ -70,7 +70,6 @@ class _Carriage(Generic[N]):
     delivery: _Delivery[N]
     names: N
     sending: _Sending
-    is_superseded: bool
     t_received_ns: int | None = None
 
 
@@ -116,21 +115,15 @@ class ChangeLedger(Generic[N]):
         t_dequeued_ns: int | None = None,
     ) -> tuple[int, ...]:
         """What a message to that proxy carries, as ids of carriages: of each change not applied there yet
-        the names it covers (None: all).
-
-        A change all of whose names a newer change in the same message covers is superseded by it.
-        """
+        the names it covers (None: all)."""
         carried = self._carried(self._open.get((proxy, type_name), ()), covered)
         first_id = len(self._carriages)
-        for older, (delivery, names) in enumerate(carried):
+        for delivery, names in carried:
             change, row = delivery.change, delivery.row
             enqueued_ns = max(t_enqueued_ns or 0, change.t_changed_ns)
             dequeued_ns = max(t_dequeued_ns or 0, enqueued_ns)
             sending = _Sending(carried_by, enqueued_ns, dequeued_ns, t_sent_ns)
-            is_superseded = any(
-                self._covers(newer.change.names, change.names) for newer, _ in carried[older + 1 :]
-            )
-            carriage = _Carriage(delivery, names, sending, is_superseded)
+            carriage = _Carriage(delivery, names, sending)
             self._carriages.append(carriage)
             if row.t_sent_ns is None:
                 _note_sending(row, carriage)
@@ -206,11 +199,10 @@ class ChangeLedger(Generic[N]):
         if not delivery.is_pending or not self._common(delivery.unapplied, part.names):
             return
         delivery.unapplied = self._minus(delivery.unapplied, part.names)
-        delivery.is_superseded = delivery.is_superseded or part.is_superseded
         if not delivery.unapplied:
             _note_sending(delivery.row, part)
             delivery.row.t_applied_ns = t_ns
-        # Content that was applied but does not serve yet gives way to the newer one.
+        # Content that does not serve yet gives way to the newer one, of this message or of a later one.
         for older in self._older(delivery, part.names):
             older.is_superseded = True
 

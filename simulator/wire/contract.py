@@ -34,6 +34,9 @@ class Update:
         version: Version of the response.
         changes: Ids of what it carries of recorded changes (see ChangeSink).
         extra_cost_ns: Cost of the way it came (JSON, file read) on top of applying it.
+        watched: Names subscribed through the same mux: their watches hear of a rejection, others do not.
+        is_superseded: It came by a subscription that a newer one of the same name will replace (a cluster
+            that warms in a new version, not on ADS): it is for the object in service.
     """
 
     type: ResourceType
@@ -43,6 +46,8 @@ class Update:
     version: str = ""
     changes: tuple[int, ...] = ()
     extra_cost_ns: int = 0
+    watched: Names = NO_NAMES
+    is_superseded: bool = False
 
     def against(self, known: Resources, fixed: Names) -> tuple[Resources, Difference]:
         """What the update, of a type whose SotW responses state everything, changes.
@@ -74,8 +79,9 @@ class ConfigConsumer(Protocol):
     def on_update_rejected(self, update: Update, error: str) -> None:
         """It was refused as a whole before any part of it was looked at (it does not decode)."""
 
-    def on_connection_failure(self) -> None:
-        """The server could not be reached, or the stream broke. Nothing is released by that (rule D1)."""
+    def on_connection_failure(self, names: Names) -> None:
+        """The server of these subscriptions could not be reached, or their stream broke. Nothing is
+        released by that (rule D1)."""
 
 
 class ConfigSource(Protocol):

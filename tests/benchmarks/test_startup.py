@@ -1,6 +1,5 @@
 """What a start-up costs. Times and memory are printed; the number of events is asserted, and it does not
-depend on
-how many clusters or listeners there are.
+depend on how many clusters or listeners there are.
 """
 
 from __future__ import annotations

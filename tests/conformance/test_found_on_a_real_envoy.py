@@ -49,3 +49,37 @@ def test_a_state_of_the_world_stream_of_one_route_just_ends() -> None:
         duration="10s",
     )
     assert played.messages(after=4.9, type="rds", direction="request") == []
+
+
+def test_a_rejection_on_a_stream_of_its_own_releases_only_its_own_cluster() -> None:
+    """Separate streams: the NACK of one assignment is no answer for the cluster beside it."""
+    played = play(
+        streams="separate",
+        clusters={"count": 2},
+        answers={"eds": {"never": True}},
+        pushes=[{"at": "1s", "type": "eds", "send": ["c0"], "reject": "decode"}],
+        timeout="3s",
+    )
+    assert played.fetch_timeouts == {"eds": 1}
+    assert round(played.at("clusters_initialized") or 0, 1) == 3.0
+
+
+def test_an_empty_answer_to_a_type_without_watches_is_accepted_in_silence() -> None:
+    """SotW ADS, the last EDS cluster is gone and the server sends an empty EDS response: no ACK follows."""
+    played = play(
+        pushes=[{"at": "5s", "type": "cds", "remove": ["c0"]}, {"at": "6s", "type": "eds", "change": ["c0"]}],
+        duration="8s",
+    )
+    assert [m.direction for m in played.messages(after=5.9, type="eds")] == ["response"]
+
+
+def test_the_stream_of_an_older_cluster_object_does_not_answer_for_the_newer_one() -> None:
+    """Separate streams, a cluster changed: what its old stream brings is for the object in service."""
+    played = play(
+        streams="separate",
+        answers={"eds": [{}, {"never": True}]},
+        pushes=[{"at": "5s", "type": "cds", "change": ["c0"]}],
+        timeout="2s",
+        duration="9s",
+    )
+    assert round(played.entered("cluster", "c0", "ACTIVE", after=5.0), 1) == 7.0

@@ -189,7 +189,7 @@ def edited(*path: str, to: object = None) -> Any:
         ("", "not a calibration file"),
         ("costs: [", "cannot be read"),
         (b"\xff\xfe\x00", "cannot be read"),
-        ("[" * 400, "cannot be read"),
+        ("[" * 900, "cannot be read"),
     ],
     ids=lambda value: value if isinstance(value, str) and len(value) > 10 and "[[" not in value else "",
 )  # fmt: skip

@@ -44,7 +44,7 @@ class Consumer:
     def on_update_rejected(self, update: Update, error: str) -> None:
         self.seen.append(f"rejected {update.version}")
 
-    def on_connection_failure(self) -> None:
+    def on_connection_failure(self, names: Names) -> None:
         self.seen.append("failure")
 
 

@@ -46,6 +46,7 @@ def test_an_answer_to_all_disarms_the_timer(clock: Clock, process: Process) -> N
     subscription, told = started(process)
     subscription.answered(Names("abc"), "rejected")
     clock.run(10 * S)
+    assert clock.events == 0
     assert told == []
     assert process.row.fetch_timeouts == {}
     assert not subscription.answered(Names("abc")), "a later answer finds nobody waiting"
