@@ -174,7 +174,9 @@ class ScriptedControlPlane:
     def _publish(self, push: Push, type_: ResourceType) -> None:
         self._state.apply(push)
         self._note_fault(push, type_)
-        self._announce(push, type_)
+        change = self._announce(push, type_)
+        if change is not None and not type_.wildcard:
+            self._narrow(change, type_)
         for session in list(self._sessions):
             if session.is_subscribed(type_):
                 self._push_to(session, push, type_)
@@ -203,6 +205,15 @@ class ScriptedControlPlane:
             return None
         label = ",".join(names) if len(names) <= 5 else f"{next(iter(names))} and {len(names) - 1} more"
         return self._ledger.announce(type_.name, names, label, self._clock.now_ns, self._proxies_alive())
+
+    def _narrow(self, change: Change[Names], type_: ResourceType) -> None:
+        """An Envoy is concerned by the names it subscribed."""
+        subscribed: dict[int, Names] = {}
+        for session in self._sessions:
+            names = session.names(type_)
+            subscribed[session.proxy] = subscribed.get(session.proxy, NO_NAMES).union(names)
+        for proxy, names in subscribed.items():
+            self._ledger.narrow(change, proxy, names)
 
     def _push_to(self, session: PushSession, push: Push, type_: ResourceType) -> None:
         key = session.proxy, type_, self._scope(session)

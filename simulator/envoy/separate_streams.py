@@ -59,10 +59,10 @@ class SeparateStreams:
             mux.subscribe(type_, Names((name,)) if name else NO_NAMES, consumer)
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
-        """Ends the streams of these names. Delta unsubscribes before, except for EDS; SotW just ends."""
+        """Ends the streams of these names. The mux says so before, except for EDS."""
         for name in names:
             for mux in self._open.pop((type_, name), []):
-                if mux.is_delta and type_ is not EDS:
+                if type_ is not EDS:
                     mux.unsubscribe(type_, Names((name,)))
                 mux.stop()
 

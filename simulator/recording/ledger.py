@@ -104,6 +104,12 @@ class ChangeLedger(Generic[N]):
             self._open.setdefault((proxy, type_name), []).append(delivery)
         return change
 
+    def narrow(self, change: Change[N], proxy: int, wanted: N) -> None:
+        """Of these names alone the proxy wants the change; nothing happens if it wants none of them now."""
+        delivery = self._deliveries.get((change.id, proxy))
+        if delivery is not None and (names := self._common(change.names, wanted)):
+            delivery.unapplied = delivery.inactive = delivery.unacked = names
+
     def carry(
         self,
         proxy: int,

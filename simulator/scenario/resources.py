@@ -18,6 +18,7 @@ from simulator.mesh.configuration import (
     ScopedRouteConfiguration,
 )
 from simulator.scenario import schema
+from simulator.scenario.sections.resources import trailing_number
 from simulator.xds.resource_types import (
     CDS,
     ECDS,
@@ -241,13 +242,26 @@ def _added(
     if kind is not None:
         return {type_: Resources(make.opaque(n, kind) for n in names)}
     if type_ is SRDS:
-        return {SRDS: Resources(make.scope(n, given.names("rds")[0]) for n in names)}
+        return {SRDS: Resources(make.scope(n, _scoped_route(n, given)) for n in names)}
     return {RDS: Resources(_added_routes(names, given, make))}
 
 
+def _scoped_route(scope: str, given: schema.Resources) -> str:
+    """The route of a listener with scopes, in turn; where there is none nobody asks for the scope."""
+    scoped = [n.route for n in given.named_listeners if n.mapping.routes == "scoped"]
+    number = trailing_number(scope)
+    return scoped[number % len(scoped)] if scoped else f"r{number}"
+
+
 def _added_routes(names: tuple[str, ...], given: schema.Resources, make: _Maker) -> list[Resource[object]]:
-    by_route = {n.route: n for n in given.named_listeners}
-    return [make.route(by_route.get(n) or given.listener_named("l" + n.lstrip("r"))) for n in names]
+    return [make.route(given.listener_named(_listener_of(name))) for name in names]
+
+
+def _listener_of(route: str) -> str:
+    """The listener whose route has that name: l7 of r7, web7 of web-r7."""
+    number = trailing_number(route)
+    stem = route.removesuffix(str(number))
+    return f"{'l' if stem == 'r' else stem.removesuffix('-r')}{number}"
 
 
 def listener_path(scenario: schema.Scenario, listener: str) -> dict[str, Names]:

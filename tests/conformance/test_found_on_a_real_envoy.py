@@ -41,14 +41,26 @@ def test_a_delta_stream_of_one_route_ends_with_its_unsubscription() -> None:
     assert not len(last[0].resources)
 
 
-def test_a_state_of_the_world_stream_of_one_route_just_ends() -> None:
+def test_a_state_of_the_world_stream_of_one_route_ends_with_a_request_for_no_names() -> None:
     played = play(
         streams="separate",
         envoy={"drain_time": "2s"},
         pushes=[{"at": "5s", "type": "lds", "remove": ["l0"]}],
         duration="10s",
     )
-    assert played.messages(after=4.9, type="rds", direction="request") == []
+    last = played.messages(after=4.9, type="rds", direction="request")
+    assert [(round(m.t, 1), len(m.resources)) for m in last] == [(7.0, 0)]
+
+
+def test_the_stream_of_a_removed_cluster_just_ends() -> None:
+    for protocol in ("sotw", "delta"):
+        played = play(
+            protocol=protocol,
+            streams="separate",
+            pushes=[{"at": "5s", "type": "cds", "remove": ["c0"]}],
+            duration="10s",
+        )
+        assert played.messages(after=4.9, type="eds", direction="request") == []
 
 
 def test_a_rejection_on_a_stream_of_its_own_releases_only_its_own_cluster() -> None:

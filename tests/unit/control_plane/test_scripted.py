@@ -136,3 +136,12 @@ def test_a_change_of_two_resources_is_delivered_whatever_way_it_travels(
     )
     assert played.delivery().outcome == "active"
     assert played.delivery().t_active_ns >= played.delivery().t_applied_ns >= played.delivery().t_changed_ns
+
+
+@pytest.mark.parametrize("wire", [{}, {"protocol": "delta"}, {"streams": "separate"}], ids=str)
+def test_a_change_of_more_than_an_envoy_subscribed_is_delivered_with_what_it_did(
+    wire: dict[str, str],
+) -> None:
+    pushes = [{"at": "5s", "type": "cds", "remove": ["c1"]}, {"at": "6s", "type": "eds", "change": "all"}]
+    played = play(clusters={"count": 2, "type": "eds"}, pushes=pushes, **wire)
+    assert played.delivery(1).outcome == "active"

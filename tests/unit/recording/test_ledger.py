@@ -102,6 +102,17 @@ def test_two_parts_of_a_change_complete_it_with_the_last_one(
     assert (row.outcome, *times(row), row.t_acked_ns) == ("active", 300, 310, 320, 330, 335)
 
 
+def test_names_a_proxy_does_not_want_are_not_waited_for(
+    ledger: ChangeLedger[Names], recorder: Recorder
+) -> None:
+    announced = ledger.announce("eds", Names("abc"), "a,b,c", 100, [0, 1])
+    ledger.narrow(announced, 0, Names("ax"))
+    ledger.narrow(announced, 1, Names("x"))
+    for proxy in (0, 1):
+        arrive(ledger, carry(ledger, "a", 105, proxy=proxy), 110, proxy=proxy)
+    assert [row.outcome for row in recorder.delivery_rows] == ["active", "pending"]
+
+
 def test_a_repeated_message_changes_no_instant_of_the_one_that_arrived(
     ledger: ChangeLedger[Names], recorder: Recorder
 ) -> None:
