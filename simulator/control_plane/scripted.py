@@ -47,6 +47,7 @@ class ScriptedControlPlane:
         self._withheld: dict[tuple[int, ResourceType, str], Names] = {}
         self._streams_seen: dict[tuple[int, str], int] = {}
         self._sessions: dict[PushSession, None] = {}
+        self._poll_counts: dict[tuple[int, ResourceType, str], int] = {}
         self._polled: dict[tuple[int, ResourceType, str], tuple[str, tuple[int, ...]]] = {}
         self._spoiled: dict[tuple[Fault, Resources], Resources] = {}
         self._published_fault: dict[ResourceType, tuple[Fault, str]] = {}
@@ -247,11 +248,17 @@ class ScriptedControlPlane:
         name = next(iter(request.resource_names), "")
         self._acked(request, name)
         answer = Answer() if request.version_info else self._turn(proxy, type_, name)
+        if answer.close:
+            return False
         if answer.never:
             return True
         now_ns = self._clock.now_ns
         if request.version_info:
-            delay_ns = draw_ns(self._script.turnaround, self._draws, "scripted.turnaround", proxy, now_ns)
+            key = proxy, type_, name
+            poll = self._poll_counts[key] = self._poll_counts.get(key, 0) + 1
+            delay_ns = draw_ns(
+                self._script.turnaround, self._draws, f"scripted.poll.{type_.name}/{name}", proxy, poll
+            )
         else:
             delay_ns = self._answer_delay_ns(answer, proxy, type_, name)
         start_ns, end_ns = self._polls.serve(now_ns, delay_ns)

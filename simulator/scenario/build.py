@@ -98,7 +98,7 @@ class _Builder:
         self._recorder = Recorder(
             names,
             messages=keep.keeps_messages(len(names)),
-            states=keep.keeps_states(len(names)),
+            states=keep.keeps_states(len(names), _objects(scenario)),
             deliveries=keep.deliveries,
         )
         self._ledger: ChangeLedger[Names] = ChangeLedger(self._recorder, Names.minus)
@@ -256,6 +256,13 @@ class _Builder:
             self._world.traffic.append(
                 TrafficWatch(server, entry, self._scenario.duration, path, self._ledger, self._draws, number)
             )
+
+
+def _objects(scenario: Scenario) -> int:
+    """Clusters and listeners of one Envoy."""
+    kinds = (scenario.control_plane.resources, scenario.envoy.static)
+    clusters = sum(mapping.count for kind in kinds for mapping in kind.clusters)
+    return clusters + sum(mapping.count for kind in kinds for mapping in kind.listeners)
 
 
 class _StreamNumbers:

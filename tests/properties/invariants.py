@@ -16,6 +16,7 @@ from simulator.envoy import ads_mux, clusters, init_helper, listeners, startup
 from simulator.recording.columns import DELIVERY_INSTANTS
 from simulator.results.result import Result
 from simulator.scenario.schema import Scenario
+from simulator.xds.resource_types import RESOURCE_TYPES
 
 Rows = list[Any]
 
@@ -76,6 +77,9 @@ def sotw_requests_tell_the_version_accepted(scenario: Scenario, result: Result) 
                     allowed.add(merged[-1])
             elif position in (refused, -1):
                 allowed = {accepted}
+            elif not len(row.resources) and not RESOURCE_TYPES[key[2]].wildcard:
+                # Nothing is watched any more: what still came is refused without an error, unless empty.
+                allowed, refused = {accepted, versions[row.nonce]}, position
             else:
                 allowed = {versions[row.nonce]}
             assert row.version_info in allowed, (key, row, allowed)

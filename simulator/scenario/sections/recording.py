@@ -10,6 +10,10 @@ from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 MOST_RECORDED_PROXIES = 1000
 """`auto` keeps the long tables up to this many proxies."""
 
+MOST_RECORDED_PAIRS = 200_000
+"""`auto` keeps the states of every resource up to this many pairs of proxy and resource: about a million
+rows."""
+
 AutoSwitch = Annotated[bool | Literal["auto"], Flag(("auto",))]
 
 
@@ -21,13 +25,18 @@ class Recording(Settings):
         "Keep the messages table; auto: up to 1000 proxies", "auto", stands_for=SPELLING, source=FORMAT
     )
     states: AutoSwitch = setting(
-        "Keep the states table; auto: up to 1000 proxies", "auto", stands_for=SPELLING, source=FORMAT
+        "Keep the states table; auto: up to 1000 proxies and 200,000 pairs of proxy and resource",
+        "auto",
+        stands_for=SPELLING,
+        source=FORMAT,
     )
 
     def keeps_messages(self, proxies: int) -> bool:
         """Whether the messages table is kept for so many proxies."""
         return proxies <= MOST_RECORDED_PROXIES if self.messages == "auto" else self.messages
 
-    def keeps_states(self, proxies: int) -> bool:
-        """Whether the states table is kept for so many proxies."""
-        return proxies <= MOST_RECORDED_PROXIES if self.states == "auto" else self.states
+    def keeps_states(self, proxies: int, resources: int = 0) -> bool:
+        """Whether the states table is kept for so many proxies, of so many clusters and listeners each."""
+        if self.states != "auto":
+            return self.states
+        return proxies <= MOST_RECORDED_PROXIES and proxies * resources <= MOST_RECORDED_PAIRS

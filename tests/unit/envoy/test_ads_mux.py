@@ -241,6 +241,19 @@ def test_a_refused_response_is_answered_with_its_nonce_and_the_old_version_n2(
     assert wire.consumer.seen == ["update 1" if fault is None else "rejected 1"]
 
 
+def test_a_response_that_nobody_watches_any_more_is_refused_without_an_error(sotw: Wire) -> None:
+    sotw.subscribe(EDS, "a")
+    sotw.run(5)
+    sotw.mux.unsubscribe(EDS, Names("a"))
+    sotw.send(EDS, "a")
+    sotw.run(5)
+    assert sotw.said() == ["eds v= n= a", "eds v= n=", "eds v= n=n1"]
+    assert sotw.consumer.seen == []
+    sotw.send(EDS)
+    sotw.run(5)
+    assert sotw.said() == [], "an empty one is accepted in silence"
+
+
 def test_a_type_nobody_subscribed_is_not_answered(sotw: Wire) -> None:
     sotw.run(5)
     sotw.send(CDS, "c")

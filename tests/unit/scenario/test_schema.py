@@ -176,6 +176,8 @@ def test_values_stand_ready_for_the_model(files: Files) -> None:
     assert not scenario.recording.keeps_messages(1)
     assert scenario.recording.keeps_states(1000)
     assert not scenario.recording.keeps_states(1001)
+    assert scenario.recording.keeps_states(200, 1000)
+    assert not scenario.recording.keeps_states(201, 1000)
 
 
 @pytest.mark.parametrize("key", ["health_check", "rate_limit"])
