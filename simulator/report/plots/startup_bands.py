@@ -55,8 +55,8 @@ def bands(ax: Axes, result: Result) -> Axes:
     look.frame(ax)
     look.end_axis_at(ax, horizon / size, room=0.16)
     look.legend(ax, _entries(spent, horizon, any_late=any_late, any_waiting=bool(waiting.any())))
-    every = len(order) / len(drawn)
-    sample = "one line per Envoy" if every == 1 else f"a line for one in {every:.3g} of them"
+    is_whole = len(order) == len(drawn)
+    sample = "one line per Envoy" if is_whole else f"{len(drawn):,} of them drawn, evenly chosen"
     look.headline(
         ax,
         finding_of_many([None if np.isnan(at) else round(at * 1e9) for at in workers], timed_out),

@@ -99,7 +99,7 @@ def test_ten_thousand_starts_are_drawn_by_an_even_choice_and_told_in_full(record
     starts = [begin(*QUICK, timed_out={"eds": 1} if i % 2 else None) for i in range(10_000)]
     ax = startup(recorded(starts))
     assert "EDS timed out in 5,000" in ax.get_title("left").replace("\n", " ")
-    assert "a line for one in 16.7 of them" in " ".join(words(ax))
+    assert "600 of them drawn, evenly chosen" in " ".join(words(ax))
     assert ax.get_ylim() == (10_000, 0)
     assert len(ax.collections) < 1000
 
