@@ -161,8 +161,14 @@ def _state_event(shared: tuple[Any, ...], names: Sequence[str], index: int) -> _
     return _Event(t_ns, 2, index, proxy, "state", f"{text} ({detail})" if detail else text)
 
 
+def _repeated(before: frozenset[str], asked: frozenset[str]) -> str:
+    if asked == before:
+        return "asks again"
+    return "subscribes" if asked - before else "unsubscribes"
+
+
 def _messages(result: Result) -> Iterator[_Event]:
-    acknowledged: dict[tuple[str, int, str, str], None] = {}
+    acknowledged: dict[tuple[str, int, str, str], frozenset[str]] = {}
     for index, row in enumerate(_rows(result.messages)):
         request = row["direction"] == "request"
         said = ""
@@ -171,8 +177,9 @@ def _messages(result: Result) -> Iterator[_Event]:
         elif request and row["nonce"]:
             # Only the first request with a nonce answers that response; a later one with it asks again.
             key = row["proxy_id"], row["stream"], row["type"], row["nonce"]
-            said = "asks again" if key in acknowledged else "ACK"
-            acknowledged[key] = None
+            asked = frozenset(row["resources"])
+            said = _repeated(acknowledged[key], asked) if key in acknowledged else "ACK"
+            acknowledged[key] = asked
         names = folded(row["resources"]) or (
             "wildcard" if request and row["type"] in ("cds", "lds", "srds") else "none"
         )

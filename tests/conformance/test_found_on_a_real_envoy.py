@@ -95,3 +95,21 @@ def test_the_stream_of_an_older_cluster_object_does_not_answer_for_the_newer_one
         duration="9s",
     )
     assert round(played.entered("cluster", "c0", "ACTIVE", after=5.0), 1) == 7.0
+
+
+def test_an_error_that_waits_is_told_with_the_nonce_and_version_of_a_later_good_update() -> None:
+    """SotW ADS while a cluster warms: a rejected CDS update, then an accepted one; the one request that
+    follows names the second response, its version, and the error of the first."""
+    played = play(
+        clusters=[{"count": 1, "type": "static"}, {"count": 1, "type": "eds"}],
+        answers={"eds": [{}, {"after": "1s"}]},
+        pushes=[
+            {"at": "1s", "type": "cds", "change": ["c0"], "add": ["c2"], "reject": "build"},
+            {"at": "1.5s", "type": "cds", "change": ["c0"]},
+        ],
+        duration="6s",
+    )
+    said = played.messages(after=0.9, type="cds", direction="request")
+    pushed = played.messages(after=1.4, type="cds", direction="response")
+    assert [(m.nonce, m.version_info) for m in said] == [(pushed[0].nonce, "3")]
+    assert "c0" in said[0].error_detail
