@@ -1,0 +1,40 @@
+"""Every scenario that ships, and the one the README shows, asks a question and meets what it expects."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import simulator as xs
+
+ROOT = Path(__file__).parents[2]
+SHIPPED = sorted((ROOT / "scenarios").glob("*.yaml"))
+
+
+def unmet(scenario: xs.Scenario) -> list[str]:
+    return [f"{o.text}: {o.actual}" for o in xs.run(scenario).expectations if not o.met]
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda path: path.stem)
+def test_a_shipped_scenario_asks_and_is_met(path: Path) -> None:
+    scenario = xs.load_scenario(path)
+    assert scenario.name == path.stem
+    assert scenario.question.endswith("?")
+    assert len(scenario.expect) >= 2
+    assert unmet(scenario) == []
+
+
+def test_the_scenarios_of_the_readme_exist() -> None:
+    table = re.findall(r"^\| `([a-z-]+)` \|", (ROOT / "README.md").read_text(), re.MULTILINE)
+    assert sorted(table) == [path.stem for path in SHIPPED]
+
+
+def test_the_scenario_written_in_the_readme_is_met(tmp_path: Path) -> None:
+    (text,) = re.findall(r"```yaml\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    path = tmp_path / "shown.yaml"
+    path.write_text(text)
+    scenario = xs.load_scenario(path)
+    assert len(scenario.expect) == 3
+    assert unmet(scenario) == []
