@@ -87,14 +87,15 @@ class EdsSubscriptions:
         good = wanted.only(watches_called_before(bad, wanted.names)) if bad else wanted
         process = self._process
         process.count_updates(_STAT, "success", good.names)
-        process.count_each(_STAT + "update_empty", update.removed.intersect(self._interest))
+        gone = update.removed.union(update.absent).intersect(self._interest)
+        process.count_each(_STAT + "update_empty", gone)
         if self._has_cache:
             self._cache = self._cache.updated(good)
         self._update_active(good)
         self._note_changes(update, wanted.names.minus(good.names))
         self._release(update, good.names, good)
-        # A name in removed_resources ends its cluster's waiting at once; hosts it has are kept (T7, 4.8).
-        self._release(update, update.removed.intersect(self._interest))
+        # A name said not to exist ends its cluster's waiting at once; hosts it has are kept (T7, 4.8).
+        self._release(update, gone)
         if not bad:
             return None
         process.count_updates(_STAT, "rejected", update.watched)

@@ -93,6 +93,8 @@ class Providers:
             process.count_each(self._stat + "config_reload", good.names)
         self._note_changes(update, wanted.names.minus(good.names))
         self._settle(good.names)
+        process.count_each(self._stat + "update_empty", update.absent)
+        self._settle(update.absent)
         self._on_removed(update.removed.intersect(self.interest))
         if not bad:
             return None

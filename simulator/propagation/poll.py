@@ -203,6 +203,7 @@ class _PollLoop:
             changes=response.changes,
             extra_cost_ns=process.costs.ns("rest_update"),
             watched=self._names,
+            absent=NO_NAMES if response.resources else self._names,
             is_superseded=self.is_superseded,
         )
         spoiled = update.resources.faulty().get(Fault.DECODE)

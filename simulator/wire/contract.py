@@ -35,6 +35,8 @@ class Update:
         changes: Ids of what it carries of recorded changes (see ChangeSink).
         extra_cost_ns: Cost of the way it came (JSON, file read) on top of applying it.
         watched: Names subscribed through the same mux: their watches hear of a rejection, others do not.
+        absent: Names whose watch is told that there is nothing (REST delivers an empty answer; a gRPC mux
+            calls a watch only for a resource of its own).
         is_superseded: It came by a subscription that a newer one of the same name will replace (a cluster
             that warms in a new version, not on ADS): it is for the object in service.
     """
@@ -47,6 +49,7 @@ class Update:
     changes: tuple[int, ...] = ()
     extra_cost_ns: int = 0
     watched: Names = NO_NAMES
+    absent: Names = NO_NAMES
     is_superseded: bool = False
 
     def against(self, known: Resources, fixed: Names) -> tuple[Resources, Difference]:

@@ -113,3 +113,16 @@ def test_an_error_that_waits_is_told_with_the_nonce_and_version_of_a_later_good_
     pushed = played.messages(after=1.4, type="cds", direction="response")
     assert [(m.nonce, m.version_info) for m in said] == [(pushed[0].nonce, "3")]
     assert "c0" in said[0].error_detail
+
+
+def test_an_empty_rest_answer_releases_the_name_it_was_asked_for() -> None:
+    """REST: the answer to a poll for one assignment, or one route, holds nothing: Envoy goes on at once, with
+    no hosts or no routes. On a gRPC stream the same answer says nothing, and the timeout decides."""
+    for missing, outcome in (("eds", "UH"), ("rds", "NR")):
+        answers = {missing: {"omit": "all"}}
+        polled = play(strategy="poll", answers=answers, timeout="3s", traffic="10/s", duration="10s")
+        assert (polled.at("workers_started") or 0) < 0.1
+        assert polled.fetch_timeouts == {}
+        assert polled.outcome_at(1.0) == outcome
+        streamed = play(streams="separate", answers=answers, timeout="3s", duration="10s")
+        assert streamed.fetch_timeouts == {missing: 1}
