@@ -108,7 +108,7 @@ class GrpcMux(Generic[_C]):
         self._process.enter("stream", self._identity.label, after.value)
         self._process.gauge("control_plane.connected_state", int(after is _S.OPEN))
 
-    # --- the stream's life (spec: grpc_stream.h)
+    # --- the stream's life (grpc_stream.h)
 
     def start(self) -> None:
         """Opens the stream."""
@@ -243,7 +243,7 @@ class GrpcMux(Generic[_C]):
             return error
         return state.consumer.on_config_update(update)
 
-    # --- requests, under the rate limit (7.9)
+    # --- requests, under the rate limit
 
     def _may_send(self) -> bool:
         """Takes a token, or arranges to be called when there is one."""

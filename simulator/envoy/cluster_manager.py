@@ -139,7 +139,7 @@ class ClusterManager:
         return cost_ns + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:
-        """Adds and updates first, then removals; each cluster alone, errors collected (4.2, 4.6, 4.7)."""
+        """Adds and updates first, then removals; each cluster alone, errors collected."""
         assert self._cds is not None
         self._cds.answered(self._cds.names)
         resources, diff = update.against(self._known, self._static.names)
@@ -158,7 +158,7 @@ class ClusterManager:
         self.source.resume(EDS)
         self.source.resume(SDS)
         self._update_cds_gate()
-        # The callback runs even if some, or all, were refused (2.6).
+        # The callback runs even if some, or all, were refused.
         self.init_helper.on_cds_outcome()
         return f"Error adding/updating cluster(s) {', '.join(bad)}" if bad else None
 
@@ -203,7 +203,7 @@ class ClusterManager:
             process.publish("post_clusters", done)
 
     def _add_or_update(self, resources: Resources, names: Names, changed: Names) -> None:
-        """Each becomes a new object with no hosts and a new fetch timer (4.3)."""
+        """Each becomes a new object with no hosts and a new fetch timer."""
         self._drop_warming(names.intersect(changed))
         for batch in self._batches(resources, names, is_static=False):
             self.track(batch)

@@ -197,7 +197,7 @@ class ClusterBatch:
             self.fire(_G.PRE_INIT_COMPLETE)
 
     def start_secrets(self) -> None:
-        """SDS subscriptions start only now, after the discovery outcome (2.5)."""
+        """SDS subscriptions start only now, after the discovery outcome."""
         secret = self.sample.secret
         if secret is not None:
             self._manager.secrets.require(Names((secret,)))

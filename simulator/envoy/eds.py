@@ -80,8 +80,7 @@ class EdsSubscriptions:
         return cost_ns + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:
-        """Applies every assignment up to the first bad one; then all watches are told of the rejection
-        (7.3)."""
+        """Applies every assignment up to the first bad one; then all watches are told of the rejection."""
         wanted = update.resources.only(self._interest)
         bad = wanted.faulty().get(Fault.BUILD, NO_NAMES)
         good = wanted.only(watches_called_before(bad, wanted.names)) if bad else wanted
@@ -94,7 +93,7 @@ class EdsSubscriptions:
         self._update_active(good)
         self._note_changes(update, wanted.names.minus(good.names))
         self._release(update, good.names, good)
-        # A name said not to exist ends its cluster's waiting at once; hosts it has are kept (T7, 4.8).
+        # A name said not to exist ends its cluster's waiting at once; hosts it has are kept (T7).
         self._release(update, gone)
         if not bad:
             return None

@@ -152,7 +152,7 @@ class InitHelper:
         self.maybe_finish_initialize()
 
     def on_cds_outcome(self) -> None:
-        """The first CDS response, rejection or time-out (2.6); later ones change nothing."""
+        """The first CDS response, rejection or time-out; later ones change nothing."""
         if self._machine.state is _S.WAITING_TO_START_CDS:
             self._machine.fire(_G.CDS_OUTCOME)
 

@@ -101,7 +101,7 @@ class ListenerManager:
             self._add(self._static, self._static.names, NO_NAMES)
 
     def register_lds(self) -> None:
-        """The LDS target follows the static listeners' (2.1, steps 6 and 7)."""
+        """The LDS target follows the static listeners'."""
         self._lds_target_is_open = True
         self.server_init.add(self._start_lds)
 
@@ -154,8 +154,7 @@ class ListenerManager:
         return cost_ns + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:
-        """All removals first, then additions and updates, each alone; ACKed at once however long they warm
-        (5.3, 5.7)."""
+        """Removals first, then additions and updates, each alone; ACKed at once however long they warm."""
         assert self._lds is not None
         self._lds.answered(self._lds.names)
         resources, diff = update.against(self._known, self._static.names)
@@ -178,7 +177,7 @@ class ListenerManager:
         self._add(resources, good.minus(rolled_back), diff.changed)
         self._roll_back(rolled_back)
         self._release_unused()
-        # Listeners joined the init manager above, so it cannot finish in between (2.7).
+        # Listeners joined the init manager above, so it cannot finish in between.
         self._lds_outcome()
         for type_ in (RDS, SRDS, SDS):
             self._source.resume(type_)
@@ -251,7 +250,7 @@ class ListenerManager:
             self.server_init.ready()
 
     def _rolled_back(self, resources: Resources, changed: Names) -> Names:
-        """Warming listeners that are again what the active one of the name is (5.2)."""
+        """Warming listeners that are again what the active one of the name is."""
         warming = NO_NAMES
         for batch in self.batches:
             if batch.state is _S.WARMING:
@@ -268,7 +267,7 @@ class ListenerManager:
             self.process.publish("post_listeners", self.process.activations.activated(LDS.name, names))
 
     def _in_place(self, resources: Resources, changed: Names) -> Names:
-        """Listeners whose filter chains alone differ from the one in service (5.6)."""
+        """Listeners whose filter chains alone differ from the one in service."""
         if not changed or not self.process.workers.are_running:
             return NO_NAMES
         before = self.serving()

@@ -82,7 +82,7 @@ class Providers:
         return self.process.costs.ns(self.type.name) + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:
-        """Takes new content; equal content is ignored. A bad one stops the rest and refuses all (7.3)."""
+        """Takes new content; equal content is ignored. A bad one stops the rest and refuses all."""
         wanted = update.resources.only(self.interest)
         bad = wanted.faulty().get(Fault.BUILD, NO_NAMES)
         good = wanted if not bad else wanted.only(watches_called_before(bad, wanted.names))

@@ -2,7 +2,7 @@
 
 All RTDS layers are asked for in parallel after the primary clusters and before everything else; each is
 released
-by an update, a rejection or its fetch timeout, not by a failed connection (2.8).
+by an update, a rejection or its fetch timeout, not by a failed connection.
 Source: source/common/runtime/runtime_impl.cc.
 """
 

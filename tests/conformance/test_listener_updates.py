@@ -367,7 +367,7 @@ def test_the_routes_of_a_draining_listener_are_kept_until_it_is_gone() -> None:
     assert list(dropped.resources) == []
 
 
-# --- section 6 of the source study: routes
+# --- routes
 
 
 def test_delta_removing_a_route_is_ignored() -> None:
