@@ -40,6 +40,14 @@ def test_a_file_moved_into_place_is_used_within_milliseconds(
     assert not is_close(used_after(free), measured)
 
 
+def test_a_runtime_layer_replaced_on_disk_is_decided_within_milliseconds() -> None:
+    """F1: 1.1 ms (p50). A layer read from a file stands for the disk layer; neither has a round trip."""
+    layers = {"runtime_layers": [{"name": "flags", "rtds_layer": {"name": "rtds0"}}]}
+    changed = push("rtds", change=["rtds0"])
+    played = run(changed, strategy="file", resources={"runtime": {"count": 1}}, envoy=layers)
+    assert_close(used_after(played), 1.1 * MS)
+
+
 def test_no_change_is_missed() -> None:
     pushes = [push(("rds", "eds")[k % 2], after=k / 10, change=[("r0", "c0")[k % 2]]) for k in range(60)]
     rows = run(*pushes, strategy="file", traffic=None, duration="15s").result.deliveries
