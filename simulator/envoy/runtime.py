@@ -14,11 +14,19 @@ from typing import TYPE_CHECKING
 from simulator.envoy.init_manager import InitManager
 from simulator.envoy.providers import Providers
 from simulator.xds.resource_types import RTDS
-from simulator.xds.resources import NO_NAMES
+from simulator.xds.resources import NO_NAMES, Names
 
 if TYPE_CHECKING:
     from simulator.envoy.process import Process
     from simulator.wire.contract import ConfigSource
+
+
+class RuntimeLayers(Providers):
+    """The RTDS layers. Unlike a route, a layer said to be removed is cleared, and nobody waits for it."""
+
+    def _on_removed(self, names: Names) -> None:
+        self.process.count_updates(self._stat, "success", names)
+        self._settle(names, "removed")
 
 
 class Runtime:
@@ -26,7 +34,7 @@ class Runtime:
 
     def __init__(self, process: Process, source: ConfigSource) -> None:
         self._process = process
-        self._layers = Providers(process, source, RTDS, "runtime.{}.")
+        self._layers = RuntimeLayers(process, source, RTDS, "runtime.{}.")
         self._layers.on_released(self._on_released)
         self._counted = NO_NAMES
         self._init = InitManager()
@@ -40,8 +48,13 @@ class Runtime:
         """Starts the RTDS subscriptions; the watcher is told when every layer is released."""
         layers = self._process.settings.rtds_layers
         if layers:
-            self._init.add(lambda: self._layers.require(layers), len(layers))
+            self._init.add(lambda: self._start(layers), len(layers))
         self._init.initialize(watcher)
+
+    def _start(self, layers: Names) -> None:
+        # Nobody pauses RTDS: each layer asks for itself, so two layers are two requests.
+        for layer in layers:
+            self._layers.require(Names((layer,)))
 
     def _on_released(self) -> None:
         new = self._layers.released.minus(self._counted)

@@ -126,3 +126,34 @@ def test_an_empty_rest_answer_releases_the_name_it_was_asked_for() -> None:
         assert polled.outcome_at(1.0) == outcome
         streamed = play(streams="separate", answers=answers, timeout="3s", duration="10s")
         assert streamed.fetch_timeouts == {missing: 1}
+
+
+def test_two_runtime_layers_are_two_requests() -> None:
+    """RTDS: nothing pauses it, so each layer asks for itself; both are waited for all the same."""
+    layers = [{"name": f"n{k}", "rtds_layer": {"name": f"rtds{k}"}} for k in range(2)]
+    asked = {
+        protocol: [
+            list(m.resources)
+            for m in play(
+                protocol=protocol,
+                resources={"runtime": {"count": 2}},
+                answers={"rtds": {"after": "300ms"}},
+                envoy={"runtime_layers": layers},
+            ).messages(type="rtds", direction="request")
+            if not m.nonce
+        ]
+        for protocol in ("sotw", "delta")
+    }
+    assert asked == {"sotw": [["rtds0"], ["rtds0", "rtds1"]], "delta": [["rtds0"], ["rtds1"]]}
+
+
+def test_a_runtime_layer_said_to_be_removed_holds_nothing_up() -> None:
+    """Delta RTDS: unlike a route (T7), a removed layer is just empty."""
+    played = play(
+        protocol="delta",
+        resources={"runtime": {"count": 1}},
+        answers={"rtds": {"remove": ["rtds0"]}},
+        envoy={"runtime_layers": [{"name": "n0", "rtds_layer": {"name": "rtds0"}}]},
+    )
+    assert (played.at("workers_started") or 1) < 0.1
+    assert played.fetch_timeouts == {}
