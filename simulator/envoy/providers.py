@@ -19,7 +19,7 @@ from simulator.envoy.subscription import Subscription
 from simulator.envoy.watches import watches_called_before
 from simulator.mesh.configuration import RouteConfiguration
 from simulator.wire.contract import ConfigSource, Update
-from simulator.xds.resource_types import RDS, ResourceType
+from simulator.xds.resource_types import ECDS, RDS, RTDS, ResourceType
 from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Fault, Names, Resource
 
 
@@ -50,10 +50,19 @@ class Providers:
         self._waiters.append(waiter)
 
     def require(self, names: Names) -> None:
-        """Starts subscriptions for names nobody used so far: timers first, then the watches."""
+        """Starts subscriptions for names nobody used so far.
+
+        RDS and SDS are paused meanwhile, so that one request names all; nobody pauses ECDS and RTDS, whose
+        subscriptions each ask for themselves.
+        """
         new = names.minus(self.interest)
         if not new:
             return
+        for started in [Names((name,)) for name in new] if self.type in (ECDS, RTDS) else [new]:
+            self._start(started)
+
+    def _start(self, new: Names) -> None:
+        """The timers first, then the watches."""
         self.interest = self.interest.union(new)
         subscription = Subscription(
             self.process, self.type, new, self.source.has_fetch_timeout, self._on_timeout

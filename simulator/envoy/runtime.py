@@ -48,13 +48,8 @@ class Runtime:
         """Starts the RTDS subscriptions; the watcher is told when every layer is released."""
         layers = self._process.settings.rtds_layers
         if layers:
-            self._init.add(lambda: self._start(layers), len(layers))
+            self._init.add(lambda: self._layers.require(layers), len(layers))
         self._init.initialize(watcher)
-
-    def _start(self, layers: Names) -> None:
-        # Nobody pauses RTDS: each layer asks for itself, so two layers are two requests.
-        for layer in layers:
-            self._layers.require(Names((layer,)))
 
     def _on_released(self) -> None:
         new = self._layers.released.minus(self._counted)

@@ -157,3 +157,38 @@ def test_a_runtime_layer_said_to_be_removed_holds_nothing_up() -> None:
     )
     assert (played.at("workers_started") or 1) < 0.1
     assert played.fetch_timeouts == {}
+
+
+def test_each_extension_configuration_is_a_request_of_its_own() -> None:
+    """ECDS: nothing pauses it, so each filter asks for itself, before the routes, which are paused."""
+    asked = {
+        protocol: [
+            (m.type, list(m.resources))
+            for m in play(
+                protocol=protocol,
+                listeners={"count": 1, "filters": ["ecds0", "ecds1"]},
+                resources={"extensions": {"count": 2}},
+                answers={"ecds": {"after": "300ms"}},
+            ).messages(direction="request")
+            if not m.nonce and m.type in ("ecds", "rds")
+        ]
+        for protocol in ("sotw", "delta")
+    }
+    assert asked == {
+        "sotw": [("ecds", ["ecds0"]), ("ecds", ["ecds0", "ecds1"]), ("rds", ["r0"])],
+        "delta": [("ecds", ["ecds0"]), ("ecds", ["ecds1"]), ("rds", ["r0"])],
+    }
+
+
+def test_a_removed_extension_configuration_is_never_released_like_a_route() -> None:
+    """Delta ECDS, first answer in removed_resources: as T7 says of RDS, until it is really sent."""
+    played = play(
+        protocol="delta",
+        listeners={"count": 1, "filters": ["ecds0"]},
+        resources={"extensions": {"count": 1}},
+        answers={"ecds": {"remove": ["ecds0"]}},
+        pushes=[{"at": "10s", "type": "ecds", "send": ["ecds0"]}],
+        timeout="1s",
+    )
+    assert round(played.at("workers_started") or 0, 1) == 10.0
+    assert played.fetch_timeouts == {}
