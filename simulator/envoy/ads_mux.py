@@ -23,11 +23,12 @@ from simulator.engine.servers import TokenBucket
 from simulator.envoy.process import Process
 from simulator.wire.backoff import JitteredBackoff
 from simulator.wire.contract import ConfigConsumer, Update
+from simulator.wire.delivery import cost_ns, deliver
 from simulator.wire.stream import Path, Stream
 from simulator.xds.delta import DeltaClientState
 from simulator.xds.messages import Request, Response
 from simulator.xds.resource_types import ResourceType
-from simulator.xds.resources import NO_NAMES, Fault, Names
+from simulator.xds.resources import NO_NAMES, Names
 from simulator.xds.sotw import SotwClientState
 
 
@@ -219,9 +220,7 @@ class GrpcMux(Generic[_C]):
         state = self._types.get(update.type)
         if state is None or self._process.is_exited:
             return 0
-        if update.resources.faulty().get(Fault.DECODE):
-            return self._process.costs.ns("decode_failed")
-        return state.consumer.cost_ns(update)
+        return cost_ns(update, state.consumer, self._process.costs)
 
     def _process_response(self, stream: Stream, response: Response, update: Update) -> None:
         state = self._types.get(update.type)
@@ -236,12 +235,7 @@ class GrpcMux(Generic[_C]):
 
     def _apply(self, state: TypeOnMux[_C], update: Update) -> str | None:
         update = replace(update, watched=state.interest, is_superseded=self.is_superseded)
-        spoiled = update.resources.faulty().get(Fault.DECODE)
-        if spoiled:
-            error = f"{next(iter(spoiled))}: the message does not decode"
-            state.consumer.on_update_rejected(update, error)
-            return error
-        return state.consumer.on_config_update(update)
+        return deliver(update, state.consumer)
 
     # --- requests, under the rate limit
 

@@ -363,7 +363,7 @@ class ListenerManager:
         )
 
     def forget(self, batch: ListenerBatch) -> None:
-        """The object is destroyed; RDS and SDS watches nobody else uses end with it."""
+        """The object is destroyed; RDS watches nobody else uses end with it."""
         self.batches.remove(batch)
         self._release_unused()
 

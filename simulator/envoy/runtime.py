@@ -39,16 +39,10 @@ class Runtime:
         self._counted = NO_NAMES
         self._init = InitManager()
 
-    @property
-    def has_rtds(self) -> bool:
-        """Whether start-up waits for RTDS at all."""
-        return bool(self._process.settings.rtds_layers)
-
     def initialize(self, watcher: Callable[[], None]) -> None:
         """Starts the RTDS subscriptions; the watcher is told when every layer is released."""
         layers = self._process.settings.rtds_layers
-        if layers:
-            self._init.add(lambda: self._layers.require(layers), len(layers))
+        self._init.add(lambda: self._layers.require(layers), len(layers))
         self._init.initialize(watcher)
 
     def _on_released(self) -> None:

@@ -14,6 +14,7 @@ from simulator.envoy.delta_mux import DeltaMux
 from simulator.envoy.process import Process
 from simulator.envoy.sotw_mux import SotwMux
 from simulator.wire.contract import ConfigConsumer
+from simulator.wire.per_name import PerName
 from simulator.wire.stream import Path
 from simulator.xds.resource_types import EDS, ResourceType
 from simulator.xds.resources import NO_NAMES, Names
@@ -37,7 +38,7 @@ class SeparateStreams:
         self._path = path
         self._mux = mux
         self._next_stream_id = next_stream_id
-        self._open: dict[tuple[ResourceType, str], list[SotwMux | DeltaMux]] = {}
+        self._open: PerName[SotwMux | DeltaMux] = PerName()
 
     def start(self) -> None:
         """Streams open with their subscriptions."""
@@ -51,27 +52,21 @@ class SeparateStreams:
         for name in names or ("",):
             label = f"{type_.name}/{name}" if name else type_.name
             mux = self._mux(self._process, self._path, MuxIdentity(label, self._next_stream_id))
-            muxes = self._open.setdefault((type_, name), [])
-            for older in muxes:
-                older.is_superseded = True
-            muxes.append(mux)
+            self._open.add(type_, name, mux)
             mux.start()
             mux.subscribe(type_, Names((name,)) if name else NO_NAMES, consumer)
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
         """Ends the streams of these names. The mux says so before, except for EDS."""
         for name in names:
-            for mux in self._open.pop((type_, name), []):
+            for mux in self._open.take(type_, name):
                 if type_ is not EDS:
                     mux.unsubscribe(type_, Names((name,)))
                 mux.stop()
 
     def release_superseded(self, type_: ResourceType, names: Names) -> None:
         """Ends all but the newest stream of each name."""
-        for name in names:
-            muxes = self._open.get((type_, name), [])
-            while len(muxes) > 1:
-                muxes.pop(0).stop()
+        self._open.end_superseded(type_, names)
 
     def pause(self, type_: ResourceType) -> None:
         """Only ADS pauses."""
@@ -81,7 +76,4 @@ class SeparateStreams:
 
     def stop(self) -> None:
         """The process ends."""
-        for muxes in self._open.values():
-            for mux in muxes:
-                mux.stop()
-        self._open.clear()
+        self._open.end_all()

@@ -10,8 +10,9 @@ from __future__ import annotations
 from typing import Protocol
 
 from simulator.wire.contract import ConfigConsumer, ProxyProcess, Update
+from simulator.wire.delivery import cost_ns, deliver
 from simulator.xds.resource_types import ResourceType
-from simulator.xds.resources import NO_NAMES, Fault, Names, Resources
+from simulator.xds.resources import NO_NAMES, Names, Resources
 
 
 class FileTree(Protocol):
@@ -92,16 +93,10 @@ class FilesystemSubscriptions:
             extra_cost_ns=extra_cost_ns,
             watched=Names((name,)) if name else NO_NAMES,
         )
-        is_spoiled = bool(resources.faulty().get(Fault.DECODE))
         process.main_thread.submit(
-            (lambda: process.costs.ns("decode_failed")) if is_spoiled else (lambda: consumer.cost_ns(update)),
-            lambda: self._apply(update, consumer, is_spoiled=is_spoiled),
+            lambda: cost_ns(update, consumer, process.costs), lambda: self._apply(update, consumer)
         )
 
-    def _apply(self, update: Update, consumer: ConfigConsumer, *, is_spoiled: bool) -> None:
-        if self._process.is_exited:
-            return
-        if is_spoiled:
-            consumer.on_update_rejected(update, "the file cannot be parsed")
-        else:
-            consumer.on_config_update(update)
+    def _apply(self, update: Update, consumer: ConfigConsumer) -> None:
+        if not self._process.is_exited:
+            deliver(update, consumer)

@@ -16,11 +16,13 @@ from typing import Protocol
 from simulator.engine.clock import MS
 from simulator.engine.events import Band, Deadline
 from simulator.wire.contract import ConfigConsumer, ProxyProcess, Update
+from simulator.wire.delivery import cost_ns, deliver
 from simulator.wire.link import Link
+from simulator.wire.per_name import PerName
 from simulator.wire.stream import note_message
 from simulator.xds.messages import DiscoveryRequest, DiscoveryResponse
 from simulator.xds.resource_types import ResourceType
-from simulator.xds.resources import NO_NAMES, Fault, Names
+from simulator.xds.resources import NO_NAMES, Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,7 +60,7 @@ class RestSubscriptions:
         self.to_server = to_server
         self.to_client = to_client
         self.settings = settings
-        self._loops: dict[tuple[ResourceType, str], list[_PollLoop]] = {}
+        self._loops: PerName[_PollLoop] = PerName()
         self._opened = 0
 
     def start(self) -> None:
@@ -73,24 +75,18 @@ class RestSubscriptions:
         for name in names or ("",):
             self._opened += 1
             loop = _PollLoop(self, type_, name, consumer, self._opened)
-            loops = self._loops.setdefault((type_, name), [])
-            for older in loops:
-                older.is_superseded = True
-            loops.append(loop)
+            self._loops.add(type_, name, loop)
             loop.poll()
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
         """Ends the loops of these names."""
         for name in names:
-            for loop in self._loops.pop((type_, name), []):
+            for loop in self._loops.take(type_, name):
                 loop.stop()
 
     def release_superseded(self, type_: ResourceType, names: Names) -> None:
         """Ends all but the newest loop of each name."""
-        for name in names:
-            loops = self._loops.get((type_, name), [])
-            while len(loops) > 1:
-                loops.pop(0).stop()
+        self._loops.end_superseded(type_, names)
 
     def pause(self, type_: ResourceType) -> None:
         """Only ADS pauses: CDS is polled on while clusters warm."""
@@ -100,10 +96,7 @@ class RestSubscriptions:
 
     def stop(self) -> None:
         """The process ends."""
-        for loops in self._loops.values():
-            for loop in loops:
-                loop.stop()
-        self._loops.clear()
+        self._loops.end_all()
 
 
 class _PollLoop:
@@ -206,20 +199,14 @@ class _PollLoop:
             absent=NO_NAMES if response.resources else self._names,
             is_superseded=self.is_superseded,
         )
-        spoiled = update.resources.faulty().get(Fault.DECODE)
-        cost = process.costs.ns("decode_failed") if spoiled else 0
         process.main_thread.submit(
-            (lambda: cost) if spoiled else (lambda: self._consumer.cost_ns(update)),
-            lambda: self._apply(update),
+            lambda: cost_ns(update, self._consumer, process.costs), lambda: self._apply(update)
         )
 
     def _apply(self, update: Update) -> None:
         if self._is_stopped or self._process.is_exited:
             return
-        spoiled = update.resources.faulty().get(Fault.DECODE)
-        if spoiled:
-            self._consumer.on_update_rejected(update, f"{next(iter(spoiled))}: the message does not decode")
-        elif self._consumer.on_config_update(update) is None:
+        if deliver(update, self._consumer) is None:
             self._version = update.version
         self._schedule()
 

@@ -129,9 +129,7 @@ class Stream:
         way."""
         if not self.is_open:
             return
-        self.is_open = False
-        if self._server is not None:
-            self._server.on_stream_closed()
+        self._end_at_server()
         path = self._path
         arrival_ns = path.to_client.arrival_ns(path.clock.now_ns)
         path.clock.at(arrival_ns, self._deliver_end, band=Band.MESSAGE, entity=path.proxy)
@@ -143,10 +141,9 @@ class Stream:
     def close(self) -> None:
         """The client ends the stream: nothing more reaches it; the server learns of it behind what was
         sent."""
-        if self._is_closed_by_client or not self.is_open:
-            self._is_closed_by_client = True
+        was_closed, self._is_closed_by_client = self._is_closed_by_client, True
+        if was_closed or not self.is_open:
             return
-        self._is_closed_by_client = True
         if self._server is None:
             self.is_open = False  # Its opening never arrives.
             return
