@@ -1,8 +1,7 @@
 """The scripted control plane: the conformance instrument.
 
 It answers subscription requests in turns, never answers ACKs, and pushes at stated times. Turns are counted
-per Envoy
-and type on ADS, per Envoy, type and name on separate streams and REST; they survive reconnects.
+per Envoy and type on ADS, per Envoy, type and name on separate streams and REST; they survive reconnects.
 """
 
 from __future__ import annotations

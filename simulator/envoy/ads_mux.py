@@ -1,10 +1,9 @@
 """The gRPC muxes: one stream for many types (ADS), state-of-the-world or delta.
 
-What is asked, and when: a request leaves when a watch is added or dropped, when a response was processed
-(ACK or
-NACK), when the stream opens (every type, in the order of first subscription, rule D5), and when a paused
-type is
-resumed. A paused type's triggers become one request in SotW; in delta its ACKs wait one by one (rule W2).
+What is asked, and when: a request leaves when a watch is added or dropped, when a response was processed (ACK
+or NACK), when the stream opens (every type, in the order of first subscription, rule D5), and when a paused
+type is resumed. A paused type's triggers become one request in SotW; in delta its ACKs wait one by one (rule
+W2).
 Sources: source/extensions/config_subscription/grpc/{grpc_mux_impl,new_grpc_mux_impl,grpc_stream,
 pausable_ack_queue}.*; rules S2, D1 to D5, N2, W2, W4.
 """

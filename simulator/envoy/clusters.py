@@ -2,9 +2,8 @@
 order.
 
 A `ClusterBatch` stands for cluster objects of equal configuration that came in one update and stand in the
-same
-state. It is split when they part (one of them got its assignment, another was replaced), so an Envoy of a
-thousand clusters has a handful of batches, not a thousand objects.
+same state. It is split when they part (one of them got its assignment, another was replaced), so an Envoy of
+a thousand clusters has a handful of batches, not a thousand objects.
 Source: source/common/upstream/upstream_impl.cc (ClusterImplBase::initialize, onPreInitComplete,
 onInitDone, finishInitialization); rules W1 to W7, "Health checks, DNS".
 """

@@ -1,10 +1,8 @@
 """What a request meets: only as much of the data plane as shows which configuration decides.
 
-The outcome of a request to a listener is a function of what the workers hold: no listening socket
-(refused), no route
-(404 NR), no such cluster (503 NC), no host (503 UH), hosts that refuse (503 UF), else 200. All hosts
-unhealthy is
-panic mode: traffic goes on (one health-check round that failed does not stop it).
+The outcome of a request to a listener is a function of what the workers hold: no listening socket (refused),
+no route (404 NR), no such cluster (503 NC), no host (503 UH), hosts that refuse (503 UF), else 200. All hosts
+unhealthy is panic mode: traffic goes on (one health-check round that failed does not stop it).
 Rules S6, W3, W7, W10 and the table of fetch timeouts.
 """
 

@@ -1,8 +1,7 @@
 """EDS: first outcomes, the cache used when none comes, and updates of clusters in service.
 
 Source: source/extensions/clusters/eds/eds.cc;
-source/extensions/config_subscription/grpc/eds_resources_cache_impl.cc;
-rules W1, W4 to W7, T3, T7.
+source/extensions/config_subscription/grpc/eds_resources_cache_impl.cc; rules W1, W4 to W7, T3, T7.
 """
 
 from __future__ import annotations

@@ -37,9 +37,8 @@ INIT_MANAGER = {
 class InitManager:
     """Waits for the targets added to it.
 
-    A target added before `initialize` is started by it, in order; one added while initializing is started
-    at once
-    and waited for as well; adding one later is a programming error.
+    A target added before `initialize` is started by it, in order; one added while initializing is started at
+    once and waited for as well; adding one later is a programming error.
     """
 
     __slots__ = ("_count", "_entered", "_machine", "_targets", "_watcher")

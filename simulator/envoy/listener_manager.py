@@ -1,10 +1,8 @@
 """The listener manager: LDS, warming, in-place and full updates, draining.
 
 Before the workers start there is no warming list: listeners are put into the active list and the *server's*
-init
-manager waits for their routes, secrets and extension configurations (S8). Afterwards each warms on its own,
-and
-the old one serves until it is done (W8 to W10).
+init manager waits for their routes, secrets and extension configurations (S8). Afterwards each warms on its
+own, and the old one serves until it is done (W8 to W10).
 Source: source/common/listener_manager/{listener_manager_impl,listener_impl,lds_api}.cc.
 """
 

@@ -50,8 +50,7 @@ class MainThread:
     """The FIFO server with Envoy's periodic stats flush in it (rule P2).
 
     The flush has no effect but the time it takes, so it costs no event: the flushes that fell due since the
-    last
-    job are worked off, in arithmetic, when the next job starts.
+    last job are worked off, in arithmetic, when the next job starts.
     """
 
     __slots__ = (

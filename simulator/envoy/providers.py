@@ -1,12 +1,10 @@
 """Shared providers: one subscription per name however many clusters or listeners wait for it.
 
 Route configurations (RDS), secrets (SDS) and extension configurations (ECDS) are subscribed by name, once,
-and
-many owners may wait for the same one; who comes after the first answer does not wait at all.
+and many owners may wait for the same one; who comes after the first answer does not wait at all.
 Sources: source/common/init/target_impl.h (SharedTargetImpl);
-source/common/rds/route_config_provider_manager.cc;
-source/common/secret/secret_manager_impl.h; source/common/filter/config_discovery_impl.cc; rules S4, T7, W8,
-W9.
+source/common/rds/route_config_provider_manager.cc; source/common/secret/secret_manager_impl.h;
+source/common/filter/config_discovery_impl.cc; rules S4, T7, W8, W9.
 """
 
 from __future__ import annotations

@@ -1,8 +1,7 @@
 """Runtime layers: static, disk and admin layers are read at construction; RTDS layers block start-up.
 
 All RTDS layers are asked for in parallel after the primary clusters and before everything else; each is
-released
-by an update, a rejection or its fetch timeout, not by a failed connection.
+released by an update, a rejection or its fetch timeout, not by a failed connection.
 Source: source/common/runtime/runtime_impl.cc.
 """
 

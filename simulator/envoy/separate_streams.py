@@ -1,6 +1,5 @@
 """Without ADS every gRPC subscription has a mux and a stream of its own: one for CDS, one for LDS, one for
-each
-EDS cluster, each RDS name, each secret. Nothing is batched and nothing paused across types.
+each EDS cluster, each RDS name, each secret. Nothing is batched and nothing paused across types.
 
 Source: source/extensions/config_subscription/grpc/grpc_subscription_factory.cc; rules S3, P1, W4, W5.
 """

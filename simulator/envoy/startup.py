@@ -1,12 +1,10 @@
 """The server's start-up: one sequence, in which every step waits for the one before (rules S1 to S8).
 
-Construction (static load, primaries) -> RTDS -> secondary clusters -> CDS -> its clusters -> static
-listeners and
-LDS with their routes, secrets and extensions -> workers. Until the workers start no port accepts a
+Construction (static load, primaries) -> RTDS -> secondary clusters -> CDS -> its clusters -> static listeners
+and LDS with their routes, secrets and extensions -> workers. Until the workers start no port accepts a
 connection.
 Source: source/server/server.cc (InstanceBase::initialize, onRuntimeReady,
-onClusterManagerPrimaryInitializationComplete,
-RunHelper, startWorkers).
+onClusterManagerPrimaryInitializationComplete, RunHelper, startWorkers).
 """
 
 from __future__ import annotations

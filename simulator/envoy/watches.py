@@ -1,8 +1,7 @@
 """The order in which a mux calls the watches of a type.
 
 Source: source/extensions/config_subscription/grpc/grpc_mux_impl.cc (watches are inserted at the front; the
-first
-error ends the loop, and every watch of the type is then told of the rejection).
+first error ends the loop, and every watch of the type is then told of the rejection).
 """
 
 from __future__ import annotations

@@ -1,9 +1,8 @@
 """Polling over REST: Envoy's HTTP subscriptions and the server that answers them.
 
 One loop for each subscription (CDS, LDS, each EDS cluster, each route configuration ...): request, answer,
-then
-``refresh_delay + random mod refresh_delay`` until the next request, counted from the completion (rule R1). A
-failure changes nothing about that (no back-off, R4); 304 is no answer as far as the fetch timer goes.
+then ``refresh_delay + random mod refresh_delay`` until the next request, counted from the completion (rule
+R1). A failure changes nothing about that (no back-off, R4); 304 is no answer as far as the fetch timer goes.
 Source: source/extensions/config_subscription/rest/http_subscription_impl.cc; rules R1 to R4.
 """
 

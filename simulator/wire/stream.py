@@ -33,8 +33,7 @@ class Stream:
     """One attempt at a stream, and the stream if the attempt succeeds.
 
     It counts as open for its client from the first moment (Envoy sends at once, the requests are buffered);
-    requests
-    of a stream that is refused are lost with it.
+    requests of a stream that is refused are lost with it.
     """
 
     __slots__ = (

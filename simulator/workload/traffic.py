@@ -1,10 +1,8 @@
 """Requests, integrated: what they meet between two changes of the data plane, not one event for each.
 
 A request train of a constant rate meets a piecewise constant outcome, so the expected counts are exact
-integrals.
-A request on a *fresh* connection goes to whoever accepts now; a *kept* connection stays with the listener
-object that
-accepted it until that object drains and closes it.
+integrals. A request on a *fresh* connection goes to whoever accepts now; a *kept* connection stays with the
+listener object that accepted it until that object drains and closes it.
 """
 
 from __future__ import annotations
@@ -92,8 +90,7 @@ def connection_closed_after_ns(
     """How long after draining starts a busy kept connection is told to close.
 
     Immediate: with its next request. Gradual: each request with probability (whole seconds elapsed) / drain
-    time, so
-    never in the first second (rules W9, W10); what is left closes at the drain time.
+    time, so never in the first second (rules W9, W10); what is left closes at the drain time.
 
     Args:
         drain_time_ns: ``--drain-time-s``.

@@ -115,8 +115,7 @@ def test_fewer_names_are_no_subscription(server: SotwServerRecord) -> None:
 @given(st.lists(st.tuples(st.sampled_from(["send", "process", "break"]), st.booleans()), max_size=30))
 def test_client_and_server_agree_whatever_crosses_on_the_wire(steps: list[tuple[str, bool]]) -> None:
     """Responses are sent at any time and processed in order; the server never takes an old answer for a new
-    one,
-    and both agree on the version accepted once everything was processed."""
+    one, and both agree on the version accepted once everything was processed."""
     client, wanted = SotwClientState(EDS), Names("ab")
     server, sent, under_way = SotwServerRecord(EDS), 0, []
     server.on_request(client.request(wanted, 0))
