@@ -6,7 +6,7 @@ are written once, in integer nanoseconds, and take scalars or numpy arrays alike
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -59,12 +59,22 @@ def _delay(value: object, where: str) -> Delay:
     raise CalibrationError(f"{where}: expected a duration or {{uniform: [low, high]}}, found {value!r}")
 
 
-def _law(key: str, entry: object, where: str) -> Law:
+_PROSE = ("source", "assumption")
+
+
+def law_of(key: str, entry: object, where: str) -> Law:
+    """The law of one entry under `costs`: its `value`, else coefficients. `source`, `assumption` are prose.
+
+    Raises:
+        CalibrationError: It is neither; the message says where.
+    """
     if not isinstance(entry, Mapping):
         raise CalibrationError(f"{where}: costs.{key}: expected a mapping with `value` or coefficients")
     if "value" in entry:
         return _delay(entry["value"], f"{where}: costs.{key}")
-    coefficients = {str(name): parse_duration(str(text)) for name, text in entry.items() if name != "source"}
+    coefficients = {
+        str(name): parse_duration(str(text)) for name, text in entry.items() if name not in _PROSE
+    }
     negative = [name for name, value_ns in coefficients.items() if value_ns < 0]
     if negative:
         raise CalibrationError(f"{where}: costs.{key}: negative: {', '.join(negative)}")
@@ -92,7 +102,7 @@ def _shipped() -> Calibration:
 def _read(name: str, path: Path) -> Calibration:
     try:
         data = yaml.safe_load(path.read_text(encoding="utf-8"))
-        costs = {str(k): _law(str(k), v, path.name) for k, v in data["costs"].items()}
+        costs = {str(k): law_of(str(k), v, path.name) for k, v in data["costs"].items()}
         sizes = {str(k): int(v) for k, v in data["sizes_bytes"].items() if k != "source"}
         loopback = _delay(data["network"]["loopback"]["value"], f"{path.name}: network.loopback")
         answer = _delay(data["control_plane"]["answer"]["value"], f"{path.name}: control_plane.answer")
@@ -110,12 +120,34 @@ def _read(name: str, path: Path) -> Calibration:
 def _check_against_shipped(given: Calibration, where: str) -> None:
     """A file has the keys of the shipped one, no more and no less; a law cannot become a formula."""
     shipped = _shipped()
-    missing = [f"costs.{k}" for k in shipped.costs if k not in given.costs]
-    missing += [f"sizes_bytes.{k}" for k in shipped.sizes_bytes if k not in given.sizes_bytes]
-    unknown = [f"costs.{k}" for k in given.costs if k not in shipped.costs]
-    unknown += [f"sizes_bytes.{k}" for k in given.sizes_bytes if k not in shipped.sizes_bytes]
-    for key, law in shipped.costs.items():
-        coefficients = given.costs.get(key)
+    missing = [f"sizes_bytes.{k}" for k in shipped.sizes_bytes if k not in given.sizes_bytes]
+    unknown = [f"sizes_bytes.{k}" for k in given.sizes_bytes if k not in shipped.sizes_bytes]
+    check_costs(given.costs, shipped.costs, where, missing, unknown)
+
+
+def check_costs(
+    given: Mapping[str, Law],
+    shipped: Mapping[str, Law],
+    where: str,
+    missing: Sequence[str] = (),
+    unknown: Sequence[str] = (),
+) -> None:
+    """Costs have the keys of the shipped ones, no more and no less; a law cannot become a formula.
+
+    Args:
+        given: What a file says.
+        shipped: What it is held against.
+        where: Name of the file.
+        missing: Other keys it lacks.
+        unknown: Other keys it should not have.
+
+    Raises:
+        CalibrationError: With every missing and unknown key.
+    """
+    missing = [f"costs.{k}" for k in shipped if k not in given] + list(missing)
+    unknown = [f"costs.{k}" for k in given if k not in shipped] + list(unknown)
+    for key, law in shipped.items():
+        coefficients = given.get(key)
         if not isinstance(coefficients, Mapping):
             continue
         known = law if isinstance(law, Mapping) else {}

@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from simulator.cli import run, schema, trace, validate
+from simulator.cli import run, schema, status, trace, validate
 from simulator.cli.nearest import did_you_mean
 from simulator.cli.refusal import BadInput
 
@@ -21,7 +21,7 @@ __all__ = ["COMMANDS", "main"]
 
 DONE, BAD_INPUT, FAILED, INTERRUPTED, NO_READER = 0, 2, 3, 130, 141
 
-COMMANDS: Final = {"run": run, "validate": validate, "schema": schema, "trace": trace}
+COMMANDS: Final = {"run": run, "validate": validate, "schema": schema, "trace": trace, "status": status}
 """Command -> its module: HELP, DESCRIPTION, ``add_arguments(parser)`` and ``execute(options) -> status``."""
 
 _EPILOG: Final = """\
@@ -45,14 +45,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
             stream.reconfigure(errors="replace")  # a terminal without "µ" shows "?" instead of a traceback
     try:
         try:
-            status = _dispatch(words)
+            ended = _dispatch(words)
         finally:
             sys.stdout.flush()
     except BrokenPipeError:
         # Python would complain again when it closes standard output at exit.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return NO_READER
-    return status
+    return ended
 
 
 def _dispatch(words: list[str]) -> int:
@@ -65,7 +65,7 @@ def _dispatch(words: list[str]) -> int:
         return _complain(f"xdsim: {_unknown_command(command)}")
     try:
         options = parser.parse_args(words)
-        status: int = options.execute(options)
+        ended: int = options.execute(options)
     except SystemExit as stop:  # argparse: --help and --version (0), or arguments that make no sense (2)
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
     except BadInput as refusal:
@@ -77,7 +77,7 @@ def _dispatch(words: list[str]) -> int:
         return INTERRUPTED
     except Exception as error:
         return _failed(command, error)
-    return status
+    return ended
 
 
 def _failed(command: str, error: Exception) -> int:

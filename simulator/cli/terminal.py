@@ -1,4 +1,4 @@
-"""What ``xdsim run`` prints: the question, the start-up, the metrics, the deliveries and the verdicts."""
+"""What ``xdsim run`` prints: question, warnings, start-up, metrics, what became of the changes, verdicts."""
 
 from __future__ import annotations
 
@@ -11,13 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import numpy.typing as npt
-from rich import box
 from rich.console import Console
-from rich.padding import Padding
-from rich.table import Table
 from rich.text import Text
 
-from simulator.recording.instants import METRICS
+from simulator.cli.journey import print_convergence, print_deliveries, print_requests, print_stages
+from simulator.cli.tables import FEW, TOO_FEW, footnote, new_table, show
+from simulator.recording.instants import METRICS, STAGES
 from simulator.report.phases import PHASES, Start, durations, first_phase_of, late_types, read_starts
 from simulator.report.wording import seconds_text, timed_out_text
 from simulator.results.statistics import quantile, supports
@@ -32,11 +31,6 @@ WIDE = 120
 """Columns where the output is no terminal and so has no width of its own."""
 NARROW = 105
 """Below this many columns, tables leave out the one that explains."""
-CHANGES_AT_MOST = 12
-"""More changes than this are told by kind."""
-FEW = "*"
-"""Mark of a percentile that the number of samples cannot support."""
-TOO_FEW = f"{FEW} too few samples for this percentile"
 _P99 = Fraction(99, 100)
 
 
@@ -54,13 +48,16 @@ def print_run(
     console.print(Text(f"{scenario.name}  (seed {seed})", style="bold"))
     if scenario.question:
         console.print(Text(scenario.question.strip(), style="italic"))
-    _startups(console, result)
-    _metrics(console, result)
-    _deliveries(console, result)
     if result.warnings:
         console.print()
     for warning in result.warnings:
         console.print(Text(f"warning: {warning}", style="yellow"))
+    _startups(console, result)
+    _metrics(console, result)
+    print_convergence(console, result)
+    print_stages(console, result)
+    print_requests(console, result)
+    print_deliveries(console, result)
     _expectations(console, result)
     console.print()
     # A path is printed whole, never wrapped: people copy it.
@@ -70,7 +67,9 @@ def print_run(
 
 def _startups(console: Console, result: Result) -> None:
     if len(result.startups) == 0:
-        console.print("\nNo Envoy was started.")
+        was_connected = len(result.deliveries) > 0 or len(result.messages) > 0
+        at_once = " during the run: all were connected when it began" if was_connected else ""
+        console.print(f"\nNo Envoy was started{at_once}.")
     elif len(result.startups) == 1:
         (start,) = read_starts(result)
         _one_start(console, start)
@@ -79,7 +78,7 @@ def _startups(console: Console, result: Result) -> None:
 
 
 def _one_start(console: Console, start: Start) -> None:
-    table = _table(f"Start-up of {start.label}")
+    table = new_table(f"Start-up of {start.label}")
     explains = console.width >= NARROW
     table.add_column("phase", no_wrap=True)
     if explains:
@@ -98,17 +97,17 @@ def _one_start(console: Console, start: Start) -> None:
         style = "bold" if span.phase.key == "workers" else "yellow" if late or span.ends_ns is None else ""
         explained = [span.phase.waits_for] if explains else []
         table.add_row(span.phase.label, *explained, over, took, note, style=style)
-    _show(console, table)
+    show(console, table)
     connected = "never" if start.connected_ns is None else f"after {seconds_text(start.connected_ns)}"
     told = [f"stream to the control plane open: {connected}", f"outcome: {start.outcome}"]
     if not start.timed_out:
         told.insert(1, "no fetch timed out")
-    _footnote(console, "; ".join(told))
+    footnote(console, "; ".join(told))
 
 
 def _many_starts(console: Console, result: Result) -> None:
     startups = result.startups
-    table = _table(f"Start-up of {len(startups):,} Envoys, each from its own process start")
+    table = new_table(f"Start-up of {len(startups):,} Envoys, each from its own process start")
     table.add_column("phase")
     for name in ("median", "p99", "max", "not over"):
         table.add_column(name, justify="right")
@@ -134,9 +133,9 @@ def _many_starts(console: Console, result: Result) -> None:
         total = (startups[instant] - startups["t_started_ns"]) / 1e9
         seconds = total.to_numpy(dtype="float64", na_value=math.nan)
         table.add_row(label, *_quantiles(seconds), note, style="bold")
-    _show(console, table)
+    show(console, table)
     if not supports(len(startups), _P99):
-        _footnote(console, TOO_FEW)
+        footnote(console, TOO_FEW)
 
 
 def _quantiles(seconds: npt.NDArray[np.float64]) -> tuple[str, str, str, str]:
@@ -156,7 +155,7 @@ def _metrics(console: Console, result: Result) -> None:
     if len(summary) == 0:
         return
     single = bool((summary["n"] == 1).all())
-    table = _table("Metrics")
+    table = new_table("Metrics")
     table.add_column("metric", no_wrap=True)
     for name in ("value",) if single else ("mean", "p50", "p90", "p99", "max", "n", "pending"):
         table.add_column(name, justify="right")
@@ -164,7 +163,8 @@ def _metrics(console: Console, result: Result) -> None:
     if explains:
         table.add_column("definition", style="dim")
     notes: list[str] = []
-    for metric, row in summary.iterrows():
+    # The stages of a delivery have a table of their own.
+    for metric, row in summary.drop(index=list(STAGES), errors="ignore").iterrows():
         line = row.to_dict()
         cells = [_amount(line["mean"], line["unit"])] if single else _cells(line)
         table.add_row(str(metric), *cells, *([_definition(str(metric))] if explains else []))
@@ -174,9 +174,9 @@ def _metrics(console: Console, result: Result) -> None:
             notes.append(TOO_FEW)
     if (summary["pending"] > 0).any():
         notes.append("∞: did not happen in this run")
-    _show(console, table)
+    show(console, table)
     for note in sorted(dict.fromkeys(notes), key=lambda note: note.startswith((FEW, "∞"))):
-        _footnote(console, note)
+        footnote(console, note)
 
 
 def _cells(line: Mapping[Any, Any]) -> list[str]:
@@ -204,44 +204,17 @@ def _definition(name: str) -> str:
     return metric.meaning.split(";")[0]
 
 
-def _deliveries(console: Console, result: Result) -> None:
-    """What became of the pushes: a line per change, or per kind of change where there are many."""
-    deliveries, changes = result.deliveries, result.changes
-    if len(deliveries) == 0 or len(changes) == 0:
-        return
-    outcomes = list(dict.fromkeys(sorted(deliveries["outcome"], key=_outcome_order)))
-    by_change = len(changes) <= CHANGES_AT_MOST
-    table = _table("Deliveries" if by_change else "Deliveries by kind of change")
-    table.add_column("change")
-    table.add_column("at" if by_change else "changes", justify="right")
-    for outcome in outcomes:
-        table.add_column(outcome, justify="right")
-    table.add_column("active after (median)", justify="right")
-    rows = deliveries.merge(changes[["change_id", "kind", "name"]], on="change_id")
-    for _, group in rows.groupby("change_id" if by_change else "kind", sort=True):
-        first = group.iloc[0]
-        counts = [int((group["outcome"] == outcome).sum()) for outcome in outcomes]
-        delay = (group["t_active_ns"] - group["t_changed_ns"]).dropna()
-        table.add_row(
-            f"{first['kind']} {_shortened(str(first['name']))}" if by_change else str(first["kind"]),
-            seconds_text(float(first["t_changed_ns"])) if by_change else f"{group['change_id'].nunique():,}",
-            *(f"{count:,}" if count else "-" for count in counts),
-            seconds_text(float(delay.median())) if len(delay) else "-",
-        )
-    _show(console, table)
-
-
 def _expectations(console: Console, result: Result) -> None:
     if not result.expectations:
         return
-    table = _table("Expectations")
+    table = new_table("Expectations")
     table.add_column("")
     table.add_column("expected")
     table.add_column("actual")
     for outcome in result.expectations:
         verdict = Text("met", style="green") if outcome.met else Text("NOT MET", style="bold red")
         table.add_row(verdict, outcome.text, outcome.actual)
-    _show(console, table)
+    show(console, table)
 
 
 def _amount(value: float, unit: str) -> str:
@@ -251,33 +224,3 @@ def _amount(value: float, unit: str) -> str:
     if not math.isfinite(value):
         return "∞" if math.isinf(value) else "-"
     return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
-
-
-def _outcome_order(outcome: str) -> int:
-    order = ("active", "superseded", "rejected", "disconnected", "pending")
-    return order.index(outcome) if outcome in order else len(order)
-
-
-def _shortened(name: str) -> str:
-    return name if len(name) <= 40 else f"{name[:39]}…"
-
-
-def _table(title: str) -> Table:
-    return Table(
-        title=title,
-        title_justify="left",
-        title_style="bold",
-        box=box.SIMPLE_HEAD,
-        header_style="dim",
-        show_edge=False,
-        pad_edge=False,
-    )
-
-
-def _show(console: Console, table: Table) -> None:
-    console.print()
-    console.print(Padding(table, (0, 0, 0, 2), expand=False))
-
-
-def _footnote(console: Console, words: str) -> None:
-    console.print(Text(f"  {words}", style="dim"))

@@ -18,6 +18,7 @@ from simulator.wire.contract import PushSession
 from simulator.xds.messages import DiscoveryRequest, DiscoveryResponse
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import NO_NAMES, Fault, Names, Resources
+from simulator.xds.sotw import RequestKind
 
 
 class ScriptedControlPlane:
@@ -26,6 +27,8 @@ class ScriptedControlPlane:
     Attributes:
         on_renamed: Told which file of every proxy was replaced (file strategy).
     """
+
+    replica = 0
 
     def __init__(
         self,
@@ -78,6 +81,9 @@ class ScriptedControlPlane:
         self._sessions[session] = None
         key = session.proxy, session.label
         self._streams_seen[key] = self._streams_seen.get(key, 0) + 1
+
+    def on_answer(self, session: PushSession, type_: ResourceType, kind: RequestKind) -> None:
+        """A script answers no ACK."""
 
     def on_session_closed(self, session: PushSession) -> None:
         """A stream ended."""
@@ -237,7 +243,7 @@ class ScriptedControlPlane:
             type_, self._state.version(type_), resources, removed if session.is_delta else NO_NAMES, "push"
         )
 
-    # --- polls (propagation/poll.py: PollServer)
+    # --- polls (propagation/http_server.py: PollServer)
 
     def on_poll(self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None]) -> bool:
         """A poll without a version is a subscription and takes a turn; an unchanged version gets 304."""

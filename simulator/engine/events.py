@@ -38,6 +38,8 @@ class Band(IntEnum):
     """Time-outs and periodic work."""
     COMPLETION = 40
     """A server finished a job."""
+    DISPATCH = 50
+    """A multi-server starts the jobs of this instant, when all of them are known."""
 
 
 class EventBudgetExceeded(RuntimeError):
@@ -87,14 +89,18 @@ class Clock:
     not count. An exception raised by a callback leaves through `run`.
 
     Args:
-        env: the environment to use; a fresh one starting at 0 if not given. Its time must be an `int`.
+        env: the environment to use; a fresh one starting at `start_ns` if not given. Its time must be an
+            `int`.
+        start_ns: the present at first, if `env` is not given; may be before 0.
         event_budget: `run` raises `EventBudgetExceeded` rather than handle more events than this.
     """
 
     __slots__ = ("env", "event_budget", "events")
 
-    def __init__(self, env: Environment | None = None, *, event_budget: int | None = None) -> None:
-        self.env = Environment() if env is None else env
+    def __init__(
+        self, env: Environment | None = None, *, event_budget: int | None = None, start_ns: int = 0
+    ) -> None:
+        self.env = Environment(start_ns) if env is None else env
         assert type(self.env.now) is int, "the clock counts whole nanoseconds"
         self.event_budget = event_budget
         self.events = 0

@@ -1,6 +1,6 @@
 """Queues with service times.
 
-`SerialServer` serves jobs whose cost is known only when they start. `Station` and
+`SerialServer` and `MultiServer` serve jobs whose cost is known only when they start. `Station` and
 `kiefer_wolfowitz` are FIFO multi-servers as arithmetic: no event at all, the waiting follows from the
 arrivals. `TokenBucket` says how long a taker waits for its token.
 """
@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable
 from heapq import heapreplace
+from operator import itemgetter
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +21,10 @@ Nanoseconds = NDArray[np.int64]
 
 Cost = Callable[[], int] | int
 """What a job costs, in ns: a number, or asked for at the moment its service starts."""
+
+
+_Job = tuple[int, Cost, Call]  # whose, what it costs, what happens when it is done
+_entity_of = itemgetter(0)
 
 
 class SerialServer:
@@ -38,9 +43,11 @@ class SerialServer:
         entity: settles ties among completions of one instant.
         stall: asked at each start of service, with that time in ns, for extra ns that pass before the job's
             own service begins. The job's cost is asked for at the same instant, just before.
+        band: where completions stand among the happenings of an instant.
     """
 
     __slots__ = (
+        "_band",
         "_clock",
         "_complete",
         "_done",
@@ -54,10 +61,18 @@ class SerialServer:
         "jobs",
     )
 
-    def __init__(self, clock: Clock, entity: int = 0, *, stall: Callable[[int], int] | None = None) -> None:
+    def __init__(
+        self,
+        clock: Clock,
+        entity: int = 0,
+        *,
+        stall: Callable[[int], int] | None = None,
+        band: Band = Band.COMPLETION,
+    ) -> None:
         self._clock = clock
         self._entity = entity
         self._stall = stall
+        self._band = band
         self._waiting: deque[tuple[Cost, Call]] = deque()
         self._serving = False
         self._done: Call | None = None
@@ -98,7 +113,7 @@ class SerialServer:
             assert stall_ns >= 0, f"a stall cannot take {stall_ns} ns"
             service_ns += stall_ns
         self.busy_until_ns = now_ns + service_ns
-        clock.after(service_ns, self._complete, band=Band.COMPLETION, entity=self._entity)
+        clock.after(service_ns, self._complete, band=self._band, entity=self._entity)
 
     def _on_completion(self) -> None:
         self.busy_ns += self.busy_until_ns - self._started_ns
@@ -110,6 +125,137 @@ class SerialServer:
             self._start(*self._waiting.popleft())
         else:
             self._serving = False
+
+
+class MultiServer:
+    """A FIFO queue before `servers` equal servers, event by event.
+
+    Jobs are served in the order (instant of arrival, entity, submission), whatever the order of events within
+    an instant: a job waits for the dispatch of its instant (`Band.DISPATCH`), which takes place after
+    everything else and starts as many jobs as servers are free. Only a job that a job of no cost submits at
+    one and the same instant comes behind those dispatched before it. A job that had to wait starts right
+    after the completion that frees its server: one event for each job, and one dispatch for each instant at
+    which jobs arrive while a server is free. The cost of a job is asked for when it starts.
+
+    `busy_until_ns` is when the last job in service completes (when idle: when the last one did). `busy_ns`
+    and `jobs` are the time spent on completed jobs, over all servers, and their number.
+
+    Args:
+        clock: whose time passes.
+        servers: how many jobs are in service at most.
+        entity: settles ties among dispatches of one instant.
+        on_queue: told the number of jobs that wait whenever it may have changed.
+    """
+
+    __slots__ = (
+        "_arrived",
+        "_arrived_ns",
+        "_clock",
+        "_dispatch_is_due",
+        "_entity",
+        "_on_queue",
+        "_stopped",
+        "_waiting",
+        "busy_ns",
+        "busy_until_ns",
+        "in_service",
+        "jobs",
+        "servers",
+    )
+
+    def __init__(
+        self, clock: Clock, servers: int, entity: int = 0, *, on_queue: Callable[[int], object] | None = None
+    ) -> None:
+        assert servers >= 1, f"{servers} servers"
+        self._clock = clock
+        self._entity = entity
+        self._on_queue = on_queue
+        self._waiting: deque[_Job] = deque()
+        self._arrived: list[_Job] = []
+        self._arrived_ns = clock.now_ns
+        self._dispatch_is_due = False
+        self._stopped = False
+        self.servers = servers
+        self.in_service = 0
+        self.busy_until_ns = clock.now_ns
+        self.busy_ns = 0
+        self.jobs = 0
+
+    @property
+    def queue_length(self) -> int:
+        """Jobs waiting, not counting those in service."""
+        return len(self._waiting) + len(self._arrived)
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether no job is in service or waiting."""
+        return self.in_service == 0 and self.queue_length == 0
+
+    def submit(self, entity: int, cost_ns: Cost, done: Call) -> None:
+        """Queue a job of `entity` (0 to 2**40 - 1); `done` is called when it completes."""
+        if self._stopped:
+            return
+        now_ns = self._clock.now_ns
+        if self._arrived_ns < now_ns:
+            self._close_instant()
+            self._arrived_ns = now_ns
+        self._arrived.append((entity, cost_ns, done))
+        if self.in_service < self.servers:
+            self._await_dispatch()
+        elif self._on_queue is not None:
+            self._on_queue(self.queue_length)
+
+    def stop(self) -> None:
+        """Drop every job, those in service included: none of them completes, and no more are taken."""
+        self._stopped = True
+        self._waiting.clear()
+        self._arrived.clear()
+
+    def _close_instant(self) -> None:
+        """No more jobs arrive at the instant of the latest ones: they take their places."""
+        self._arrived.sort(key=_entity_of)
+        self._waiting.extend(self._arrived)
+        self._arrived.clear()
+
+    def _await_dispatch(self) -> None:
+        if not self._dispatch_is_due:
+            self._dispatch_is_due = True
+            self._clock.after(0, self._dispatch, band=Band.DISPATCH, entity=self._entity)
+
+    def _dispatch(self) -> None:
+        self._dispatch_is_due = False
+        if self._stopped:
+            return
+        self._close_instant()
+        while self._waiting and self.in_service < self.servers:
+            self._start(self._waiting.popleft())
+        if self._on_queue is not None:
+            self._on_queue(self.queue_length)
+
+    def _start(self, job: _Job) -> None:
+        entity, cost_ns, done = job
+        clock = self._clock
+        # Counted before the cost is asked for, which may submit.
+        self.in_service += 1
+        service_ns = cost_ns() if callable(cost_ns) else cost_ns
+        assert service_ns >= 0, f"a job cannot cost {service_ns} ns"
+        self.busy_until_ns = max(self.busy_until_ns, clock.now_ns + service_ns)
+        clock.after(service_ns, lambda: self._complete(service_ns, done), band=Band.COMPLETION, entity=entity)
+
+    def _complete(self, service_ns: int, done: Call) -> None:
+        if not self._stopped:
+            self.busy_ns += service_ns
+            self.jobs += 1
+            done()
+        self.in_service -= 1
+        if self._arrived and self._arrived_ns < self._clock.now_ns:
+            self._close_instant()
+        if self._waiting:
+            self._start(self._waiting.popleft())
+            if self._on_queue is not None:
+                self._on_queue(self.queue_length)
+        elif self._arrived:
+            self._await_dispatch()
 
 
 class Station:

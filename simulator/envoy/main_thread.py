@@ -17,11 +17,15 @@ from simulator.engine.servers import SerialServer
 
 
 class Costs:
-    """The cost laws of one Envoy with its own draws: each key counts its own jobs."""
+    """The cost laws of one Envoy with its own draws: each key counts its own jobs.
 
-    __slots__ = ("_drawn", "_draws", "_laws", "_proxy")
+    Before t = 0, while an Envoy that is there already is being configured, nothing costs anything.
+    """
 
-    def __init__(self, laws: Mapping[str, Law], draws: Draws, proxy: int) -> None:
+    __slots__ = ("_clock", "_drawn", "_draws", "_laws", "_proxy")
+
+    def __init__(self, laws: Mapping[str, Law], draws: Draws, proxy: int, clock: Clock) -> None:
+        self._clock = clock
         self._laws = laws
         self._draws = draws
         self._proxy = proxy
@@ -29,6 +33,8 @@ class Costs:
 
     def ns(self, key: str, formula: Callable[[Coefficients], int] | None = None) -> int:
         """The cost of one job: drawn where the key has a law, else the formula over its coefficients."""
+        if self._clock.now_ns < 0:
+            return 0
         law = self._laws[key]
         if isinstance(law, Mapping):
             assert formula is not None, f"costs.{key} needs counts"
@@ -38,6 +44,10 @@ class Costs:
         index = self._drawn.get(key, 0)
         self._drawn[key] = index + 1
         return law.ns(self._draws.uniform(f"envoy.costs.{key}", self._proxy, index))
+
+    def phase(self, purpose: str) -> float:
+        """Where in its period something periodic stands, from 0 to 1."""
+        return self._draws.uniform(f"envoy.{purpose}", self._proxy)
 
     def law(self, key: str) -> Delay:
         """The law of a key that has no formula."""
@@ -86,8 +96,12 @@ class MainThread:
         return self._server.queue_length
 
     def start_flush_timer(self) -> None:
-        """The flush timer is armed when the server is constructed."""
-        self._next_flush_ns = self._clock.now_ns + self._flush_interval_ns
+        """The flush timer is armed when the server is constructed, long ago for one that is there at t = 0."""
+        now_ns, interval_ns = self._clock.now_ns, self._flush_interval_ns
+        if now_ns < 0:
+            self._next_flush_ns = 1 + int(self._costs.phase("stats_flush_phase") * interval_ns)
+        else:
+            self._next_flush_ns = now_ns + interval_ns
 
     def submit(self, cost_ns: Callable[[], int] | int, done: Callable[[], None]) -> None:
         """Queues a job: ``cost_ns`` is asked when it starts, ``done`` runs when it ends."""

@@ -25,7 +25,8 @@ class EnvoySettings:
 
     Attributes:
         has_xds: CDS and LDS are configured; otherwise the bootstrap is static.
-        is_istio: Readiness is the istio-agent's (CDS and LDS received besides live).
+        readiness_needs: Types that must have been accepted once besides the server being live: CDS and LDS
+            for the istio-agent, and its name table.
         initial_fetch_timeout_ns: By type name; 0 waits for ever.
         static_clusters: Clusters in the bootstrap.
         static_listeners: Listeners in the bootstrap.
@@ -42,7 +43,7 @@ class EnvoySettings:
     """
 
     has_xds: bool
-    is_istio: bool
+    readiness_needs: tuple[str, ...]
     initial_fetch_timeout_ns: Mapping[str, int]
     costs: Mapping[str, Law]
     backoff: BackoffSettings

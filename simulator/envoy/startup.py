@@ -70,6 +70,7 @@ class Server:
         self.process = process
         self.source = source
         self._on_exit = on_exit
+        self.on_ready: Callable[[], None] | None = None
         self._machine = Machine(_S.STARTING, _ROWS, self, Server._entered)
         self.init_manager = InitManager()
         self.runtime = Runtime(process, source)
@@ -196,16 +197,26 @@ class Server:
         process, row = self.process, self.process.row
         if self.state is not _S.LIVE or row.t_ready_ns is not None:
             return
-        needs = (CDS, LDS) if process.settings.is_istio and process.settings.has_xds else ()
-        if all(type_.name in process.succeeded for type_ in needs):
+        needs = process.settings.readiness_needs
+        if all(name in process.succeeded for name in needs):
             row.t_ready_ns = process.now_ns
+            if self.on_ready is not None:
+                self.on_ready()
 
     def exit(self) -> None:
         """Exit code 1."""
-        self.process.is_exited = True
         self.process.row.outcome = "exited"
-        self.source.stop()
+        self._end()
         self._on_exit(self)
+
+    def stop(self) -> None:
+        """The process is ended from outside."""
+        self.process.row.outcome = "stopped"
+        self._end()
+
+    def _end(self) -> None:
+        self.process.is_exited = True
+        self.source.stop()
 
     def set_gauges(self) -> None:
         """Gauges as they stand at the end of the run."""

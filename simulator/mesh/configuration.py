@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simulator.engine.delays import Delay
+from simulator.xds.resources import NO_NAMES, Names
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,17 +56,30 @@ class Cluster:
 
 @dataclass(frozen=True, slots=True)
 class ClusterLoadAssignment:
-    """The endpoints of one EDS cluster (EDS)."""
+    """The endpoints of one EDS cluster (EDS).
+
+    Attributes:
+        endpoints: How many.
+        addresses: Pods that requests may be sent to, where somebody asks what becomes of requests.
+    """
 
     endpoints: int
+    addresses: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class RouteConfiguration:
-    """A route table (RDS, or inline in a listener): all its virtual hosts lead to one cluster."""
+    """A route table (RDS, or inline in a listener).
+
+    Attributes:
+        cluster: Cluster that all virtual hosts lead to; empty where each host leads to its own service.
+        virtual_hosts: How many.
+        hosts: Hosts it has a route for, where each leads to its own service.
+    """
 
     cluster: str
     virtual_hosts: int = 1
+    hosts: Names = NO_NAMES
 
 
 @dataclass(frozen=True, slots=True)

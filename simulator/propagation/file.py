@@ -2,13 +2,23 @@
 
 A file is read when its subscription starts and after each rename into place; there is no timer, no jitter and
 no ACK (rules F1 to F3). A path must exist when the subscription object is created.
-Source: source/extensions/config_subscription/filesystem/filesystem_subscription_impl.cc.
+In a cluster the files are ConfigMaps, and it is the kubelet that moves them into place, whenever it next
+synchronizes the pod.
+Sources: source/extensions/config_subscription/filesystem/filesystem_subscription_impl.cc; Kubernetes
+pkg/kubelet/pod_workers.go, pkg/volume/util/atomic_writer.go.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
 from typing import Protocol
 
+from simulator.engine.clock import S
+from simulator.engine.delays import Uniform
+from simulator.engine.draws import Draws
+from simulator.engine.events import After, Band, Clock
 from simulator.wire.contract import ConfigConsumer, ProxyProcess, Update
 from simulator.wire.delivery import cost_ns, deliver
 from simulator.xds.resource_types import ResourceType
@@ -26,7 +36,7 @@ class FileTree(Protocol):
 
 
 class FilesystemSubscriptions:
-    """A config source that reads files."""
+    """Envoy's end: a config source that reads files."""
 
     is_ads = False
     has_fetch_timeout = False
@@ -36,7 +46,7 @@ class FilesystemSubscriptions:
         self._process = process
         self._tree = tree
         self._read_cost = "directory_update" if watches_directory else "file_update"
-        self._watches: dict[tuple[ResourceType, str], ConfigConsumer] = {}
+        self._watches: dict[ResourceType, dict[str, tuple[ConfigConsumer, Names]]] = {}
 
     def start(self) -> None:
         """Files are read with their subscriptions."""
@@ -49,14 +59,14 @@ class FilesystemSubscriptions:
 
     def subscribe(self, type_: ResourceType, names: Names, consumer: ConfigConsumer) -> None:
         """Watches and reads each file."""
-        for name in names or ("",):
-            self._watches[type_, name] = consumer
-            self._read(type_, name, consumer)
+        for single in names.singly() or (NO_NAMES,):
+            self._watches.setdefault(type_, {})[next(iter(single), "")] = consumer, single
+            self._read(type_, single, consumer)
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
         """Ends the watches of these names."""
         for name in names:
-            self._watches.pop((type_, name), None)
+            self._watches.get(type_, {}).pop(name, None)
 
     def release_superseded(self, type_: ResourceType, names: Names) -> None:
         """One watch a path: nothing to end."""
@@ -71,19 +81,29 @@ class FilesystemSubscriptions:
         """The process ends."""
         self._watches.clear()
 
+    def watched(self, type_: ResourceType, names: Names | None) -> list[str]:
+        """The files of that type that are watched, of these names or of any; "" stands for CDS and LDS."""
+        watches = self._watches.get(type_, {})
+        if names is None or type_.wildcard:
+            return list(watches)
+        return [name for name in names if name in watches]
+
     def on_renamed(self, type_: ResourceType, name: str) -> None:
         """A new file was moved into place."""
-        consumer = self._watches.get((type_, name))
-        if consumer is not None and not self._process.is_exited:
-            self._read(type_, name, consumer, self._process.costs.ns(self._read_cost))
+        watch = self._watches.get(type_, {}).get(name)
+        if watch is not None and not self._process.is_exited:
+            consumer, single = watch
+            self._read(type_, single, consumer, self._process.costs.ns(self._read_cost))
 
-    def _read(self, type_: ResourceType, name: str, consumer: ConfigConsumer, extra_cost_ns: int = 0) -> None:
+    def _read(
+        self, type_: ResourceType, single: Names, consumer: ConfigConsumer, extra_cost_ns: int = 0
+    ) -> None:
         process = self._process
-        found = self._tree.file(process.proxy, type_, name)
+        found = self._tree.file(process.proxy, type_, next(iter(single), ""))
         if found is None:
             return
         version, resources = found
-        changes = self._tree.carried(process.proxy, type_, Names((name,)) if name else None)
+        changes = self._tree.carried(process.proxy, type_, single if single else None)
         process.changes.on_received(changes, process.proxy, process.now_ns)
         update = Update(
             type_,
@@ -91,7 +111,7 @@ class FilesystemSubscriptions:
             version=version,
             changes=changes,
             extra_cost_ns=extra_cost_ns,
-            watched=Names((name,)) if name else NO_NAMES,
+            watched=single,
         )
         process.main_thread.submit(
             lambda: cost_ns(update, consumer, process.costs), lambda: self._apply(update, consumer)
@@ -100,3 +120,139 @@ class FilesystemSubscriptions:
     def _apply(self, update: Update, consumer: ConfigConsumer) -> None:
         if not self._process.is_exited:
             deliver(update, consumer)
+
+
+@dataclass(frozen=True, slots=True)
+class KubeletSettings:
+    """How often a kubelet synchronizes a pod: every ``syncFrequency`` x U[1, 1 + jitter).
+
+    Attributes:
+        sync_period_ns: ``syncFrequency`` (KubeletConfiguration, 1m).
+        jitter: workerResyncIntervalJitterFactor (pkg/kubelet/pod_workers.go, 0.5).
+    """
+
+    sync_period_ns: int = 60 * S
+    jitter: float = 0.5
+
+    @property
+    def interval(self) -> Uniform:
+        """Between two synchronizations of one pod."""
+        return Uniform(self.sync_period_ns, self.sync_period_ns * (1 + self.jitter))
+
+
+class _Volumes:
+    """The ConfigMap volumes of one pod."""
+
+    __slots__ = ("content", "files", "next_sync_ns", "published", "scheduled", "syncs", "versions")
+
+    def __init__(self, content: FileTree, published: int) -> None:
+        self.content = content
+        self.files: FilesystemSubscriptions | None = None
+        self.published = published
+        """Publications of the log that are on disk."""
+        self.versions: dict[tuple[ResourceType, str], str] = {}
+        """What the Envoy has read."""
+        self.next_sync_ns = 0
+        self.syncs = 0
+        self.scheduled: After | None = None
+
+
+class KubeletSync:
+    """The writer's end in a cluster: ConfigMaps that each pod's kubelet moves into place.
+
+    Every pod is synchronized in a rhythm and phase of its own. Then all its files hold what is published at
+    that instant, and those whose content differs are renamed: each file is a ConfigMap volume of its own
+    (assumption), and an unchanged volume is not swapped. The kubelet learns of a ConfigMap at once (its
+    default is to watch). Nothing is scheduled while nothing is published.
+
+    Args:
+        clock: The clock of the run.
+        draws: Its random numbers.
+        settings: How often pods are synchronized.
+        latest: What the ConfigMaps hold now; what it returned before must go on to hold what it held, so that
+            a file first read long after the last synchronization is as old as its neighbours.
+    """
+
+    def __init__(
+        self, clock: Clock, draws: Draws, settings: KubeletSettings, latest: Callable[[], FileTree]
+    ) -> None:
+        self._clock = clock
+        self._draws = draws
+        self._interval = settings.interval
+        self._latest = latest
+        self._volumes: dict[int, _Volumes] = {}
+        self._log: list[tuple[ResourceType, Names | None]] = []
+
+    def mount(self, proxy: int) -> None:
+        """A pod is created: its volumes hold what is published now.
+
+        A pod that is there before t = 0 is met at a random point of its rhythm.
+        """
+        now_ns = self._clock.now_ns
+        volumes = self._volumes[proxy] = _Volumes(self._latest(), len(self._log))
+        u = self._draws.uniform("kubelet.sync", proxy, 0)
+        if now_ns < 0:
+            volumes.next_sync_ns = self._interval.residual_ns(u)
+        else:
+            volumes.next_sync_ns = now_ns + self._interval.ns(u)
+
+    def watch(self, proxy: int, files: FilesystemSubscriptions) -> None:
+        """This Envoy of the pod reads the files from now on."""
+        volumes = self._volumes[proxy]
+        volumes.files = files
+        volumes.versions.clear()
+
+    def unmount(self, proxy: int) -> None:
+        """The pod is gone."""
+        volumes = self._volumes.pop(proxy)
+        if volumes.scheduled is not None:
+            volumes.scheduled.cancel()
+
+    def on_published(self, type_: ResourceType, names: Names | None) -> None:
+        """Something of the type was published: these names of it, or None for any of it."""
+        self._log.append((type_, names))
+        for proxy, volumes in self._volumes.items():
+            if volumes.scheduled is None:
+                self._schedule(proxy, volumes)
+
+    def _schedule(self, proxy: int, volumes: _Volumes) -> None:
+        while volumes.next_sync_ns < self._clock.now_ns:
+            self._advance(proxy, volumes)
+        volumes.scheduled = self._clock.at(
+            volumes.next_sync_ns, partial(self._sync, proxy, volumes), band=Band.TIMER, entity=proxy
+        )
+
+    def _advance(self, proxy: int, volumes: _Volumes) -> None:
+        volumes.syncs += 1
+        u = self._draws.uniform("kubelet.sync", proxy, volumes.syncs)
+        volumes.next_sync_ns += max(1, self._interval.ns(u))
+
+    def _sync(self, proxy: int, volumes: _Volumes) -> None:
+        volumes.scheduled = None
+        self._advance(proxy, volumes)
+        fresh, volumes.published = self._log[volumes.published :], len(self._log)
+        volumes.content = self._latest()
+        files = volumes.files
+        if files is None:
+            return
+        renamed: dict[tuple[ResourceType, str], None] = {}
+        for type_, names in sorted(fresh, key=lambda entry: entry[0].push_order):
+            renamed.update(dict.fromkeys((type_, name) for name in files.watched(type_, names)))
+        for type_, name in renamed:
+            found = volumes.content.file(proxy, type_, name)
+            if found is not None and found[0] != volumes.versions.get((type_, name)):
+                files.on_renamed(type_, name)
+
+    # --- FileTree: what is on the disk of a pod
+
+    def file(self, proxy: int, type_: ResourceType, name: str) -> tuple[str, Resources] | None:
+        """Version and content of a file as of the last synchronization."""
+        volumes = self._volumes[proxy]
+        found = volumes.content.file(proxy, type_, name)
+        if found is not None:
+            volumes.versions[type_, name] = found[0]
+        return found
+
+    def carried(self, proxy: int, type_: ResourceType, names: Names | None) -> tuple[int, ...]:
+        """Recorded changes that reading the file delivers."""
+        return self._volumes[proxy].content.carried(proxy, type_, names)

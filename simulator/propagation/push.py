@@ -10,7 +10,7 @@ from __future__ import annotations
 from abc import abstractmethod
 from typing import Generic, TypeVar
 
-from simulator.recording.ledger import ChangeLedger
+from simulator.recording.ledger import ChangeLedger, Sender
 from simulator.wire.contract import Publisher
 from simulator.wire.stream import Stream
 from simulator.xds.delta import DeltaServerRecord
@@ -42,6 +42,8 @@ class _Session(Generic[_R]):
         self._records: dict[ResourceType, _R] = {}
         self._nonces = 0
         self._carried: dict[str, tuple[int, ...]] = {}
+        self.last_error: str | None = None
+        """Error text of the last request; None unless it was a NACK."""
 
     @property
     def is_open(self) -> bool:
@@ -68,8 +70,11 @@ class _Session(Generic[_R]):
     def on_request(self, request: Request) -> None:
         """Reads the request; a subscription goes to the control plane."""
         kind, added = self._read(request)
+        self.last_error = request.error_detail
         if kind is not RequestKind.STALE and request.response_nonce:
             self._answered(request.response_nonce, is_ack=request.error_detail is None)
+        if request.response_nonce:
+            self._publisher.on_answer(self, request.type, kind)
         if kind in (RequestKind.SUBSCRIBE, RequestKind.RESUBSCRIBE):
             self._publisher.on_subscription(self, request.type, added)
 
@@ -85,11 +90,13 @@ class _Session(Generic[_R]):
             self._carried[nonce] = changes
         return nonce
 
-    def _changes(self, type_: ResourceType, names: Names, carried_by: str) -> tuple[int, ...]:
+    def _changes(self, type_: ResourceType, names: Names, carrier: str | Sender[Names]) -> tuple[int, ...]:
         # A delta answer to a wildcard subscription also brings its client up to date as a whole.
-        states_all = type_.wildcard and carried_by != "push" if self.is_delta else type_.states_all
+        states_all = type_.wildcard and carrier != "push" if self.is_delta else type_.states_all
         covered = None if states_all else names
-        return self._ledger.carry(self.proxy, type_.name, covered, self._stream.now_ns, carried_by)
+        if isinstance(carrier, str):
+            return self._ledger.carry(self.proxy, type_.name, covered, self._stream.now_ns, carrier)
+        return self._ledger.carry_in(carrier, self.proxy, type_.name, covered)
 
     @abstractmethod
     def held(self, type_: ResourceType) -> Resources:
@@ -97,7 +104,12 @@ class _Session(Generic[_R]):
 
     @abstractmethod
     def send(
-        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+        self,
+        type_: ResourceType,
+        version: str,
+        resources: Resources,
+        removed: Names,
+        carrier: str | Sender[Names],
     ) -> None:
         """Sends a response."""
 
@@ -120,10 +132,15 @@ class SotwSession(_Session[SotwServerRecord]):
         return record.on_request(request)
 
     def send(
-        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+        self,
+        type_: ResourceType,
+        version: str,
+        resources: Resources,
+        removed: Names,
+        carrier: str | Sender[Names],
     ) -> None:
         """Sends the state; what is removed is just absent."""
-        changes = self._changes(type_, resources.names.union(removed), carried_by)
+        changes = self._changes(type_, resources.names.union(removed), carrier)
         record = self._records[type_]
         unacked = self._carried.pop(record.nonce_sent, ())
         nonce = self._next_nonce(tuple(dict.fromkeys((*changes, *unacked))))
@@ -149,10 +166,15 @@ class DeltaSession(_Session[DeltaServerRecord]):
         return record.on_request(request)
 
     def send(
-        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+        self,
+        type_: ResourceType,
+        version: str,
+        resources: Resources,
+        removed: Names,
+        carrier: str | Sender[Names],
     ) -> None:
         """Sends differences."""
-        changes = self._changes(type_, resources.names.union(removed), carried_by)
+        changes = self._changes(type_, resources.names.union(removed), carrier)
         response = DeltaDiscoveryResponse(
             type_, version, self._next_nonce(changes), resources, removed, changes
         )

@@ -7,13 +7,16 @@ the model can be loaded without them; ``results/`` turns what was recorded into 
 from simulator.recording.columns import TABLES
 from simulator.recording.counters import Counters, prometheus
 from simulator.recording.instants import METRICS, Metric, UnknownMetric, find_metric
+from simulator.recording.istio_metrics import ISTIO_METRICS, IstioMetrics
 from simulator.recording.recorder import DeliveryRow, PushRow, Recorder, StartupRow
 
 __all__ = [
+    "ISTIO_METRICS",
     "METRICS",
     "TABLES",
     "Counters",
     "DeliveryRow",
+    "IstioMetrics",
     "Metric",
     "PushRow",
     "Recorder",

@@ -116,6 +116,32 @@ _TRAFFIC: Final = {
     "requests": "float64",
 }
 
+_QUEUES: Final = {
+    "t_ns": "int64",
+    "replica": "int64",
+    "queue": "string",
+    "depth": "int64",
+}
+
+_PROXY_PUSHES: Final = {
+    "push_id": "int64",
+    "proxy_id": "string",
+    "replica": "int64",
+    "t_start_ns": "int64",
+    "t_enqueued_ns": "int64",
+    "t_dequeued_ns": "int64",
+    "t_sent_ns": "int64?",
+    "types": "list[string]",
+}
+
+_REGRESSIONS: Final = {
+    "t_ns": "int64",
+    "proxy_id": "string",
+    "replica": "int64",
+    "change_id": "int64",
+    "type": "string",
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "changes": MappingProxyType(_CHANGES),
@@ -125,6 +151,9 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "messages": MappingProxyType(_MESSAGES),
         "states": MappingProxyType(_STATES),
         "traffic": MappingProxyType(_TRAFFIC),
+        "queues": MappingProxyType(_QUEUES),
+        "proxy_pushes": MappingProxyType(_PROXY_PUSHES),
+        "regressions": MappingProxyType(_REGRESSIONS),
     }
 )
 """Table name -> column name -> kind of column, both in the order in which they are written."""

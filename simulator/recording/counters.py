@@ -9,7 +9,7 @@ per name, as long as the same unchanging object is passed each time.
 from __future__ import annotations
 
 import re
-from collections.abc import Collection, ItemsView, Iterable, KeysView, Sequence, ValuesView
+from collections.abc import Collection, ItemsView, Iterable, KeysView, Mapping, Sequence, ValuesView
 from typing import Final, TypeGuard, TypeVar
 
 BUCKETS_MS: Final[tuple[float, ...]] = (
@@ -155,7 +155,7 @@ class Counters:
         return self._histograms
 
 
-def prometheus(counters: Counters, proxy_names: Sequence[str]) -> str:
+def prometheus(counters: Counters, proxy_names: Mapping[int, str] | Sequence[str]) -> str:
     """The Prometheus text of all statistics, named and labelled as Envoy's ``/stats/prometheus`` does.
 
     Where proxies are kept apart, each line also carries the label ``proxy``.
@@ -168,7 +168,7 @@ def prometheus(counters: Counters, proxy_names: Sequence[str]) -> str:
     for kind, values in (("counter", counters.counted()), ("gauge", counters.gauges())):
         for name, rows in _grouped(values):
             lines.append(f"# TYPE {name} {kind}")
-            lines += [f"{name}{_braces(labels_of(*where))} {_number(value)}" for where, value in rows]
+            lines += [f"{name}{braces(labels_of(*where))} {number_text(value)}" for where, value in rows]
     for name, histograms in _grouped(counters.histograms()):
         lines.append(f"# TYPE {name} histogram")
         for where, histogram in histograms:
@@ -216,16 +216,17 @@ def _place(row: tuple[_Where, _V]) -> tuple[tuple[tuple[str, str], ...], int]:
 def _histogram_lines(name: str, labels: tuple[tuple[str, str], ...], histogram: Histogram) -> list[str]:
     *sums, count = histogram.cumulative()
     lines = [
-        f"{name}_bucket{_braces((*labels, ('le', _number(bound))))} {below}"
+        f"{name}_bucket{braces((*labels, ('le', number_text(bound))))} {below}"
         for bound, below in zip(BUCKETS_MS, sums, strict=True)
     ]
-    lines.append(f"{name}_bucket{_braces((*labels, ('le', '+Inf')))} {count}")
-    lines.append(f"{name}_sum{_braces(labels)} {_number(histogram.total_ms)}")
-    lines.append(f"{name}_count{_braces(labels)} {count}")
+    lines.append(f"{name}_bucket{braces((*labels, ('le', '+Inf')))} {count}")
+    lines.append(f"{name}_sum{braces(labels)} {number_text(histogram.total_ms)}")
+    lines.append(f"{name}_count{braces(labels)} {count}")
     return lines
 
 
-def _braces(labels: tuple[tuple[str, str], ...]) -> str:
+def braces(labels: Sequence[tuple[str, str]]) -> str:
+    """Labels as Prometheus writes them, ``{type="cds"}``; nothing where there are none."""
     if not labels:
         return ""
     return "{" + ",".join(f'{label}="{_escaped(value)}"' for label, value in labels) + "}"
@@ -235,5 +236,6 @@ def _escaped(value: str) -> str:
     return value.replace("\\", r"\\").replace('"', r"\"").replace("\n", r"\n")
 
 
-def _number(value: float) -> str:
+def number_text(value: float) -> str:
+    """A value as Prometheus reads it; whole numbers without a fraction."""
     return str(int(value)) if value == int(value) else repr(value)

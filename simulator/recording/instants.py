@@ -25,10 +25,14 @@ class Shape(Enum):
     """What the metric takes from one row of its table."""
 
     SPAN = "the time between two instants of the row"
+    REACHED_SPAN = "the time between two instants of a row that reached the later"
     LAST_OF_CHANGE = "per change, the time until the last of the proxies it concerns"
     UNION_OF_PROXY = "per proxy, the time covered by at least one of its spans"
     TIMED_OUT = "whether an initial fetch timed out"
     FETCH_TIMEOUTS = "how many initial fetches timed out"
+    FAILED = "the value of one column where requests failed, otherwise nothing"
+    STALE = "the value of one column where requests met what was out of date, otherwise nothing"
+    OCCURRENCE = "one"
     COLUMN = "the value of one column"
     ROWS = "the row itself"
 
@@ -118,6 +122,13 @@ _METRICS: Final[tuple[Metric, ...]] = (
         "a change until it decides traffic in one proxy that it concerns",
     ),
     _span(
+        "receive_delay",
+        "deliveries",
+        "t_received_ns",
+        "t_changed_ns",
+        "a change until it has reached one proxy",
+    ),
+    _span(
         "apply_delay",
         "deliveries",
         "t_applied_ns",
@@ -131,12 +142,48 @@ _METRICS: Final[tuple[Metric, ...]] = (
         "t_changed_ns",
         "a change until the control plane has the acknowledgement of one proxy",
     ),
-    _span(
-        "warming_time",
-        "deliveries",
-        "t_active_ns",
-        "t_applied_ns",
-        "a change applied by the main thread until it decides traffic",
+    *(
+        _span(name, "deliveries", later, earlier, meaning)
+        for name, later, earlier, meaning in (
+            (
+                "watch_delay",
+                "t_observed_ns",
+                "t_changed_ns",
+                "a change until the control plane has worked off its watch event",
+            ),
+            (
+                "debounce_delay",
+                "t_debounced_ns",
+                "t_observed_ns",
+                "a change observed until the push that carries it began",
+            ),
+            (
+                "context_delay",
+                "t_enqueued_ns",
+                "t_debounced_ns",
+                "a push begun until the proxy is in the push queue: the PushContext is built",
+            ),
+            ("queue_delay", "t_dequeued_ns", "t_enqueued_ns", "a proxy in the push queue until its turn"),
+            (
+                "generate_delay",
+                "t_sent_ns",
+                "t_dequeued_ns",
+                "a proxy's turn until the last response that carries the change left",
+            ),
+            ("network_delay", "t_received_ns", "t_sent_ns", "a response sent until it reached Envoy"),
+            (
+                "main_thread_delay",
+                "t_applied_ns",
+                "t_received_ns",
+                "a response received until Envoy's main thread has finished with it",
+            ),
+            (
+                "warming_time",
+                "t_active_ns",
+                "t_applied_ns",
+                "a change applied by the main thread until it decides traffic",
+            ),
+        )
     ),
     _span(
         "convergence",
@@ -162,10 +209,69 @@ _METRICS: Final[tuple[Metric, ...]] = (
         "what became of a change at one proxy; its share is that of the changes that came to decide traffic",
         column="outcome",
     ),
+    _span(
+        "pilot_proxy_convergence_time",
+        "proxy_pushes",
+        "t_sent_ns",
+        "t_start_ns",
+        "Istio's own: the Start of a push, the oldest after merging, until its last Send to one proxy "
+        "returned; nothing before and nothing behind",
+        Shape.REACHED_SPAN,
+    ),
+    _span(
+        "pilot_proxy_queue_time",
+        "proxy_pushes",
+        "t_dequeued_ns",
+        "t_start_ns",
+        "Istio's own: the Start of a push, the oldest after merging, until one proxy is dequeued",
+    ),
+    Metric(
+        "failed_requests",
+        "traffic",
+        Shape.FAILED,
+        "requests that failed; by their final result, after retries",
+        column="requests",
+        totalled=True,
+    ),
+    Metric(
+        "failed_attempts",
+        "traffic",
+        Shape.FAILED,
+        "attempts that failed; a retry may still have saved the request",
+        column="attempts",
+        totalled=True,
+    ),
+    Metric(
+        "stale_requests",
+        "traffic",
+        Shape.STALE,
+        "requests that met stale state; decided by what a change had made out of date, failed or not",
+        column="requests",
+        totalled=True,
+    ),
+    Metric(
+        "regressions",
+        "regressions",
+        Shape.OCCURRENCE,
+        "changes that a proxy had and lost again to older content",
+        totalled=True,
+    ),
 )
 
 METRICS: Final[Mapping[str, Metric]] = MappingProxyType({metric.name: metric for metric in _METRICS})
 """The named metrics, in the order in which a summary shows them."""
+
+STAGES: Final[tuple[str, ...]] = (
+    "watch_delay",
+    "debounce_delay",
+    "context_delay",
+    "queue_delay",
+    "generate_delay",
+    "network_delay",
+    "main_thread_delay",
+    "warming_time",
+)
+"""The metrics into which an `active_delay` divides, in order of time: for each delivery they sum to it."""
 
 GOOD_OUTCOMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {"deliveries": ("active",), "startups": ("live",), "traffic": ("200",)}

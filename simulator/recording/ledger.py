@@ -2,16 +2,18 @@
 
 A control plane announces a change and asks, before it sends, what of it a message carries. Each answer is a
 *carriage* with an id of its own: the part of one change that one message takes to one proxy. A change of two
-clusters travels in one message on ADS and in two on separate streams, by polls or in files; its row is
-complete when carriages of all its parts are. The proxy reports receipt, application and activity by those
-ids. Every (change, proxy) pair has exactly one row and one outcome.
+clusters travels in one message on ADS and in two on separate streams, by polls or in files; a change of a
+cluster and a route table travels in two types. Its row is complete when carriages of all its parts are. The
+proxy reports receipt, application and activity by those ids. Every (change, proxy) pair has exactly one row
+and one outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Generic, TypeVar
+from types import MappingProxyType
+from typing import Generic, Protocol, TypeVar
 
 from simulator.recording.recorder import DeliveryRow, Recorder
 
@@ -24,28 +26,54 @@ class Change(Generic[N]):
 
     Attributes:
         id: Row number in the table of changes.
-        type_name: Resource type it changes.
-        names: Resource names it changes.
+        kind: What kind of thing changed: a kind of Istio, or a resource type in a script.
+        objects: What changed. A newer change of the same kind that covers them supersedes this one.
         t_changed_ns: When it happened.
     """
 
     id: int
-    type_name: str
-    names: N
+    kind: str
+    objects: N
     t_changed_ns: int
+
+
+@dataclass(frozen=True, slots=True)
+class Sending:
+    """How the content of a change came to leave in one message (see the columns of ``deliveries``)."""
+
+    carried_by: str
+    t_observed_ns: int
+    t_debounced_ns: int
+    t_enqueued_ns: int
+    t_dequeued_ns: int
+    t_sent_ns: int
+    replica: int = 0
+    push_id: int | None = None
+
+
+class Sender(Protocol[N]):
+    """The message about to leave, as the control plane that sends it knows it."""
+
+    def sending(self, change: Change[N]) -> Sending | None:
+        """How the change comes to travel in it; None if its content does not hold the change yet."""
+
+
+Parts = Mapping[str, N]
+"""What a change changes in one proxy: resource names by type name."""
 
 
 @dataclass(slots=True, eq=False)
 class _Delivery(Generic[N]):
-    """One change on its way to one proxy: its names not applied there, not serving, not ACKed yet."""
+    """One change on its way to one proxy: by type its names not applied there, not serving, not ACKed."""
 
     change: Change[N]
     row: DeliveryRow
-    unapplied: N
-    inactive: N
-    unacked: N
+    parts: Parts[N]
+    unapplied: Parts[N]
+    inactive: Parts[N]
+    unacked: Parts[N]
     is_superseded: bool = False
-    """A newer change of the same names was applied before it served."""
+    """A newer change of the same objects was applied before it served."""
 
     @property
     def is_pending(self) -> bool:
@@ -53,24 +81,32 @@ class _Delivery(Generic[N]):
         return self.row.outcome == "pending"
 
 
-@dataclass(frozen=True, slots=True)
-class _Sending:
-    """When and how one message left."""
-
-    carried_by: str
-    t_enqueued_ns: int
-    t_dequeued_ns: int
-    t_sent_ns: int
-
-
 @dataclass(slots=True, eq=False)
 class _Carriage(Generic[N]):
     """The part of a delivery that one message carries."""
 
     delivery: _Delivery[N]
+    type_name: str
     names: N
-    sending: _Sending
+    sending: Sending
     t_received_ns: int | None = None
+
+
+class _Directly(Generic[N]):
+    """A control plane without stages of its own: what happens is sent."""
+
+    def __init__(self, carried_by: str, t_sent_ns: int, t_enqueued_ns: int, t_dequeued_ns: int) -> None:
+        self._carried_by = carried_by
+        self._t_sent_ns = t_sent_ns
+        self._t_enqueued_ns = t_enqueued_ns
+        self._t_dequeued_ns = t_dequeued_ns
+
+    def sending(self, change: Change[N]) -> Sending | None:
+        """It holds every change announced so far."""
+        changed_ns = change.t_changed_ns
+        enqueued_ns = max(self._t_enqueued_ns, changed_ns)
+        dequeued_ns = max(self._t_dequeued_ns, enqueued_ns)
+        return Sending(self._carried_by, changed_ns, changed_ns, enqueued_ns, dequeued_ns, self._t_sent_ns)
 
 
 class ChangeLedger(Generic[N]):
@@ -86,29 +122,51 @@ class ChangeLedger(Generic[N]):
         self._minus = minus
         self._changes: list[Change[N]] = []
         self._deliveries: dict[tuple[int, int], _Delivery[N]] = {}
-        self._open: dict[tuple[int, str], list[_Delivery[N]]] = {}
+        self._open: dict[int, dict[str, list[_Delivery[N]]]] = {}
         """Deliveries without an outcome, by proxy and type, in order of their changes."""
         self._carriages: list[_Carriage[N]] = []
 
     # --- the control plane's side
 
     def announce(self, type_name: str, names: N, label: str, t_ns: int, proxies: Sequence[int]) -> Change[N]:
-        """A change happened; these proxies are alive and concerned."""
-        change_id = self._recorder.change(type_name, label, t_ns, len(proxies))
-        change = Change(change_id, type_name, names, t_ns)
+        """Resources of one type changed; these proxies are alive and concerned."""
+        return self.announce_parts(type_name, label, names, t_ns, [(proxies, {type_name: names})])
+
+    def announce_parts(
+        self,
+        kind: str,
+        label: str,
+        objects: N,
+        t_ns: int,
+        concerned: Iterable[tuple[Sequence[int], Parts[N]]],
+    ) -> Change[N]:
+        """Something changed; groups of proxies it concerns, each with what it changes there."""
+        groups = [(proxies, MappingProxyType(dict(parts))) for proxies, parts in concerned if parts]
+        total = sum(len(proxies) for proxies, _ in groups)
+        change = Change(self._recorder.change(kind, label, t_ns, total), kind, objects, t_ns)
         self._changes.append(change)
-        for proxy in proxies:
-            row = self._recorder.delivery(change_id, proxy, t_ns)
-            delivery = _Delivery(change, row, unapplied=names, inactive=names, unacked=names)
-            self._deliveries[change_id, proxy] = delivery
-            self._open.setdefault((proxy, type_name), []).append(delivery)
+        for proxies, parts in groups:
+            for proxy in proxies:
+                self._begin(change, proxy, parts)
         return change
+
+    def _begin(self, change: Change[N], proxy: int, parts: Parts[N]) -> None:
+        row = self._recorder.delivery(change.id, proxy, change.t_changed_ns)
+        delivery = _Delivery(change, row, parts, unapplied=parts, inactive=parts, unacked=parts)
+        self._deliveries[change.id, proxy] = delivery
+        by_type = self._open.setdefault(proxy, {})
+        for type_name in parts:
+            by_type.setdefault(type_name, []).append(delivery)
 
     def narrow(self, change: Change[N], proxy: int, wanted: N) -> None:
         """Of these names alone the proxy wants the change; nothing happens if it wants none of them now."""
         delivery = self._deliveries.get((change.id, proxy))
-        if delivery is not None and (names := self._common(change.names, wanted)):
-            delivery.unapplied = delivery.inactive = delivery.unacked = names
+        if delivery is None:
+            return
+        ((type_name, names),) = delivery.parts.items()
+        if names := self._common(names, wanted):
+            parts = MappingProxyType({type_name: names})
+            delivery.unapplied = delivery.inactive = delivery.unacked = parts
 
     def carry(
         self,
@@ -120,30 +178,35 @@ class ChangeLedger(Generic[N]):
         t_enqueued_ns: int | None = None,
         t_dequeued_ns: int | None = None,
     ) -> tuple[int, ...]:
-        """What a message to that proxy carries, as ids of carriages: of each change not applied there yet
-        the names it covers (None: all)."""
-        carried = self._carried(self._open.get((proxy, type_name), ()), covered)
-        first_id = len(self._carriages)
-        for delivery, names in carried:
-            change, row = delivery.change, delivery.row
-            enqueued_ns = max(t_enqueued_ns or 0, change.t_changed_ns)
-            dequeued_ns = max(t_dequeued_ns or 0, enqueued_ns)
-            sending = _Sending(carried_by, enqueued_ns, dequeued_ns, t_sent_ns)
-            carriage = _Carriage(delivery, names, sending)
-            self._carriages.append(carriage)
-            if row.t_sent_ns is None:
-                _note_sending(row, carriage)
-        return tuple(range(first_id, first_id + len(carried)))
+        """`carry_in` for a control plane that sends what happened without stages of its own."""
+        sender: _Directly[N] = _Directly(carried_by, t_sent_ns, t_enqueued_ns or 0, t_dequeued_ns or 0)
+        return self.carry_in(sender, proxy, type_name, covered)
 
-    def _carried(self, deliveries: Sequence[_Delivery[N]], covered: N | None) -> list[tuple[_Delivery[N], N]]:
-        carried = []
+    def carry_in(self, sender: Sender[N], proxy: int, type_name: str, covered: N | None) -> tuple[int, ...]:
+        """What a message to that proxy carries, as ids of carriages: of each change not applied there yet
+        that the message holds, the names it covers (None: all)."""
+        by_type = self._open.get(proxy)
+        deliveries = by_type.get(type_name) if by_type is not None else None
+        if not deliveries:
+            return ()
+        first_id = len(self._carriages)
         for delivery in deliveries:
-            names = delivery.change.names
+            outstanding = delivery.unapplied.get(type_name)
+            if outstanding is None:
+                continue
+            names = delivery.parts[type_name]
             if covered is not None:
                 names = self._common(names, covered)
-            if self._common(delivery.unapplied, names):
-                carried.append((delivery, names))
-        return carried
+            if not self._common(outstanding, names):
+                continue
+            sending = sender.sending(delivery.change)
+            if sending is None:
+                continue
+            carriage = _Carriage(delivery, type_name, names, sending)
+            self._carriages.append(carriage)
+            if delivery.row.t_sent_ns is None:
+                _note_sending(delivery.row, carriage)
+        return tuple(range(first_id, len(self._carriages)))
 
     def _common(self, names: N, others: N) -> N:
         rest = self._minus(names, others)
@@ -152,21 +215,40 @@ class ChangeLedger(Generic[N]):
     def _covers(self, names: N, others: N) -> bool:
         return not self._minus(others, names)
 
+    def _less(self, outstanding: Parts[N], type_name: str, names: N) -> Parts[N]:
+        """What is outstanding without these names; an empty mapping when nothing is left."""
+        before = outstanding.get(type_name)
+        if before is None:
+            return outstanding
+        rest = self._minus(before, names)
+        if rest is before:
+            return outstanding
+        kept = {other: n for other, n in outstanding.items() if other != type_name}
+        if rest:
+            kept[type_name] = rest
+        return kept
+
     def on_acked(self, carriages: tuple[int, ...], proxy: int, t_ns: int) -> None:
         """The control plane read the ACK of the message that carried them."""
         for number in carriages:
             part = self._carriages[number]
             delivery = part.delivery
-            delivery.unacked = self._minus(delivery.unacked, part.names)
+            delivery.unacked = self._less(delivery.unacked, part.type_name, part.names)
             if not delivery.unacked and delivery.row.t_acked_ns is None:
                 delivery.row.t_acked_ns = t_ns
 
     def on_gone(self, proxy: int) -> None:
         """The proxy ended: what it did not get, it never will."""
-        for (open_proxy, _), deliveries in self._open.items():
-            if open_proxy == proxy:
-                for delivery in list(deliveries):
+        for deliveries in self._open.get(proxy, {}).values():
+            for delivery in list(deliveries):
+                if delivery.is_pending:
                     self._end(delivery, "disconnected")
+
+    def on_restarted(self, proxy: int) -> None:
+        """The proxy starts anew, with nothing: what does not serve yet must be carried again."""
+        for deliveries in self._open.get(proxy, {}).values():
+            for delivery in deliveries:
+                delivery.unapplied = delivery.inactive = delivery.parts
 
     def stale_windows(self, proxy: int, path: Mapping[str, N], end_ns: int) -> list[tuple[int, int]]:
         """Spans in which a change of one of the path's resources has happened but neither it nor a newer
@@ -174,18 +256,33 @@ class ChangeLedger(Generic[N]):
         windows = []
         latest: dict[str, list[tuple[N, int]]] = {}
         for change in reversed(self._changes):
-            path_names, delivery = path.get(change.type_name), self._deliveries.get((change.id, proxy))
-            if path_names is None or delivery is None:
+            delivery = self._deliveries.get((change.id, proxy))
+            if delivery is None:
                 continue
-            names = self._common(path_names, change.names)
-            if not names:
-                continue
-            active_ns = end_ns if delivery.row.t_active_ns is None else delivery.row.t_active_ns
-            newer = latest.setdefault(change.type_name, [])
-            fresh_ns = min([active_ns, *(t_ns for later, t_ns in newer if self._covers(later, names))])
-            newer.append((names, fresh_ns))
-            windows.append((change.t_changed_ns, fresh_ns))
+            for type_name, part in delivery.parts.items():
+                if type_name not in path or not (names := self._common(path[type_name], part)):
+                    continue
+                active_ns = end_ns if delivery.row.t_active_ns is None else delivery.row.t_active_ns
+                newer = latest.setdefault(type_name, [])
+                fresh_ns = min([active_ns, *(t_ns for later, t_ns in newer if self._covers(later, names))])
+                newer.append((names, fresh_ns))
+                windows.append((change.t_changed_ns, fresh_ns))
         return windows[::-1]
+
+    def is_applied(self, change: int, proxy: int) -> bool:
+        """Whether the proxy has applied the change."""
+        delivery = self._deliveries.get((change, proxy))
+        return delivery is not None and delivery.row.t_applied_ns is not None
+
+    def outstanding(self) -> Iterable[tuple[Change[N], DeliveryRow]]:
+        """Changes and rows whose outcome is still open, proxy by proxy."""
+        for by_type in self._open.values():
+            seen: dict[int, None] = {}
+            for deliveries in by_type.values():
+                for delivery in deliveries:
+                    if delivery.change.id not in seen:
+                        seen[delivery.change.id] = None
+                        yield delivery.change, delivery.row
 
     # --- the proxy's side (wire/contract.py: ChangeSink)
 
@@ -202,14 +299,16 @@ class ChangeLedger(Generic[N]):
         """The proxy's main thread finished with it. The last part decides the instants of the row."""
         part = self._carriages[carriage]
         delivery = part.delivery
-        if not delivery.is_pending or not self._common(delivery.unapplied, part.names):
+        if not delivery.is_pending or part.type_name not in delivery.unapplied:
             return
-        delivery.unapplied = self._minus(delivery.unapplied, part.names)
+        if not self._common(delivery.unapplied[part.type_name], part.names):
+            return
+        delivery.unapplied = self._less(delivery.unapplied, part.type_name, part.names)
         if not delivery.unapplied:
             _note_sending(delivery.row, part)
             delivery.row.t_applied_ns = t_ns
         # Content that does not serve yet gives way to the newer one, of this message or of a later one.
-        for older in self._older(delivery, part.names):
+        for older in self._older(delivery, part.type_name, part.names):
             older.is_superseded = True
 
     def on_rejected(self, carriage: int, proxy: int, t_ns: int) -> None:
@@ -223,40 +322,51 @@ class ChangeLedger(Generic[N]):
         """It decides traffic on every worker of the proxy."""
         part = self._carriages[carriage]
         delivery = part.delivery
-        delivery.inactive = self._minus(delivery.inactive, part.names)
+        delivery.inactive = self._less(delivery.inactive, part.type_name, part.names)
         if not delivery.is_pending or delivery.inactive or delivery.unapplied:
             return
-        for older in self._older(delivery, delivery.change.names):
-            if not older.unapplied:
-                self._take_effect(older, t_ns)
+        for type_name, names in delivery.parts.items():
+            for older in self._older(delivery, type_name, names):
+                if not older.unapplied:
+                    self._take_effect(older, t_ns)
         self._take_effect(delivery, t_ns)
 
     def type_and_names(self, carriage: int) -> tuple[str, N]:
         """What a carriage is about: type name and resource names."""
         part = self._carriages[carriage]
-        return part.delivery.change.type_name, part.names
+        return part.type_name, part.names
 
-    def _older(self, delivery: _Delivery[N], names: N) -> list[_Delivery[N]]:
-        """Open deliveries of older changes of nothing but these names."""
+    def _older(self, delivery: _Delivery[N], type_name: str, names: N) -> list[_Delivery[N]]:
+        """Open deliveries of older changes of the same objects and, of that type, of nothing but these
+        names."""
         change = delivery.change
+        open_ones = self._open.get(delivery.row.proxy, {}).get(type_name, ())
+        if len(open_ones) < 2:
+            return []
         return [
             other
-            for other in self._open.get((delivery.row.proxy, change.type_name), ())
-            if other.change.id < change.id and self._covers(names, other.change.names)
+            for other in open_ones
+            if other.change.id < change.id
+            and other.change.kind == change.kind
+            and self._covers(change.objects, other.change.objects)
+            and self._covers(names, other.parts[type_name])
         ]
 
     def _take_effect(self, delivery: _Delivery[N], t_ns: int) -> None:
-        delivery.row.t_active_ns = t_ns
-        self._end(delivery, "superseded" if delivery.is_superseded else "active")
+        if delivery.is_pending:
+            delivery.row.t_active_ns = t_ns
+            self._end(delivery, "superseded" if delivery.is_superseded else "active")
 
     def _end(self, delivery: _Delivery[N], outcome: str) -> None:
         delivery.row.outcome = outcome
-        self._open[delivery.row.proxy, delivery.change.type_name].remove(delivery)
+        by_type = self._open[delivery.row.proxy]
+        for type_name in delivery.parts:
+            by_type[type_name].remove(delivery)
 
 
 def _note_sending(row: DeliveryRow, carriage: _Carriage[N]) -> None:
     sending = carriage.sending
-    row.replica, row.carried_by = 0, sending.carried_by
-    row.t_observed_ns = row.t_debounced_ns = row.t_changed_ns
+    row.replica, row.push_id, row.carried_by = sending.replica, sending.push_id, sending.carried_by
+    row.t_observed_ns, row.t_debounced_ns = sending.t_observed_ns, sending.t_debounced_ns
     row.t_enqueued_ns, row.t_dequeued_ns = sending.t_enqueued_ns, sending.t_dequeued_ns
     row.t_sent_ns, row.t_received_ns = sending.t_sent_ns, carriage.t_received_ns

@@ -2,8 +2,11 @@
 
 Rows that are filled in over time (a start, a delivery, a push round) are handed back to the model as small
 mutable objects; everything else is one appended tuple. Startups, changes, deliveries, pushes and traffic are
-kept at every recording level, because the digest of the run covers them; messages and states only when asked
-for.
+kept at every recording level, because the digest of the run covers them; messages, states and queues only
+when asked for.
+
+Instants below zero belong to the prologue, in which a mesh that is configured already when the clock starts
+plays its start-up: messages, states, depths, pushes to proxies and starts of then are not recorded.
 
 Names given to `Recorder.message` and `Recorder.state` are kept by reference, so a thousand Envoys may share
 one set of a thousand names. They must not change afterwards; the plainly mutable containers are copied.
@@ -11,11 +14,12 @@ one set of a thousand names. They must not change afterwards; the plainly mutabl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
 from simulator.recording.counters import Counters, is_unchanging
+from simulator.recording.istio_metrics import IstioMetrics
 
 PER_PROXY_COUNTERS: Final = 100
 """Up to this many proxies each has counters of its own; above, the counters of all are added up."""
@@ -31,6 +35,15 @@ TrafficRecord = tuple[int, int, int, str, str, bool, float, float]
 
 ChangeRecord = tuple[int, str, str, int, int]
 """(change_id, kind, name, t_changed_ns, proxies_concerned)"""
+
+QueueRecord = tuple[int, int, str, int]
+"""(t_ns, replica, queue, depth)"""
+
+ProxyPushRecord = tuple[int, int, int, int, int, int, "int | None", Sequence[str]]
+"""(push_id, proxy, replica, t_start_ns, t_enqueued_ns, t_dequeued_ns, t_sent_ns, types)"""
+
+RegressionRecord = tuple[int, int, int, int, str]
+"""(t_ns, proxy, replica, change_id, type)"""
 
 
 @dataclass(slots=True, eq=False)
@@ -97,25 +110,45 @@ class PushRow:
     proxies: int = 0
 
 
+@dataclass(slots=True, eq=False)
+class _Depth:
+    """What was last noted of one queue; every queue is empty when the clock starts."""
+
+    t_ns: int = -1
+    depth: int = 0
+    rises: bool = False
+    row: int = -1
+
+
 class Recorder:
     """Everything one run records.
 
-    `proxy_names[i]` is the name of proxy number i; every method takes proxy numbers. `messages` and `states`
-    say whether those two tables are kept; with either off the call returns at once. `deliveries` off keeps
-    the deliveries out of the results, not out of the digest.
+    Proxies are known by number; `proxy_names` gives the name of each, and `add_proxy` names those that appear
+    later. A sequence of names numbers them from 0. `messages`, `states` and `queues` say whether those tables
+    are kept; with one off its call returns at once. `deliveries` and `proxy_pushes` off keep those rows out
+    of the results, not out of the summary, the verdicts and the digest.
+
+    Each Envoy has counters of its own if the run begins with at most `PER_PROXY_COUNTERS` of them.
     """
 
     __slots__ = (
+        "_depths",
         "change_rows",
         "counters",
         "delivery_rows",
         "events",
+        "istio",
         "keeps_deliveries",
         "keeps_messages",
+        "keeps_proxy_pushes",
+        "keeps_queues",
         "keeps_states",
         "message_rows",
         "proxy_names",
+        "proxy_push_rows",
         "push_rows",
+        "queue_rows",
+        "regression_rows",
         "startup_rows",
         "state_rows",
         "traffic_rows",
@@ -123,12 +156,23 @@ class Recorder:
     )
 
     def __init__(
-        self, proxy_names: Sequence[str], *, messages: bool, states: bool, deliveries: bool = True
+        self,
+        proxy_names: Sequence[str] | Mapping[int, str],
+        *,
+        messages: bool,
+        states: bool,
+        deliveries: bool = True,
+        queues: bool = True,
+        proxy_pushes: bool = True,
     ) -> None:
-        self.proxy_names: tuple[str, ...] = tuple(proxy_names)
+        self.proxy_names: dict[int, str] = dict(
+            proxy_names if isinstance(proxy_names, Mapping) else enumerate(proxy_names)
+        )
         self.keeps_messages = messages
         self.keeps_states = states
         self.keeps_deliveries = deliveries
+        self.keeps_queues = queues
+        self.keeps_proxy_pushes = proxy_pushes
         self.startup_rows: list[StartupRow] = []
         self.delivery_rows: list[DeliveryRow] = []
         self.push_rows: list[PushRow] = []
@@ -136,22 +180,34 @@ class Recorder:
         self.message_rows: list[MessageRecord] = []
         self.state_rows: list[StateRecord] = []
         self.traffic_rows: list[TrafficRecord] = []
+        self.queue_rows: list[QueueRecord] = []
+        self.proxy_push_rows: list[ProxyPushRecord] = []
+        self.regression_rows: list[RegressionRecord] = []
         self.warning_counts: dict[str, int] = {}
         self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
+        self.istio = IstioMetrics()
+        """Istio's own metrics, of istiod and of the agents."""
         self.events = 0
         """Number of engine events of the run, set once at its end."""
+        self._depths: dict[tuple[int, str], _Depth] = {}
+
+    def add_proxy(self, proxy: int, name: str) -> None:
+        """Name a proxy that appears during the run; raises ValueError if the number has another name."""
+        if self.proxy_names.setdefault(proxy, name) != name:
+            raise ValueError(f"proxy {proxy} is {self.proxy_names[proxy]}; it cannot become {name}")
 
     def startup(self, proxy: int, epoch: int, cause: str, t_started_ns: int) -> StartupRow:
         """Begin the row of one Envoy start; `cause` is start, restart, scale_up, rollout or hot_restart."""
         row = StartupRow(proxy, epoch, cause, t_started_ns)
-        self.startup_rows.append(row)
+        if t_started_ns >= 0:
+            self.startup_rows.append(row)
         return row
 
     def state(
         self, t_ns: int, proxy: int, machine: str, names: str | Iterable[str], state: str, detail: str = ""
     ) -> None:
         """Note that the machine of one name, or of each of many, entered a state."""
-        if self.keeps_states:
+        if self.keeps_states and t_ns >= 0:
             self.state_rows.append((t_ns, proxy, machine, kept(names), state, detail))
 
     def message(
@@ -168,10 +224,10 @@ class Recorder:
         names: Iterable[str],
         bytes: int,  # noqa: A002 -- the name of the column
     ) -> None:
-        """Note one xDS message: a request when it leaves Envoy, a response when it leaves the control
-        plane.
+        """Note one xDS message as the control plane sees it: a request when it arrives there, a response when
+        it leaves.
         """
-        if self.keeps_messages:
+        if self.keeps_messages and t_ns >= 0:
             self.message_rows.append(
                 (
                     t_ns,
@@ -237,6 +293,61 @@ class Recorder:
         `attempts` and `requests` are expected counts: attempts before retries, requests by final result.
         """
         self.traffic_rows.append((t_start_ns, t_end_ns, proxy, service, outcome, stale, attempts, requests))
+
+    def proxy_push(
+        self,
+        push_id: int,
+        proxy: int,
+        replica: int,
+        t_start_ns: int,
+        t_enqueued_ns: int,
+        t_dequeued_ns: int,
+        t_sent_ns: int | None,
+        types: Sequence[str],
+    ) -> None:
+        """Note what one push did for one proxy.
+
+        `push_id` is that of the newest of the rounds merged, `t_start_ns` the Start of its request, the
+        oldest after merging; `t_sent_ns` is when the last Send returned and `types` what was sent, None and
+        empty for a proxy that needed nothing or whose stream broke.
+        """
+        if t_dequeued_ns >= 0:
+            self.proxy_push_rows.append(
+                (push_id, proxy, replica, t_start_ns, t_enqueued_ns, t_dequeued_ns, t_sent_ns, types)
+            )
+
+    def depth(self, t_ns: int, replica: int, queue: str, depth: int) -> None:
+        """Note how many wait in a queue (registry, config_update, push, cpu, poll) of a replica from now on.
+
+        Within one instant only the turning points are kept: its peaks and what stands at its end.
+        """
+        if not self.keeps_queues or t_ns < 0:
+            return
+        last = self._depths.get((replica, queue))
+        if last is None:
+            last = self._depths[replica, queue] = _Depth()
+        if depth == last.depth:
+            return
+        rises = depth > last.depth
+        if t_ns == last.t_ns and rises == last.rises:
+            self.queue_rows[last.row] = (t_ns, replica, queue, depth)
+        else:
+            last.row = len(self.queue_rows)
+            self.queue_rows.append((t_ns, replica, queue, depth))
+        last.t_ns, last.depth, last.rises = t_ns, depth, rises
+
+    def regression(
+        self,
+        t_ns: int,
+        proxy: int,
+        replica: int,
+        change_id: int,
+        type: str,  # noqa: A002 -- the name of the column
+    ) -> None:
+        """Note that a proxy which had this change was given content from before it, as one may be that
+        reconnects to a replica which lags.
+        """
+        self.regression_rows.append((t_ns, proxy, replica, change_id, type))
 
     def warn(self, text: str) -> None:
         """Note something the reader of the summary must know; equal texts are counted, not repeated."""

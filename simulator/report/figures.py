@@ -3,20 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from simulator.report import look, plots
+from simulator.report.plots.convergence import HEIGHT as CONVERGENCE_HEIGHT
+from simulator.report.plots.delay_cdf import HEIGHT as DELAY_CDF_HEIGHT
+from simulator.report.plots.delay_cdf import kinds_of
+from simulator.report.plots.queue_depths import height as queue_depths_height
+from simulator.report.plots.stale_windows import HEIGHT as STALE_WINDOWS_HEIGHT
 from simulator.report.plots.startup import height as startup_height
 from simulator.report.plots.states import height as states_height
+from simulator.report.plots.waterfall import HEIGHT as WATERFALL_HEIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
     from simulator.results.result import Result
 
-__all__ = ["FIGURES", "write_figures"]
+__all__ = ["FIGURES", "Figure", "write_figures"]
+
+
+@dataclass(frozen=True, slots=True)
+class Figure:
+    """One figure of a results directory: what draws it, and whether a result has anything to show in it."""
+
+    draw: Callable[[Result], Axes]
+    applies: Callable[[Result], bool]
 
 
 def _startup(result: Result) -> Axes:
@@ -28,21 +43,73 @@ def _states(result: Result) -> Axes:
     return plots.states(result, proxy, ax=look.figure(states_height(result, proxy)))
 
 
-FIGURES: Final[Mapping[str, Callable[[Result], Axes]]] = MappingProxyType(
-    {"startup": _startup, "states": _states}
+def _convergence(result: Result) -> Axes:
+    return plots.convergence(result, ax=look.figure(CONVERGENCE_HEIGHT))
+
+
+def _waterfall(result: Result) -> Axes:
+    return plots.waterfall(result, ax=look.figure(WATERFALL_HEIGHT))
+
+
+def _delay_cdf(result: Result) -> Axes:
+    return plots.delay_cdf(result, ax=look.figure(DELAY_CDF_HEIGHT))
+
+
+def _queue_depths(result: Result) -> Axes:
+    return plots.queue_depths(result, ax=look.figure(queue_depths_height(result)))
+
+
+def _stale_windows(result: Result) -> Axes:
+    return plots.stale_windows(result, ax=look.figure(STALE_WINDOWS_HEIGHT))
+
+
+def _has_starts(result: Result) -> bool:
+    """Whether Envoys were started; a run in which nothing happened at all says that none was."""
+    return len(result.startups) > 0 or len(result.deliveries) == 0
+
+
+def _has_states(result: Result) -> bool:
+    return len(result.states) > 0 or len(result.deliveries) == 0
+
+
+def _has_deliveries(result: Result) -> bool:
+    return len(result.deliveries) > 0
+
+
+def _has_kinds(result: Result) -> bool:
+    """Whether there is more than one kind to compare."""
+    return len(kinds_of(result)) > 1
+
+
+FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
+    {
+        "startup": Figure(_startup, _has_starts),
+        "states": Figure(_states, _has_states),
+        "convergence": Figure(_convergence, _has_deliveries),
+        "waterfall": Figure(_waterfall, _has_deliveries),
+        "delay_cdf": Figure(_delay_cdf, _has_kinds),
+        "queue_depths": Figure(_queue_depths, lambda result: len(result.queues) > 0),
+        "stale_windows": Figure(_stale_windows, lambda result: len(result.traffic) > 0),
+    }
 )
-"""File name without ending -> what draws it. A new figure is one line here."""
+"""File name without ending -> figure. A new figure is one line here."""
 
 
 def write_figures(result: Result, directory: Path) -> list[Path]:
-    """Draw every figure into ``directory``, each as PNG and SVG; equal results give byte-equal files.
+    """Draw every figure that applies into ``directory``, each as PNG and SVG; equal results give byte-equal
+    files.
 
-    Returns the paths. The directory must exist; raises OSError when it cannot be written.
+    Those of an earlier result that do not apply to this one are removed. Returns the paths. The directory
+    must exist; raises OSError when it cannot be written.
     """
     written: list[Path] = []
-    for name, draw in FIGURES.items():
+    for name, figure in FIGURES.items():
+        if not figure.applies(result):
+            for suffix in look.SUFFIXES:
+                (directory / f"{name}{suffix}").unlink(missing_ok=True)
+            continue
         with look.deterministic():
-            written += look.save(draw(result), directory / name)
+            written += look.save(figure.draw(result), directory / name)
     return written
 
 

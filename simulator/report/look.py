@@ -8,7 +8,7 @@ matplotlib's global settings: a figure drawn into a notebook leaves the notebook
 import io
 import textwrap
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from matplotlib.transforms import ScaledTranslation
 
+from simulator.report.wording import seconds_text
 from simulator.results.storage import write_bytes
 
 __all__ = [
@@ -28,14 +29,19 @@ __all__ = [
     "GRID",
     "HATCH",
     "INK",
+    "JOURNEY_COLOURS",
+    "OUTCOME_COLOURS",
     "PALE",
     "PHASE_COLOURS",
+    "SERIES_COLOURS",
     "STATE_COLOURS",
+    "SUFFIXES",
     "TIMED_OUT",
     "WIDTH",
     "WORKERS",
     "beside",
     "blank",
+    "delay_axis",
     "deterministic",
     "end_axis_at",
     "figure",
@@ -45,6 +51,7 @@ __all__ = [
     "literal",
     "own_axes",
     "save",
+    "share_axis",
     "time_axis",
     "timed_out_patch",
     "workers_line",
@@ -76,12 +83,45 @@ STATE_COLOURS: Final = {
     "draining": "#CC79A7",
 }
 
+JOURNEY_COLOURS: Final = {"received": "#56B4E9", "acked": "#009E73", "active": "#0072B2"}
+"""The instants of a delivery that a convergence curve shows."""
+
+SERIES_COLOURS: Final = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#56B4E9",
+    "#8c8c8c",
+    "#F0E442",
+    "#222222",
+)
+"""For things without a colour of their own, in order."""
+
+OUTCOME_COLOURS: Final = {
+    "200, stale": "#F0E442",
+    "UF": "#CC79A7",
+    "UH": "#0072B2",
+    "UC": "#56B4E9",
+    "NR": "#E69F00",
+    "NC": "#009E73",
+    "refused": "#222222",
+}
+"""Outcomes of requests, by Envoy's response flags."""
+
 WORKERS: Final = "workers start, listeners accept"
 """What the mark of that moment is called in every legend."""
 
 WIDTH: Final = 10.0
 """Inches; heights grow with the number of rows."""
 DOTS_PER_INCH: Final = 150
+SUFFIXES: Final[Mapping[str, dict[str, str | None]]] = {
+    ".png": {"Software": "xdsim"},
+    ".svg": {"Date": None, "Creator": "xdsim"},
+}
+"""Ending of each file a figure becomes -> its metadata, which must not tell the time."""
+LOGARITHMIC_FROM: Final = 20
+"""An axis of delays is logarithmic when the largest is this many times the median or more."""
 LEGEND_CHARACTERS: Final = 105
 """A legend with more than this takes two lines."""
 
@@ -123,7 +163,7 @@ def save(ax: Axes, stem: Path) -> list[Path]:
     drawn = ax.get_figure(root=True)
     assert drawn is not None
     written: list[Path] = []
-    for suffix, metadata in ((".png", {"Software": "xdsim"}), (".svg", {"Date": None, "Creator": "xdsim"})):
+    for suffix, metadata in SUFFIXES.items():
         content = io.BytesIO()
         drawn.savefig(content, format=suffix[1:], metadata=metadata, bbox_inches="tight", pad_inches=0.15)
         target = stem.with_name(stem.name + suffix)
@@ -174,6 +214,34 @@ def time_axis(ax: Axes, longest_ns: float, since: str) -> float:
         unit, size = "µs", 1e3
     ax.set_xlabel(f"time since {since} ({unit})", fontsize=9, color=INK, loc="left")
     return size
+
+
+def share_axis(ax: Axes, what: str) -> None:
+    """The vertical axis as shares from 0 to 100 %, of what is said beside it."""
+    ax.set_ylim(0, 1.03)
+    shares = (0, 0.25, 0.5, 0.75, 0.9, 1)
+    ax.set_yticks(shares, [f"{share * 100:.0f} %" for share in shares])
+    ax.set_ylabel(what, fontsize=9, color=INK)
+    ax.grid(axis="y", color=GRID, linewidth=0.8)
+
+
+def delay_axis(ax: Axes, delays_ns: Sequence[float], since: str) -> float:
+    """The horizontal axis for delays, which may span many orders of magnitude; the nanoseconds in its unit.
+
+    Where half of the positive delays are far below the largest, the axis is logarithmic.
+    """
+    positive = sorted(delay for delay in delays_ns if delay > 0)
+    if not positive or positive[-1] < LOGARITHMIC_FROM * positive[len(positive) // 2]:
+        longest = positive[-1] if positive else 1e6
+        size = time_axis(ax, longest, since)
+        ax.set_xlim(0, longest / size * 1.12)
+        return size
+    ax.set_xscale("log")
+    ax.set_xlim(max(positive[0], positive[-1] / 1e6) / 1e9 * 0.8, positive[-1] / 1e9 * 2.2)
+    ax.xaxis.set_major_formatter(lambda at, _: seconds_text(at * 1e9))
+    ax.xaxis.set_minor_formatter(lambda *_: "")
+    ax.set_xlabel(f"time since {since} (logarithmic)", fontsize=9, color=INK, loc="left")
+    return 1e9
 
 
 def end_axis_at(ax: Axes, end: float, room: float) -> None:

@@ -1,11 +1,11 @@
-"""Times and time-outs in words, alike in figures and on the terminal."""
+"""Times, counts and time-outs in words, alike in figures and on the terminal."""
 
 from __future__ import annotations
 
 import math
 from collections.abc import Mapping
 
-__all__ = ["seconds_text", "timed_out_text"]
+__all__ = ["count_text", "seconds_text", "share_text", "timed_out_text"]
 
 
 def seconds_text(ns: float) -> str:
@@ -28,3 +28,24 @@ def timed_out_text(counts: Mapping[str, int]) -> str:
         f"{kind.upper()} timed out" if count == 1 else f"{kind.upper()} timed out ({count:,})"
         for kind, count in counts.items()
     )
+
+
+def count_text(count: float) -> str:
+    """An expected count for people: ``1,200``, ``12``, ``0.35``, ``0``."""
+    if count >= 9.995 or count == int(count):
+        return f"{count:,.0f}"
+    return f"{count:.2g}" if count >= 0.01 else "< 0.01"
+
+
+def share_text(share: float) -> str:
+    """A share in percent for people: ``100 %``, ``12 %``, ``0.03 %``; never 0 or 100 by rounding."""
+    percent = share * 100
+    if percent in (0, 100):
+        return f"{percent:.0f} %"
+    if percent < 0.01:
+        return "< 0.01 %"
+    if percent > 99.99:
+        return "> 99.99 %"
+    if 1 <= percent <= 99:
+        return f"{percent:.0f} %"
+    return f"{percent:.2f} %" if percent < 1 or percent > 99.9 else f"{percent:.1f} %"

@@ -10,7 +10,8 @@ What an expectation says:
   the outcome, or on the column that the metric itself is, says which share is meant:
   ``share(traffic, outcome=503) < 1%``.
 
-Traffic is weighed by requests, wherever rows are counted or shared. An expectation over no rows at all is not
+Traffic is weighed by requests, or by attempts where the metric counts those, wherever rows are counted or
+shared: ``share(failed_requests) < 1%``. An expectation over no rows at all is not
 met, unless it counts them: it would have tested nothing.
 """
 
@@ -30,6 +31,7 @@ from simulator.recording.columns import TABLES
 from simulator.recording.instants import GOOD_OUTCOMES, Metric, Shape, UnknownMetric, find_metric
 from simulator.results.metrics import (
     NEVER,
+    TOTALS,
     Filters,
     MetricError,
     Observed,
@@ -159,7 +161,7 @@ def _judge_share(
     if weights is None:
         part, whole, what = float(chosen.sum()), float(len(rows)), "rows"
     else:
-        part, whole, what = float(weights[chosen].sum()), float(weights.sum()), "requests"
+        part, whole, what = float(weights[chosen].sum()), float(weights.sum()), _weighed_by(metric)
     if whole == 0:
         return False, f"no {what}", len(rows)
     return holds(part / whole), f"{part / whole:.6g} ({_plain(part)} of {_plain(whole)} {what})", len(rows)
@@ -184,9 +186,9 @@ def _good(metric: Metric, rows: pd.DataFrame, filters: Filters) -> np.ndarray[An
             # A superseded change was carried by a newer one, and counts when that one came to decide traffic.
             good |= (rows["outcome"] == "superseded") & rows["t_active_ns"].notna()
         return good.to_numpy(dtype=bool)
-    if metric.shape in (Shape.TIMED_OUT, Shape.FETCH_TIMEOUTS):
+    if metric.shape in (Shape.TIMED_OUT, Shape.FETCH_TIMEOUTS, Shape.FAILED, Shape.STALE):
         return metric_values(metric, rows, filters) > 0
-    if metric.shape is Shape.SPAN or metric.unit == "s":
+    if metric.shape in (Shape.SPAN, Shape.REACHED_SPAN) or metric.unit == "s":
         return np.isfinite(_row_values(metric, rows, filters))
     if metric.column is not None and TABLES[metric.table][metric.column] == "bool":
         return rows[metric.column].to_numpy(dtype=bool)
@@ -202,7 +204,8 @@ def _row_values(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
 def _judge_count(asked: _Asked) -> tuple[bool, str, int]:
     weights = _weights(asked.metric, asked.rows)
     if weights is not None:
-        return asked.holds(float(weights.sum())), f"{_plain(float(weights.sum()))} requests", len(asked.rows)
+        total = float((asked.values if asked.metric.shape in TOTALS else weights).sum())
+        return asked.holds(total), f"{_plain(total)} {_weighed_by(asked.metric)}", len(asked.rows)
     count = len(asked.rows)
     if asked.metric.shape is Shape.TIMED_OUT:
         count = int(asked.values.sum())
@@ -268,8 +271,14 @@ def _compare(op: str, value: object, literal: object) -> bool:
 
 
 def _weights(metric: Metric, rows: pd.DataFrame) -> Values | None:
-    """What each row weighs in counts and shares: its requests in traffic, nothing special elsewhere."""
-    return rows["requests"].to_numpy(dtype=np.float64) if metric.table == "traffic" else None
+    """What each row weighs in counts and shares: its requests or attempts in traffic, nothing special
+    elsewhere.
+    """
+    return rows[_weighed_by(metric)].to_numpy(dtype=np.float64) if metric.table == "traffic" else None
+
+
+def _weighed_by(metric: Metric) -> str:
+    return "attempts" if metric.column == "attempts" else "requests"
 
 
 def _rows_text(asked: _Asked, values: Values) -> str:

@@ -17,7 +17,7 @@ import pandas as pd
 
 from simulator.engine.clock import DurationError, parse_duration
 from simulator.recording.columns import TABLES
-from simulator.recording.instants import METRICS, Metric, Shape, filter_columns
+from simulator.recording.instants import GOOD_OUTCOMES, METRICS, Metric, Shape, filter_columns
 from simulator.results.statistics import Values, quantile, supports
 
 NEVER: Final = ("pending", "rejected", "disconnected")
@@ -26,6 +26,16 @@ NEVER: Final = ("pending", "rejected", "disconnected")
 SUMMARY_COLUMNS: Final = (
     "mean", "p50", "p90", "p99", "max", "n", "ci_low", "ci_high", "unit", "pending", "note",
 )  # fmt: skip
+TOTALS: Final = (Shape.FAILED, Shape.STALE, Shape.OCCURRENCE)
+"""Shapes whose sum over a run is one number about the run; single rows of them say nothing."""
+
+_COUNTED_FROM: Final[Mapping[str, str]] = {
+    "changes": "t_changed_ns",
+    "deliveries": "t_changed_ns",
+    "proxy_pushes": "t_start_ns",
+}
+"""Table -> the instant that decides whether a row falls into the warm-up."""
+
 _NO_INTERVAL: Final = "no interval: one run is one independent unit"
 _SECOND: Final = 1e9  # nanoseconds
 
@@ -57,8 +67,10 @@ def metric_rows(observed: Observed, metric: Metric, filters: Filters = ()) -> pd
     if metric.table == "deliveries":
         changes = observed.tables["changes"].set_index("change_id")
         rows = rows.assign(**{column: rows["change_id"].map(changes[column]) for column in ("kind", "name")})
-    if metric.table in ("deliveries", "changes"):
-        rows = rows[rows["t_changed_ns"] >= observed.warm_up_ns]
+    if metric.table in _COUNTED_FROM:
+        rows = rows[rows[_COUNTED_FROM[metric.table]] >= observed.warm_up_ns]
+    if metric.shape is Shape.REACHED_SPAN:
+        rows = rows[rows[metric.later].notna()]
     for column, value in filters:
         if not is_fetch_type(metric, column):
             rows = rows[passes(rows, metric, column, value)]
@@ -98,14 +110,17 @@ def summary(observed: Observed) -> pd.DataFrame:
     rows.
 
     `n` counts every sample, `pending` those that never came to an end and so stand as +infinity. One run is
-    one independent unit at most, so it has no interval, and the note says so.
+    one independent unit at most, so it has no interval, and the note says so. Failed and stale requests and
+    regressions are totals: one number for the run.
     """
     lines: dict[str, dict[str, object]] = {}
     for metric in METRICS.values():
         if metric.shape is Shape.COLUMN:
             continue
         values = metric_values(metric, metric_rows(observed, metric))
-        if len(values):
+        if len(values) and metric.shape in TOTALS:
+            lines[metric.name] = _summary_line(metric, values.sum(keepdims=True))
+        elif len(values):
             lines[metric.name] = _summary_line(metric, values)
     table = pd.DataFrame.from_dict(lines, orient="index", columns=list(SUMMARY_COLUMNS))
     return summary_types(table)
@@ -126,8 +141,9 @@ def summary_types(table: pd.DataFrame) -> pd.DataFrame:
 def _summary_line(metric: Metric, values: Values) -> dict[str, object]:
     percentages = {f"p{percentage}": Fraction(percentage, 100) for percentage in (50, 90, 99)}
     quantiles = {name: quantile(values, q) for name, q in percentages.items()}
-    unsupported = [name for name, q in percentages.items() if not supports(len(values), q)]
-    notes = [_NO_INTERVAL]
+    is_total = metric.shape in TOTALS
+    unsupported = [name for name, q in percentages.items() if not (is_total or supports(len(values), q))]
+    notes = [_NO_INTERVAL] + ["a total: one number a run"] * is_total
     if unsupported:
         notes.append(f"{len(values)} samples are too few for {', '.join(unsupported)}")
     return {
@@ -194,6 +210,19 @@ def _fetch_timeouts(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Val
     return np.array(counts, dtype=np.float64)
 
 
+def _failed(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    failed = ~rows["outcome"].isin(GOOD_OUTCOMES["traffic"])
+    return rows[metric.column].where(failed, 0.0).to_numpy(dtype=np.float64)
+
+
+def _stale(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    return rows[metric.column].where(rows["stale"], 0.0).to_numpy(dtype=np.float64)
+
+
+def _occurrence(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    return np.ones(len(rows), dtype=np.float64)
+
+
 def _column(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
     assert metric.column is not None
     kind = TABLES[metric.table][metric.column]
@@ -239,10 +268,14 @@ def _as_number(value: object, column: str) -> float:
 
 _SHAPES: Final[Mapping[Shape, Callable[[Metric, pd.DataFrame, Filters], Values]]] = {
     Shape.SPAN: _span,
+    Shape.REACHED_SPAN: _span,
     Shape.LAST_OF_CHANGE: _last_of_change,
     Shape.UNION_OF_PROXY: _union_of_proxy,
     Shape.TIMED_OUT: _timed_out,
     Shape.FETCH_TIMEOUTS: _fetch_timeouts,
+    Shape.FAILED: _failed,
+    Shape.STALE: _stale,
+    Shape.OCCURRENCE: _occurrence,
     Shape.COLUMN: _column,
     Shape.ROWS: _rows,
 }

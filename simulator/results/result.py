@@ -30,8 +30,8 @@ class Result:
 
     The tables are pandas DataFrames with the columns of `simulator.recording.columns.TABLES`, times in
     nanoseconds; a table that was not recorded has no rows. `manifest` tells how the run came about and holds
-    its digest, `expectations` the verdicts on the scenario's `expect:` lines, `counters_text` Envoy's
-    statistics as Prometheus text.
+    its digest, `expectations` the verdicts on the scenario's `expect:` lines, `counters_text` the statistics
+    of Envoy and the metrics of Istio as Prometheus text.
     """
 
     def __init__(
@@ -57,7 +57,8 @@ class Result:
         """The result of what `recorder` holds at the end of a run.
 
         `manifest` is kept as it is, with the digest of the run and its number of events added. The digest,
-        the summary and the verdicts see every delivery, also when the scenario asks not to keep them.
+        the summary and the verdicts see every delivery and every push to a proxy, also when the scenario
+        asks not to keep them.
         """
         tables = build_tables(recorder)
         kept = {
@@ -65,6 +66,8 @@ class Result:
             "messages": recorder.keeps_messages,
             "states": recorder.keeps_states,
             "deliveries": recorder.keeps_deliveries,
+            "queues": recorder.keeps_queues,
+            "proxy_pushes": recorder.keeps_proxy_pushes,
         }
         result = cls(
             tables,
@@ -75,12 +78,14 @@ class Result:
                 "tables": {table: len(tables[table]) for table in TABLES if kept[table]},
             },
             warnings=recorder.warnings,
-            counters_text=prometheus(recorder.counters, recorder.proxy_names),
+            counters_text=_counters_text(recorder),
         )
         result.expectations = [evaluate(expectation, result) for expectation in expectations]
-        if not recorder.keeps_deliveries:
+        dropped = [table for table in ("deliveries", "proxy_pushes") if not kept[table]]
+        if dropped:
             result._summary = metrics.summary(result)
-            result.tables["deliveries"] = empty_frame("deliveries")
+        for table in dropped:
+            result.tables[table] = empty_frame(table)
         return result
 
     @property
@@ -117,6 +122,21 @@ class Result:
     def traffic(self) -> pd.DataFrame:
         """What became of requests: one row per interval, proxy, service and outcome."""
         return self.tables["traffic"]
+
+    @property
+    def queues(self) -> pd.DataFrame:
+        """How many wait in each queue of a control plane: one row per change of its depth."""
+        return self.tables["queues"]
+
+    @property
+    def proxy_pushes(self) -> pd.DataFrame:
+        """One row per push and proxy: Istio's own view of a push, from Start to the last Send."""
+        return self.tables["proxy_pushes"]
+
+    @property
+    def regressions(self) -> pd.DataFrame:
+        """One row per change that a proxy had and lost again to older content."""
+        return self.tables["regressions"]
 
     @property
     def digest(self) -> str:
@@ -192,6 +212,12 @@ class Result:
             "expectations": [asdict(outcome) for outcome in self.expectations],
             "warnings": self.warnings,
         }
+
+
+def _counters_text(recorder: Recorder) -> str:
+    """Envoy's statistics, then Istio's metrics, as one Prometheus text."""
+    of_envoy = prometheus(recorder.counters, recorder.proxy_names)
+    return of_envoy + recorder.istio.text(recorder.proxy_names, per_proxy=recorder.counters.per_proxy)
 
 
 def _jsonable(value: Any) -> Any:

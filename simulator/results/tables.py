@@ -157,13 +157,30 @@ def _traffic(recorder: Recorder) -> pd.DataFrame:
     return _frame_of_tuples("traffic", rows, recorder, proxy_at=2)
 
 
+def _queues(recorder: Recorder) -> pd.DataFrame:
+    return _frame_of_tuples("queues", sorted(recorder.queue_rows, key=_time), recorder, proxy_at=None)
+
+
+def _proxy_pushes(recorder: Recorder) -> pd.DataFrame:
+    shared: dict[int, list[str]] = {}
+    rows = [
+        (*row[:7], shared.setdefault(id(row[7]), list(row[7])))
+        for row in sorted(recorder.proxy_push_rows, key=lambda row: (row[0], row[1], *row[2:6]))
+    ]
+    return _frame_of_tuples("proxy_pushes", rows, recorder, proxy_at=1)
+
+
+def _regressions(recorder: Recorder) -> pd.DataFrame:
+    return _frame_of_tuples("regressions", sorted(recorder.regression_rows), recorder, proxy_at=1)
+
+
 def _frame_of_tuples(
     table: str, rows: Sequence[tuple[object, ...]], recorder: Recorder, proxy_at: int | None
 ) -> pd.DataFrame:
     """A table from rows in the order of its columns; the proxy number at `proxy_at` becomes a name."""
     columns: list[Sequence[object]] = list(zip(*rows, strict=True)) if rows else [()] * len(TABLES[table])
     if proxy_at is not None:
-        columns[proxy_at] = [recorder.proxy_names[proxy] for proxy in columns[proxy_at]]  # type: ignore[call-overload]
+        columns[proxy_at] = [recorder.proxy_names[proxy] for proxy in columns[proxy_at]]  # type: ignore[index]
     return frame(table, dict(zip(TABLES[table], columns, strict=True)))
 
 
@@ -187,4 +204,7 @@ _BUILDERS: Final[Mapping[str, Callable[[Recorder], pd.DataFrame]]] = {
     "messages": _messages,
     "states": _states,
     "traffic": _traffic,
+    "queues": _queues,
+    "proxy_pushes": _proxy_pushes,
+    "regressions": _regressions,
 }

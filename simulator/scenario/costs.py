@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -10,8 +10,10 @@ from typing import Any
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler, ValidationInfo
 from pydantic_core import CoreSchema, PydanticCustomError, core_schema
 
-from simulator.calibration.costs import SHIPPED, Calibration, CalibrationError, Law, load_calibration
+from simulator.calibration.costs import SHIPPED, ZERO, Calibration, CalibrationError, Law, load_calibration
+from simulator.calibration.istiod_costs import ISTIOD_SHIPPED, IstiodCalibration, load_istiod_calibration
 from simulator.engine.clock import format_duration
+from simulator.engine.delays import Delay
 from simulator.scenario.delay_values import DISTRIBUTIONS, delay_json_schema, read_delay, written_delay
 from simulator.scenario.durations import DURATION_PATTERN, duration_ns
 from simulator.scenario.problems import Location, described, refusal, refusals, suggestion
@@ -24,6 +26,17 @@ class Costs:
 
     zero: bool = False
     given: Mapping[str, Law] = field(default_factory=dict)
+
+    @property
+    def answer(self) -> Delay | None:
+        """What the scripted control plane takes to answer; None = the calibration's."""
+        law = ZERO if self.zero else self.given.get(SCRIPTED_COST)
+        assert not isinstance(law, Mapping), "checked when the scenario was read"
+        return law
+
+
+SCRIPTED_COST = "answer"
+"""The only cost of a scripted control plane."""
 
 
 class CostsValue:
@@ -51,13 +64,22 @@ def is_path(calibration: str) -> bool:
 
 
 def calibration_problem(name: str, directory: Path) -> str | None:
-    """What is wrong with the calibration called `name`, if anything."""
+    """What is wrong with Envoy's calibration called `name`, if anything."""
+    return _problem(name, directory, SHIPPED, read_calibration)
+
+
+def istiod_calibration_problem(name: str, directory: Path) -> str | None:
+    """What is wrong with istiod's calibration called `name`, if anything."""
+    return _problem(name, directory, ISTIOD_SHIPPED, read_istiod_calibration)
+
+
+def _problem(name: str, directory: Path, shipped: str, read: Callable[[str, Path], object]) -> str | None:
     if not is_path(name):
-        return (
-            None if name == SHIPPED else f"no calibration {name!r} is shipped; {suggestion(name, [SHIPPED])}"
-        )
+        if name == shipped:
+            return None
+        return f"no calibration {name!r} is shipped; {suggestion(name, [shipped])}"
     try:
-        read_calibration(name, directory)
+        read(name, directory)
     except (CalibrationError, OverflowError, RecursionError) as error:
         return f"{name[:200]!r} cannot be used: {' '.join(str(error).split())[:500] or type(error).__name__}"
     return None
@@ -68,15 +90,27 @@ def read_calibration(name: str, directory: Path) -> Calibration:
     return load_calibration(str(directory / name) if is_path(name) else name)
 
 
-def check_costs(costs: Costs, calibration: Calibration) -> list[tuple[Location, str]]:
-    """What `costs` sets that the calibration does not know."""
+def read_istiod_calibration(name: str, directory: Path) -> IstiodCalibration:
+    """The calibration of istiod called `name`; raises CalibrationError if it cannot be used."""
+    return load_istiod_calibration(str(directory / name) if is_path(name) else name)
+
+
+def check_scripted_costs(costs: Costs) -> list[tuple[Location, str]]:
+    """What `costs` sets that a scripted control plane does not have."""
+    return check_costs(costs, {SCRIPTED_COST: ZERO}, "a scripted control plane")
+
+
+def check_costs(
+    costs: Costs, laws: Mapping[str, Law], whose: str = "the calibration"
+) -> list[tuple[Location, str]]:
+    """What `costs` sets that `laws` do not know."""
     found: list[tuple[Location, str]] = []
     for name, law in costs.given.items():
-        if name not in calibration.costs:
-            hint = suggestion(name, calibration.costs, shown=40)
-            found.append(((name,), f"the calibration has no such cost; {hint}"))
+        if name not in laws:
+            hint = suggestion(name, laws, shown=40)
+            found.append(((name,), f"{whose} has no such cost; {hint}"))
             continue
-        known = calibration.costs[name]
+        known = laws[name]
         if not isinstance(law, Mapping):
             continue
         if not isinstance(known, Mapping):

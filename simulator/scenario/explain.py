@@ -8,10 +8,10 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from pydantic import ValidationError
-from pydantic_core import ErrorDetails
+from pydantic_core import ErrorDetails, PydanticCustomError
 
 from simulator.scenario.later import is_later
-from simulator.scenario.problems import REFUSED, Location, Problem, described, suggestion, written
+from simulator.scenario.problems import REFUSED, Location, Problem, described, refusals, suggestion
 from simulator.scenario.settings import Settings
 from simulator.scenario.yaml_text import Node
 
@@ -30,6 +30,12 @@ def explained(
             if not any(location == place[: len(location)] for place in known):
                 problems[tree.problem(location, message, of_key=of_key)] = None
     return list(problems)
+
+
+def relative_problems(error: ValidationError, model: type[Settings]) -> PydanticCustomError:
+    """The problems of a part that was validated by itself against `model`, as an error about that part."""
+    details = error.errors(include_url=False)
+    return refusals([found for detail in details for found in _found(detail, model)])
 
 
 def locations(error: ValidationError) -> list[Location]:
@@ -52,7 +58,7 @@ def _found(detail: ErrorDetails, model: type[Settings]) -> list[tuple[Location, 
     if kind == REFUSED:
         return [((*location, *within), message) for within, message in detail["ctx"]["found"]]
     if kind == "extra_forbidden":
-        return [(location, _unknown_key(location, value, model))]
+        return [(location, _unknown_key(location, model))]
     return [(location, _message(kind, value, detail))]
 
 
@@ -70,15 +76,12 @@ def _message(kind: str, value: Any, detail: ErrorDetails) -> str:
     return detail["msg"].replace("Input should be", "must be")
 
 
-def _unknown_key(location: Location, value: Any, model: type[Settings]) -> str:
+def _unknown_key(location: Location, model: type[Settings]) -> str:
     key = str(location[-1])
     if location == ("extends",):
         return "is a key of files only: it says which other file to read first"
     if is_later(location):
-        advice = ""
-        if key == "version" and isinstance(value, int | float) and not isinstance(value, bool):
-            advice = f', and a version is a quoted text: quote it, as in "{written(value)}"'
-        return f"is not available in this version{advice}"
+        return "is not available in this version"
     known = _keys_at(model, location[:-1])
     return f"unknown key; {suggestion(key, known, shown=20)}"
 

@@ -99,7 +99,7 @@ def _read_base(extended: Node, name: str, ancestors: tuple[str, ...]) -> _Found:
 
 
 def _lead_from(tree: Node, directory: Path, location: tuple[str, ...]) -> None:
-    """Puts the directory in front of the file names in an extended file: samples and the calibration."""
+    """Puts the directory in front of the file names in an extended file: samples, traces and calibrations."""
     if isinstance(tree.value, dict):
         for key, child in tree.value.items():
             _lead_from(child, directory, (*location, key))
@@ -107,8 +107,8 @@ def _lead_from(tree: Node, directory: Path, location: tuple[str, ...]) -> None:
         for child in tree.value:
             _lead_from(child, directory, location)
     elif isinstance(tree.value, str) and location:
-        is_calibration = location == ("envoy", "calibration") and is_path(tree.value)
-        if is_calibration or location[-1] == "empirical":
+        is_calibration = location[-1] == "calibration" and is_path(tree.value)
+        if is_calibration or location[-1] in ("empirical", "trace"):
             tree.value = str(directory / tree.value)
 
 

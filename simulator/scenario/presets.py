@@ -11,6 +11,10 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, Final
 
+from pydantic_core import PydanticCustomError
+
+from simulator.scenario.durations import duration_ns
+
 PRESET_NAMES: Final = ("istio", "envoy")
 
 FETCHED_TYPES: Final = ("cds", "eds", "lds", "rds", "sds", "ecds", "srds", "rtds")
@@ -64,6 +68,14 @@ PRESETS: Final[Mapping[str, Mapping[str, Default]]] = MappingProxyType(
 """Preset name -> key of the `envoy` section -> default."""
 
 
+GATEWAY_SDS_TIMEOUT: Final = Default(
+    "15s",
+    source="Istio leaves the timeout of a gateway's credentialName secrets to Envoy, so that a missing "
+    "secret does not block the listener (pilot/pkg/security/model/authentication.go:SDSAdsConfig)",
+)
+"""Fetch timeout of a gateway's secrets under the preset istio, unless the scenario says otherwise."""
+
+
 def filled_in(given: Mapping[Any, Any], preset: str) -> dict[Any, Any]:
     """The `envoy` section as given, with what it leaves open taken from the preset.
 
@@ -74,8 +86,36 @@ def filled_in(given: Mapping[Any, Any], preset: str) -> dict[Any, Any]:
         section.setdefault(key, dict(default.value) if isinstance(default.value, Mapping) else default.value)
     timeouts = section["initial_fetch_timeout"]
     if isinstance(timeouts, dict):
-        section["initial_fetch_timeout"] = {**PRESETS[preset]["initial_fetch_timeout"].value, **timeouts}
+        timeouts = {**PRESETS[preset]["initial_fetch_timeout"].value, **timeouts}
+        section["initial_fetch_timeout"] = timeouts
+    section["gateway_initial_fetch_timeout"] = _of_gateways(
+        given.get("gateway_initial_fetch_timeout"), timeouts, preset
+    )
     return section
+
+
+def _of_gateways(given: Any, of_all: Any, preset: str) -> Any:
+    """The fetch timeouts of gateways: those of all proxies but for secrets, where nothing else is said.
+
+    What cannot be read is not copied: it is told where it was written.
+    """
+    if given is not None and not isinstance(given, Mapping):
+        return given
+    copied = dict.fromkeys(FETCHED_TYPES, of_all) if isinstance(of_all, str) else of_all
+    if not isinstance(copied, Mapping):
+        copied = {} if not hasattr(of_all, "model_dump") else of_all.model_dump(mode="json")
+        copied = dict.fromkeys(FETCHED_TYPES, copied) if isinstance(copied, str) else copied
+    secrets = {"sds": GATEWAY_SDS_TIMEOUT.value} if preset == "istio" else {}
+    usable = {name: value for name, value in copied.items() if name in FETCHED_TYPES and _is_duration(value)}
+    return {**usable, **secrets, **(given or {})}
+
+
+def _is_duration(value: Any) -> bool:
+    try:
+        duration_ns(value)
+    except PydanticCustomError:
+        return False
+    return True
 
 
 def told(key: str) -> dict[str, Any]:

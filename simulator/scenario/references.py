@@ -9,10 +9,12 @@ from typing import Protocol
 from simulator.engine.clock import format_duration
 from simulator.scenario.problems import Location, suggestion
 from simulator.scenario.quantities import ALL
-from simulator.scenario.sections.control_plane import ControlPlane, Push
+from simulator.scenario.sections.control_plane import ControlPlane
 from simulator.scenario.sections.envoy import Envoy
 from simulator.scenario.sections.resources import Resources, StaticResources, trailing_number
-from simulator.scenario.sections.workload import WorkloadEntry
+from simulator.scenario.sections.scripted import Push
+from simulator.scenario.sections.workload import TrafficEntry
+from simulator.scenario.sections.workload_entries import WorkloadEntry
 
 Found = Iterator[tuple[Location, str]]
 
@@ -184,7 +186,7 @@ def _in_workload(workload: Sequence[WorkloadEntry], static: StaticResources, cat
     for listener in static.named_listeners:
         catalogue.known[listener.name] = None
     for position, entry in enumerate(workload):
-        if entry.traffic.to not in catalogue.known:
+        if isinstance(entry, TrafficEntry) and entry.traffic.to not in catalogue.known:
             yield ("workload", position, "traffic", "to"), catalogue.unknown(entry.traffic.to, "")
 
 

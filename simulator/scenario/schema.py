@@ -15,13 +15,16 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from simulator.engine.clock import S
+from simulator.scenario.by_kind import filled_in_by_kind, out_of_place, without_idle_keys
 from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.expectation import Expectation, ExpectationText
 from simulator.scenario.explain import explained, is_within, locations, without
+from simulator.scenario.mesh_references import unknown_in_mesh
 from simulator.scenario.problems import Location, Problem, ScenarioError
 from simulator.scenario.quantities import ALL, Choice, Rate, Text, Whole
 from simulator.scenario.references import unknown_names
-from simulator.scenario.sections.control_plane import Answer, Connect, ControlPlane, Push
+from simulator.scenario.sections.agent import Agent
+from simulator.scenario.sections.control_plane import ControlPlane
 from simulator.scenario.sections.envoy import Envoy, FetchTimeouts, RateLimit, RuntimeLayer
 from simulator.scenario.sections.mesh import Mesh, Proxies, Start
 from simulator.scenario.sections.network import Network
@@ -39,13 +42,16 @@ from simulator.scenario.sections.resources import (
     Resources,
     StaticResources,
 )
-from simulator.scenario.sections.workload import Traffic, WorkloadEntry
+from simulator.scenario.sections.scripted import Answer, Connect, Push
+from simulator.scenario.sections.workload import Traffic, TrafficEntry
+from simulator.scenario.sections.workload_entries import WorkloadEntry, WorkloadEntryField
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 from simulator.scenario.tree import with_changes
 from simulator.scenario.yaml_text import Node, node_of
 
 __all__ = [
     "ALL",
+    "Agent",
     "Answer",
     "Backoff",
     "ClusterMapping",
@@ -77,6 +83,7 @@ __all__ = [
     "Start",
     "StaticResources",
     "Traffic",
+    "TrafficEntry",
     "WorkloadEntry",
 ]
 
@@ -137,6 +144,9 @@ class Scenario(Settings):
     control_plane: ControlPlane = setting(
         "The control plane", ControlPlane(), stands_for="the management server", source=FORMAT
     )
+    agent: Agent = setting(
+        "The istio-agents; with istiod only", Agent(), stands_for="pilot-agent", source=FORMAT
+    )
     envoy: Envoy = setting(
         "The Envoys", Envoy(), stands_for="Envoy's bootstrap and command line", source=FORMAT
     )
@@ -144,7 +154,7 @@ class Scenario(Settings):
         "How configuration travels", Propagation(), stands_for="ConfigSource", source=FORMAT
     )
     network: Network = setting("The links", Network(), stands_for="the network", source=FORMAT)
-    workload: tuple[WorkloadEntry, ...] = setting(
+    workload: tuple[WorkloadEntryField, ...] = setting(
         "What happens to the mesh", (), stands_for="what happens to the mesh", source=FORMAT
     )
     recording: Recording = setting("What is kept of a run", Recording(), stands_for=SPELLING, source=FORMAT)
@@ -186,8 +196,16 @@ class Scenario(Settings):
         return Scenario.from_tree(Origin(tree, self._directory, self._source, self.name))
 
     def resolved(self) -> dict[str, Any]:
-        """The scenario with every default spelt out, as plain data that a YAML file could hold."""
-        return self.model_dump(mode="json", by_alias=True)
+        """The scenario with every default spelt out, as plain data that a YAML file could hold.
+
+        Keys that mean nothing to its kind of control plane are left out.
+        """
+        return without_idle_keys(self.model_dump(mode="json", by_alias=True), self.control_plane.kind)
+
+    @property
+    def traffic(self) -> tuple[TrafficEntry, ...]:
+        """The entries of the workload that send requests, in order."""
+        return tuple(entry for entry in self.workload if isinstance(entry, TrafficEntry))
 
     @classmethod
     def from_tree(cls, origin: Origin) -> Scenario:
@@ -213,9 +231,8 @@ class Scenario(Settings):
             data = {"name": origin.name, **data}
         scenario, problems, wrong = _validated(cls, handler, data, origin.tree)
         if scenario is not None and not origin.is_incomplete:
-            problems += [
-                origin.tree.problem(place, text) for place, text in _between_sections(scenario, wrong)
-            ]
+            found = [*out_of_place(data, scenario.workload), *_between_sections(scenario, wrong)]
+            problems += [origin.tree.problem(place, text) for place, text in found]
         if problems or scenario is None:
             raise ScenarioError(problems)
         scenario._given = copy.deepcopy(data)
@@ -237,7 +254,7 @@ def _validated(
     wrong: list[Location] = []
     for _ in range(_MOST_PASSES):
         try:
-            return handler(without(data, wrong)) if wrong else handler(data), problems, wrong
+            return handler(_prepared(data, wrong)), problems, wrong
         except ValidationError as error:
             found = [place for place in locations(error) if place not in wrong]
             problems += explained(error, model, tree, known=wrong)
@@ -247,10 +264,20 @@ def _validated(
     return None, problems, wrong
 
 
+def _prepared(data: Any, wrong: list[Location]) -> Any:
+    """The data without what is wrong, and with the defaults that the kind of control plane brings."""
+    if not isinstance(data, dict):
+        return data
+    return filled_in_by_kind(without(data, wrong) if wrong else data)
+
+
 def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[Location, str]]:
     """Problems between sections, as far as they do not follow from those at the `wrong` places."""
     found: list[tuple[Location, str]] = []
-    if not any(
+    if scenario.control_plane.kind == "istiod":
+        if not any(is_within(place, "mesh") or is_within(place, "workload") for place in wrong):
+            found += unknown_in_mesh(scenario)
+    elif not any(
         is_within(place, "control_plane", "resources") or is_within(place, "control_plane", "pushes")
         for place in wrong
     ):

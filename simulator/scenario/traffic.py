@@ -10,7 +10,7 @@ from simulator.engine.events import Band
 from simulator.envoy.data_plane import DataPlane, Published
 from simulator.envoy.startup import Server
 from simulator.recording.ledger import ChangeLedger
-from simulator.scenario.schema import WorkloadEntry
+from simulator.scenario.schema import TrafficEntry
 from simulator.workload.traffic import (
     OutcomeTimeline,
     TrafficSettings,
@@ -26,7 +26,7 @@ class TrafficWatch:
     def __init__(
         self,
         server: Server,
-        entry: WorkloadEntry,
+        entry: TrafficEntry,
         duration_ns: int,
         path: Mapping[str, Names],
         ledger: ChangeLedger[Names],

@@ -86,9 +86,17 @@ def _replaced(tree: Node, steps: Location, depth: int, value: Node) -> tuple[Nod
 
 
 def _mapping_of(tree: Node) -> Any:
-    """The node's content; that of settings made in Python is what a file would hold."""
+    """The node's content; that of settings made in Python is what a file would hold that says as much."""
     if isinstance(tree.value, BaseModel):
-        return node_of(tree.value.model_dump(mode="json", by_alias=True)).value
+        written = tree.value.model_dump(mode="json", by_alias=True)
+        if isinstance(written, dict):
+            unset = {
+                field.alias or name
+                for name, field in type(tree.value).model_fields.items()
+                if name not in tree.value.model_fields_set
+            }
+            written = {key: value for key, value in written.items() if key not in unset}
+        return node_of(written).value
     return tree.value
 
 

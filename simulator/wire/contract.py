@@ -16,10 +16,12 @@ if TYPE_CHECKING:
 
     from simulator.engine.draws import Draws
     from simulator.engine.events import Clock, Deadlines
+    from simulator.recording.ledger import Sender
     from simulator.recording.recorder import Recorder, StartupRow
     from simulator.wire.stream import Stream
     from simulator.xds.messages import Request, Response
     from simulator.xds.resource_types import ResourceType
+    from simulator.xds.sotw import RequestKind
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -149,6 +151,32 @@ class StreamAcceptor(Protocol):
         """The server's end of a new stream, or None where the attempt fails."""
 
 
+class Relay(Protocol):
+    """What stands between an Envoy and its control plane on every stream: the istio-agent.
+
+    The usual delay of its hop is part of the path's links, so that a message costs one event for the whole
+    way.
+    """
+
+    def on_request(self, stream: Stream, request: Request) -> None:
+        """The Envoy sends a request; what is to go up goes through ``stream.forward_request``."""
+
+    def on_sent(self, stream: Stream, size_bytes: int) -> None:
+        """A response leaves the control plane: it takes room in the stream's HTTP/2 window."""
+
+    def on_response(self, stream: Stream, response: Response, forward: Callable[[], None]) -> None:
+        """A response arrived; ``forward`` hands it to the Envoy."""
+
+    def may_send(self, stream: Stream) -> bool:
+        """Whether a Send of the control plane on this stream would not block."""
+
+    def when_writable(self, stream: Stream, call: Callable[[], None]) -> None:
+        """Calls once, as soon as `may_send` is true; never if the stream ends first."""
+
+    def stream_closed(self, stream: Stream) -> None:
+        """The stream ended."""
+
+
 class ChangeSink(Protocol):
     """Where the instants of a change's way are noted, by the id of what a message carries of it."""
 
@@ -236,6 +264,9 @@ class Publisher(Protocol):
     def on_subscription(self, session: PushSession, type_: ResourceType, added: Names) -> None:
         """A request subscribed: the first of its type on the stream, or one that adds names."""
 
+    def on_answer(self, session: PushSession, type_: ResourceType, kind: RequestKind) -> None:
+        """A request answered a response: an ACK, a NACK, or one that is stale."""
+
     def on_session_closed(self, session: PushSession) -> None:
         """The stream ended."""
 
@@ -246,6 +277,13 @@ class PushSession(Protocol):
     proxy: int
     label: str
     is_delta: bool
+    last_error: str | None
+
+    def on_request(self, request: Request) -> None:
+        """Reads a request of the client."""
+
+    def on_stream_closed(self) -> None:
+        """The stream ended."""
 
     def is_subscribed(self, type_: ResourceType) -> bool:
         """Whether the stream ever asked for the type."""
@@ -257,9 +295,14 @@ class PushSession(Protocol):
         """What the client holds as far as the server knows (delta only)."""
 
     def send(
-        self, type_: ResourceType, version: str, resources: Resources, removed: Names, carried_by: str
+        self,
+        type_: ResourceType,
+        version: str,
+        resources: Resources,
+        removed: Names,
+        carrier: str | Sender[Names],
     ) -> None:
-        """Sends a response."""
+        """Sends a response; ``carrier`` says how what it carries came to travel in it."""
 
     def reset(self) -> None:
         """Ends the stream."""

@@ -11,9 +11,12 @@ from typing import TYPE_CHECKING
 from simulator.engine.events import Band, Clock
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simulator.recording.recorder import Recorder
-    from simulator.wire.contract import StreamAcceptor, StreamClient, StreamServer
+    from simulator.wire.contract import Relay, StreamAcceptor, StreamClient, StreamServer
     from simulator.wire.link import Link
+    from simulator.wire.trouble import Trouble
     from simulator.xds.messages import Request, Response
 
 
@@ -27,6 +30,8 @@ class Path:
     to_client: Link
     acceptor: StreamAcceptor
     recorder: Recorder
+    relay: Relay | None = None
+    trouble: Trouble | None = None
 
 
 class Stream:
@@ -46,6 +51,7 @@ class Stream:
         "is_delta",
         "is_open",
         "label",
+        "replica",
     )
 
     def __init__(
@@ -67,8 +73,12 @@ class Stream:
         """`ads`, or the type and name of the one subscription the stream is for."""
         self.is_open = True
         self._is_closed_by_client = False
+        self.replica = 0
+        """Which replica of the control plane took it."""
         # Opening delays what this stream sends, not what others send over the same link.
         self._opens_ns = path.to_server.arrival_ns(path.clock.now_ns) + open_after_ns
+        if path.trouble is not None and path.trouble.delays_opening(self):
+            return
         path.clock.at(self._opens_ns, self._arrive, band=Band.MESSAGE, entity=path.proxy)
 
     @property
@@ -80,6 +90,11 @@ class Stream:
     def now_ns(self) -> int:
         """Simulated time."""
         return self._path.clock.now_ns
+
+    @property
+    def is_half_open(self) -> bool:
+        """Whether only the server still believes in it."""
+        return self.is_open and self._is_closed_by_client
 
     @property
     def is_accepted(self) -> bool:
@@ -97,11 +112,24 @@ class Stream:
     def send_request(self, request: Request) -> None:
         """Client to server."""
         assert self.is_open, "a request on a closed stream"
+        if self._path.relay is not None:
+            self._path.relay.on_request(self, request)
+        else:
+            self.forward_request(request)
+
+    def forward_request(self, request: Request, delay_ns: int = 0) -> None:
+        """Puts a request on its way to the server; nothing happens on a closed stream."""
+        if not self.is_open or self._is_closed_by_client:
+            return
         path = self._path
-        arrival_ns = max(path.to_server.arrival_ns(path.clock.now_ns), self._opens_ns)
-        path.clock.at(
-            arrival_ns, lambda: self._deliver_request(request), band=Band.MESSAGE, entity=path.proxy
-        )
+        departure_ns = path.clock.now_ns + delay_ns
+        arrival_ns = max(path.to_server.arrival_ns(departure_ns, request.size_bytes), self._opens_ns)
+        self._travel(arrival_ns, lambda: self._deliver_request(request))
+
+    def _travel(self, arrival_ns: int, deliver: Callable[[], None]) -> None:
+        path = self._path
+        if path.trouble is None or not path.trouble.intercepts(self, deliver):
+            path.clock.at(arrival_ns, deliver, band=Band.MESSAGE, entity=path.proxy)
 
     def _deliver_request(self, request: Request) -> None:
         if self._server is None or not self.is_open:
@@ -109,48 +137,78 @@ class Stream:
         self._note(request)
         self._server.on_request(request)
 
+    @property
+    def may_send(self) -> bool:
+        """Whether a Send would not block on HTTP/2 flow control."""
+        relay = self._path.relay
+        return relay is None or relay.may_send(self)
+
+    def when_writable(self, call: Callable[[], None]) -> None:
+        """Calls once a Send would not block; never if the stream ends first."""
+        relay = self._path.relay
+        if relay is None:
+            call()
+        else:
+            relay.when_writable(self, call)
+
     def send_response(self, response: Response) -> None:
         """Server to client."""
         assert self.is_open, "a response on a closed stream"
         path = self._path
         self._note(response)
-        arrival_ns = path.to_client.arrival_ns(path.clock.now_ns)
-        path.clock.at(
-            arrival_ns, lambda: self._deliver_response(response), band=Band.MESSAGE, entity=path.proxy
-        )
+        if path.relay is not None:
+            path.relay.on_sent(self, response.size_bytes)
+        arrival_ns = path.to_client.arrival_ns(path.clock.now_ns, response.size_bytes)
+        self._travel(arrival_ns, lambda: self._deliver_response(response))
 
     def _deliver_response(self, response: Response) -> None:
-        if not self._is_closed_by_client:
+        if self._is_closed_by_client:
+            return
+        if self._path.relay is None:
             self._client.on_response(self, response)
+        else:
+            self._path.relay.on_response(self, response, lambda: self._client.on_response(self, response))
 
     def reset_by_server(self) -> None:
         """The server, or the network, ends the stream; the client learns of it behind the responses under
         way."""
         if not self.is_open:
             return
-        self._end_at_server()
+        self.end_at_server()
         path = self._path
-        arrival_ns = path.to_client.arrival_ns(path.clock.now_ns)
-        path.clock.at(arrival_ns, self._deliver_end, band=Band.MESSAGE, entity=path.proxy)
+        self._travel(path.to_client.arrival_ns(path.clock.now_ns), self.end_at_client)
 
-    def _deliver_end(self) -> None:
+    def end_at_client(self) -> None:
+        """The client learns that the stream is gone."""
         if not self._is_closed_by_client:
+            self._is_closed_by_client = True
+            if self._path.relay is not None:
+                self._path.relay.stream_closed(self)
             self._client.on_stream_closed(self)
+
+    def fail_to_open(self) -> None:
+        """Connecting was given up."""
+        if self._server is None and self.is_open:
+            self.is_open = False
+            self.end_at_client()
 
     def close(self) -> None:
         """The client ends the stream: nothing more reaches it; the server learns of it behind what was
         sent."""
         was_closed, self._is_closed_by_client = self._is_closed_by_client, True
+        path = self._path
+        if path.relay is not None:
+            path.relay.stream_closed(self)
         if was_closed or not self.is_open:
             return
         if self._server is None:
             self.is_open = False  # Its opening never arrives.
             return
-        path = self._path
         arrival_ns = max(path.to_server.arrival_ns(path.clock.now_ns), self._opens_ns)
-        path.clock.at(arrival_ns, self._end_at_server, band=Band.MESSAGE, entity=path.proxy)
+        self._travel(arrival_ns, self.end_at_server)
 
-    def _end_at_server(self) -> None:
+    def end_at_server(self) -> None:
+        """The server learns that the stream is gone."""
         if self.is_open:
             self.is_open = False
             if self._server is not None:
@@ -158,16 +216,20 @@ class Stream:
 
     def _note(self, message: Request | Response) -> None:
         path = self._path
-        note_message(path.recorder, path.clock.now_ns, path.proxy, self.id, message)
+        note_message(path.recorder, path.clock.now_ns, path.proxy, self.id, message, self.replica)
 
 
-def note_message(recorder: Recorder, t_ns: int, proxy: int, stream: int, message: Request | Response) -> None:
+def note_message(
+    recorder: Recorder, t_ns: int, proxy: int, stream: int, message: Request | Response, replica: int = 0
+) -> None:
     """Notes a message at the instant the control plane sees it."""
+    if not recorder.keeps_messages:
+        return
     version, nonce, error, names = message.noted
     recorder.message(
         t_ns,
         proxy,
-        0,
+        replica,
         stream,
         message.direction,
         message.type.name,

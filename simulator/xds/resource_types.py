@@ -55,6 +55,16 @@ ECDS = ResourceType(
 )
 RTDS = ResourceType("rtds", _V3 + "service.runtime.v3.Runtime", False, False, 8, "runtime layers")
 
+
+NDS = ResourceType(
+    "nds", "type.googleapis.com/istio.networking.nds.v1.NameTable", True, False, 9, "name tables"
+)
+PCDS = ResourceType(
+    "pcds", "type.googleapis.com/istio.mesh.v1alpha1.ProxyConfig", True, False, 10, "proxy configurations"
+)
+AGENT_TYPES: dict[str, ResourceType] = {t.name: t for t in (NDS, PCDS)}
+"""Types that the istio-agent asks for itself; Envoy does not know them."""
+
 RESOURCE_TYPES: dict[str, ResourceType] = {
     t.name: t for t in (CDS, EDS, LDS, RDS, SRDS, VHDS, SDS, ECDS, RTDS)
 }
@@ -62,4 +72,4 @@ RESOURCE_TYPES: dict[str, ResourceType] = {
 
 def resource_type(name: str) -> ResourceType:
     """The row of a short name; KeyError for an unknown one."""
-    return RESOURCE_TYPES[name]
+    return RESOURCE_TYPES[name] if name in RESOURCE_TYPES else AGENT_TYPES[name]

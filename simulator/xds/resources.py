@@ -100,6 +100,10 @@ class Names(_Remembering):
         """The names for which ``keep`` holds; ``label`` must identify the predicate."""
         return self._remember("where", label, lambda: self._keep(Names(n for n in self if keep(n))))
 
+    def singly(self) -> tuple[Names, ...]:
+        """Each name by itself, in order: for subscriptions that are made one by one."""
+        return self._remember("singly", None, lambda: tuple(Names((name,)) for name in self))
+
     def reversed(self) -> Names:
         """The same names in opposite order."""
         return self._remember("reversed", None, lambda: Names(self._order[::-1]))

@@ -33,6 +33,7 @@ ARROWS: dict[str, tuple[str, ...]] = {
     "results": ("recording",),
     **dict.fromkeys(SIDE_BY_SIDE, BELOW_THEM),
     **dict.fromkeys(BELOW_THEM, ("calibration",)),
+    "mesh": ("xds",),  # what it configures are xDS resources and sets of their names (DECISIONS.md)
     "wire": ("xds", "recording", "calibration"),  # it carries xDS messages and notes them (DECISIONS.md)
     "calibration": ("engine",),
     "engine": (),

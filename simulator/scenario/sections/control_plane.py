@@ -1,237 +1,290 @@
-"""Section `control_plane`: the scripted control plane, what it serves, answers and pushes."""
+"""Section `control_plane`: istiod, or a scripted control plane: what it serves, answers and pushes."""
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import model_serializer, model_validator
+from pydantic import ValidationInfo, model_serializer, model_validator
 
-from simulator.scenario.delay_values import DelayField
-from simulator.scenario.durations import DurationNs
-from simulator.scenario.presets import FETCHED_TYPES
-from simulator.scenario.problems import Location, described, refusal, refusals
-from simulator.scenario.quantities import Choice, JsonSchema, Names, OneOrMany, Switch
-from simulator.scenario.sections.resources import NO_DELAY, Resources
+from simulator.calibration.istiod_costs import ISTIOD_SHIPPED
+from simulator.control_plane.istiod.versions import behaviour
+from simulator.engine.clock import S
+from simulator.scenario.costs import (
+    Costs,
+    CostsValue,
+    check_costs,
+    check_scripted_costs,
+    istiod_calibration_problem,
+    read_istiod_calibration,
+)
+from simulator.scenario.durations import Duration, DurationNs, PositiveDurationNs
+from simulator.scenario.kubernetes_quantities import Auto, Cpu, IstioVersion, Number
+from simulator.scenario.problems import Location, refusals
+from simulator.scenario.quantities import (
+    Choice,
+    OneOrMany,
+    OrNone,
+    Switch,
+    Text,
+    Whole,
+)
+from simulator.scenario.sections.istiod import (
+    AutoSwitch,
+    Cache,
+    Debounce,
+    Keepalive,
+    ReadinessProbe,
+    Registry,
+)
+from simulator.scenario.sections.resources import Resources
+from simulator.scenario.sections.scripted import Answer, Connect, Push, ResourceTypeName
 from simulator.scenario.settings import FORMAT, Settings, setting
 
-ResourceTypeName = Annotated[str, Choice(FETCHED_TYPES, later=("vhds",))]
-Rejection = Annotated[Literal["decode", "build"] | None, Choice(("decode", "build"), nothing="none")]
-
-_REJECT = (
-    "Spoils the first resource by name: decode = an invalid message, build = a resource that cannot be built"
-)
-_REJECT_SOURCE = "measured rule N4: what becomes of the good resources depends on where it fails"
-_CONNECTS = ("accept", "refuse", "close")
-
-
-class Connect(Settings):
-    """What becomes of connections: ``accept``, ``refuse``, ``close`` (at once) or ``{refuse_until: 5s}``."""
-
-    shorthand: ClassVar[JsonSchema | None] = {"enum": list(_CONNECTS)}
-
-    kind: Annotated[
-        Literal["accept", "refuse", "close", "refuse_until"], Choice((*_CONNECTS, "refuse_until"))
-    ] = setting(
-        "What becomes of a connection", "accept", stands_for="the management server's socket", source=FORMAT
-    )
-    refuse_until: DurationNs = setting(
-        "Refuse before this time, counted from the last Envoy's first xDS subscription, then accept",
-        0,
-        stands_for="a management server that comes up late",
-        source=FORMAT,
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_word(cls, given: Any) -> Any:
-        if isinstance(given, str):
-            return {"kind": Choice(_CONNECTS).read(given)}
-        if isinstance(given, dict) and given:
-            return given if "kind" in given else {"kind": "refuse_until", **given}
-        if isinstance(given, Connect):
-            return given
-        raise refusal(
-            f"must be one of {', '.join(_CONNECTS)}, or {{refuse_until: 5s}}, not {described(given)}"
-        )
-
-    @model_serializer(mode="wrap")
-    def _written(self, dump: Any) -> Any:
-        return {"refuse_until": dump(self)["refuse_until"]} if self.kind == "refuse_until" else self.kind
-
-
-class Answer(Settings):
-    """How one subscription request of a type is answered."""
-
-    after: DelayField = setting(
-        "Time until the answer leaves",
-        NO_DELAY,
-        stands_for="the control plane's response time",
-        source=FORMAT,
-    )
-    never: Switch = setting("No answer at all", False, stands_for="a missing resource", source=FORMAT)
-    omit: Names = setting("Names left out of the answer", (), stands_for="a missing resource", source=FORMAT)
-    remove: Names = setting(
-        "Names listed as removed (delta)",
-        (),
-        stands_for="DeltaDiscoveryResponse.removed_resources",
-        source=FORMAT,
-    )
-    reject: Rejection = setting(_REJECT, None, stands_for="an invalid resource", source=_REJECT_SOURCE)
-    close: Switch = setting(
-        "Closes the stream in place of an answer (REST: the connection fails)",
-        False,
-        stands_for="a stream reset",
-        source=FORMAT,
-    )
-
-    @model_validator(mode="after")
-    def _not_contradictory(self) -> Answer:
-        if self.never:
-            keys = [key for key in ("omit", "remove", "reject") if getattr(self, key)]
-            if keys:
-                raise refusals([((key,), "says something about an answer that never comes") for key in keys])
-        return self
-
-
-class Push(Settings):
-    """One response that nobody asked for, or a reset of streams."""
-
-    at: DurationNs = setting(
-        "When, counted from the last Envoy's first xDS subscription",
-        stands_for="the time of a change",
-        source=FORMAT,
-    )
-    type: Annotated[str | None, Choice(FETCHED_TYPES, later=("vhds",), nothing="none")] = setting(
-        "Resource type; needed unless the push only closes",
-        None,
-        stands_for="DiscoveryResponse.type_url",
-        source=FORMAT,
-    )
-    change: Names = setting(
-        "Names whose content changes; of a listener, all but its route name",
-        (),
-        stands_for="a changed resource",
-        source=FORMAT,
-    )
-    change_filter_chains: Names = setting(
-        "Listeners of which only the filter chains change, which Envoy does in place (LDS)",
-        (),
-        stands_for="Listener.filter_chains",
-        source="measured rule W9",
-    )
-    add: Names = setting(
-        "New names; each copies the last mapping of its kind", (), stands_for="a new resource", source=FORMAT
-    )
-    remove: Names = setting("Names that cease to exist", (), stands_for="a removed resource", source=FORMAT)
-    send: Names = setting(
-        "Names sent again unchanged, also those omitted or removed before",
-        (),
-        stands_for="a resource sent again",
-        source=FORMAT,
-    )
-    empty: Names = setting(
-        "Clusters whose endpoints are all taken away (EDS)",
-        (),
-        stands_for="an empty ClusterLoadAssignment",
-        source=FORMAT,
-    )
-    reject: Rejection = setting(_REJECT, None, stands_for="an invalid resource", source=_REJECT_SOURCE)
-    close: Switch = setting(
-        "The stream is reset: that of the type, or all without a type",
-        False,
-        stands_for="a stream reset",
-        source=FORMAT,
-    )
-
-    NAMING: ClassVar[tuple[str, ...]] = ("change", "change_filter_chains", "add", "remove", "send", "empty")
-
-    @model_validator(mode="after")
-    def _sensible(self) -> Push:
-        found: list[tuple[Location, str]] = []
-        names = [key for key in self.NAMING if getattr(self, key)]
-        if self.type is None and (names or self.reject or not self.close):
-            found.append(
-                ((), f"needs a type ({', '.join(FETCHED_TYPES)}), unless all it says is close: true")
-            )
-        elif not (names or self.reject or self.close):
-            found.append(((), f"does nothing: give one of {', '.join(self.NAMING)}, reject or close"))
-        for key, only in (("empty", "eds"), ("change_filter_chains", "lds")):
-            if getattr(self, key) and self.type not in (only, None):
-                found.append(((key,), f"goes with type: {only} only"))
-        if "all" in self.add:
-            found.append(
-                (("add",), "must name each one: the word all means nothing for what does not exist yet")
-            )
-        if found:
-            raise refusals(found)
-        return self
-
-
-class ScriptedCosts(Settings):
-    """What the scripted control plane's work takes; the word zero switches it off."""
-
-    shorthand: ClassVar[JsonSchema | None] = {"const": "zero"}
-
-    answer: DelayField | None = setting(
-        "From reading a request to writing its answer, on top of the answer's own `after`; "
-        "absent = the calibration's",
-        None,
-        stands_for="the management server's turnaround",
-        source="the calibration file: control_plane.answer",
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _from_word(cls, given: Any) -> Any:
-        if given == "zero":
-            return {"answer": "0s"}
-        if isinstance(given, ScriptedCosts | dict):
-            return given
-        raise refusal(f"must be zero, or a mapping such as {{answer: 1ms}}, not {described(given)}")
+_TUNING = "pilot/pkg/features/tuning.go"
 
 
 class ControlPlane(Settings):
     """The control plane that the Envoys talk to."""
 
+    KEYS_OF_KIND: ClassVar[dict[str, tuple[str, ...]]] = {
+        "scripted": ("connect", "resources", "answers", "pushes"),
+        "istiod": (
+            "version",
+            "replicas",
+            "cpu",
+            "debounce",
+            "push_throttle",
+            "max_requests_per_second",
+            "max_connection_age",
+            "max_connection_age_grace",
+            "keepalive",
+            "cache",
+            "flow_control",
+            "flow_control_timeout",
+            "send_timeout",
+            "lazy_sidecar_scopes",
+            "send_unhealthy_endpoints",
+            "registry",
+            "readiness",
+            "calibration",
+        ),
+    }
+    """Keys that mean something to one kind only; without a control plane the scripted ones are idle."""
+
     kind: Annotated[
-        Literal["scripted", "none"], Choice(("scripted", "none"), later=("istiod", "components", "rest-v1"))
+        Literal["istiod", "scripted", "none"],
+        Choice(("istiod", "scripted", "none"), later=("components", "rest-v1")),
     ] = setting(
-        "scripted: answers and pushes as told; none: Envoy has a static bootstrap only",
+        "istiod: Istio's; scripted: answers and pushes as told; none: Envoy has a static bootstrap only",
         "scripted",
         stands_for="the management server",
         source=FORMAT,
     )
+    version: IstioVersion = setting(
+        "Istio version, quoted; it selects what changed from one version to the next",
+        "1.32",
+        stands_for="the istiod image",
+        source="the newest version whose source was read",
+    )
+    replicas: Annotated[int, Whole(1, 1000)] = setting(
+        "How many istiods; each connection goes to one at random",
+        1,
+        stands_for="Deployment istiod spec.replicas",
+        source="istio-discovery chart, values.yaml (replicaCount 1, autoscaleMin 1)",
+    )
+    cpu: Annotated[float, Cpu()] = setting(
+        "Cores of each replica: 2 or 500m; a started core works in full",
+        2.0,
+        stands_for="GOMAXPROCS of istiod",
+        assumption="the chart sets no limit, so that it is the node's cores; two are assumed",
+    )
+    debounce: Debounce = setting(
+        "How changes are gathered into pushes", Debounce(), stands_for="PILOT_DEBOUNCE_*", source=_TUNING
+    )
+    push_throttle: Annotated[int | Literal["auto"], Auto(Whole(1, 1_000_000))] = setting(
+        "Proxies pushed to at the same time; auto: min(15 + 5 x cpu, 100), up to Istio 1.20 100",
+        "auto",
+        stands_for="PILOT_PUSH_THROTTLE",
+        source=f"{_TUNING}:PushThrottle (0 = auto); istio/istio#48438",
+    )
+    max_requests_per_second: Annotated[float | Literal["auto"] | None, Auto(Number(1e9), nothing=True)] = (
+        setting(
+            "New streams a second and replica; auto: min(15 + 5 x cpu, 100), in Istio 1.13 to 1.20 25, "
+            "in 1.12 100, none before",
+            "auto",
+            stands_for="PILOT_MAX_REQUESTS_PER_SECOND",
+            source=f"{_TUNING}:RequestLimit (0 = auto); istio/istio#35046, #37094, #48438",
+        )
+    )
+    max_connection_age: Annotated[PositiveDurationNs | None, OrNone()] = setting(
+        "Age at which a connection is closed, 10 % more or less; none = never",
+        1800 * S,
+        stands_for="--keepaliveMaxServerConnectionAge",
+        source="istio-discovery chart, values.yaml (30m); grpc-go http2_server.go (the 10 %)",
+    )
+    max_connection_age_grace: DurationNs = setting(
+        "From the notice that it will be closed until the connection is closed",
+        10 * S,
+        stands_for="keepalive.ServerParameters.MaxConnectionAgeGrace",
+        source="pkg/keepalive/options.go (10s)",
+    )
+    keepalive: Keepalive = setting(
+        "Detection of dead peers",
+        Keepalive(),
+        stands_for="GRPC_KEEPALIVE_*",
+        source="pkg/keepalive/options.go",
+    )
+    cache: Cache = setting(
+        "Caches of generated resources",
+        Cache(),
+        stands_for="PILOT_ENABLE_XDS_CACHE and its kin",
+        source=_TUNING,
+    )
+    flow_control: Switch = setting(
+        "Whether the next push of a type waits for the ACK of the last; Istio 1.9 to 1.14 have it",
+        False,
+        stands_for="PILOT_ENABLE_FLOW_CONTROL",
+        source="pilot/pkg/features/pilot.go at 1.10 (false); removed by istio/istio#37916",
+    )
+    flow_control_timeout: PositiveDurationNs = setting(
+        "How long it waits at most",
+        15 * S,
+        stands_for="PILOT_FLOW_CONTROL_TIMEOUT",
+        source="pilot/pkg/features/pilot.go at 1.10 (15s)",
+    )
+    send_timeout: Annotated[int | Literal["auto"], Auto(Duration())] = setting(
+        "A stream that blocks for so long is torn down; 0s = never; auto: 5s up to Istio 1.10, never since; "
+        "Istio 1.22 and later cannot set it",
+        "auto",
+        stands_for="PILOT_XDS_SEND_TIMEOUT",
+        source="pilot/pkg/features at 1.8 to 1.22",
+    )
+    lazy_sidecar_scopes: AutoSwitch = setting(
+        "Whether scopes are computed when a proxy first needs them; false: with every PushContext; "
+        "auto: from Istio 1.27 on",
+        "auto",
+        stands_for="ENABLE_LAZY_SIDECAR_EVALUATION",
+        source="pilot/pkg/features/pilot.go; releasenotes/notes/lazy-sidecar-init.yaml",
+    )
+    send_unhealthy_endpoints: AutoSwitch = setting(
+        "Whether endpoints that are not ready are sent, marked as such; auto: from Istio 1.31 on",
+        "auto",
+        stands_for="PILOT_AUTO_SEND_UNHEALTHY_ENDPOINTS, PILOT_SEND_UNHEALTHY_ENDPOINTS",
+        source="pilot/pkg/features/experimental.go; releasenotes/notes/60690.yaml",
+    )
+    registry: Registry = setting(
+        "The queue of the service registry",
+        Registry(),
+        stands_for="serviceregistry/kube/controller",
+        source="pkg/queue/instance.go",
+    )
+    readiness: ReadinessProbe = setting(
+        "When a starting replica receives connections",
+        ReadinessProbe(),
+        stands_for="readinessProbe of istiod",
+        source="istio-discovery chart, templates/deployment.yaml",
+    )
     connect: Connect = setting(
-        "accept, refuse, close or {refuse_until: 5s}",
+        "Scripted: accept, refuse, close or {refuse_until: 5s}",
         Connect(kind="accept"),
         stands_for="the management server's socket",
         source=FORMAT,
     )
     resources: Resources = setting(
-        "What it serves", Resources(), stands_for="the resources served", source=FORMAT
+        "Scripted: what it serves", Resources(), stands_for="the resources served", source=FORMAT
     )
     answers: dict[
         ResourceTypeName, Annotated[tuple[Answer, ...], OneOrMany("answer", may_be_empty=False)]
     ] = setting(
-        "Per type one answer, or a list used in turn by successive subscription requests; the last repeats",
+        "Scripted: per type one answer, or a list used in turn by successive subscription requests; "
+        "the last repeats",
         {},
         stands_for="the responses to subscription requests",
         source=FORMAT,
     )
     pushes: tuple[Push, ...] = setting(
-        "What it sends without being asked", (), stands_for="pushes of a control plane", source=FORMAT
+        "Scripted: what it sends without being asked",
+        (),
+        stands_for="pushes of a control plane",
+        source=FORMAT,
+    )
+    calibration: Annotated[
+        str, Text(1000, r".*\S.*", "the name of a shipped calibration, such as istiod-1.32, or a path")
+    ] = setting(
+        "Costs of istiod: the name of a shipped file, or the path of one beside the scenario",
+        ISTIOD_SHIPPED,
+        stands_for="the machine, the cluster and the version that istiod runs on",
+        source="simulator/calibration/istiod-1.32.yaml",
+    )
+    costs: Annotated[Costs, CostsValue()] = setting(
+        "zero, or a mapping from cost to what replaces the calibration's value; scripted: {answer: 1ms}, "
+        "from reading a request to writing its answer, on top of the answer's own `after`",
+        Costs(),
+        stands_for="the management server's time for each piece of work",
+        source="the calibration file of istiod; scripted: Envoy's, control_plane.answer",
     )
 
-    costs: ScriptedCosts = setting(
-        "zero, or a mapping from cost to delay",
-        ScriptedCosts(),
-        stands_for="the management server's work",
-        source="the calibration file",
-    )
+    @property
+    def procs(self) -> int:
+        """GOMAXPROCS: whole cores, at least one."""
+        return max(1, math.ceil(self.cpu))
 
     def answers_to(self, type_name: str) -> tuple[Answer, ...]:
         """The answers for a resource type, in turn; at least one."""
         return self.answers.get(type_name, _AT_ONCE)
+
+    @classmethod
+    def foreign_keys(cls, kind: str) -> dict[str, str]:
+        """Keys that mean nothing to a control plane of that kind, and the kind they belong to."""
+        served = "scripted" if kind == "none" else kind
+        return {key: owner for owner, keys in cls.KEYS_OF_KIND.items() if owner != served for key in keys}
+
+    @model_validator(mode="after")
+    def _of_its_kind(self, info: ValidationInfo) -> ControlPlane:
+        found: list[tuple[Location, str]] = [
+            ((key,), f"goes with kind: {owner}, and kind is {self.kind}")
+            for key, owner in self.foreign_keys(self.kind).items()
+            if key in self.model_fields_set
+        ]
+        if self.kind == "istiod":
+            found += self._unknown_to_version()
+            found += self._unusable_costs(getattr(info.context, "directory", None) or Path())
+        else:
+            found += _within(("costs",), check_scripted_costs(self.costs))
+        if found:
+            raise refusals(found)
+        return self
+
+    def _unknown_to_version(self) -> list[tuple[Location, str]]:
+        known = behaviour(self.version)
+        found: list[tuple[Location, str]] = []
+        if self.flow_control and not known.has_flow_control:
+            found.append(
+                (("flow_control",), f"Istio has it in 1.9 to 1.14 only, and version is {self.version}")
+            )
+        if self.send_timeout not in ("auto", 0) and not known.has_send_timeout:
+            found.append((("send_timeout",), f"Istio has it up to 1.21 only, and version is {self.version}"))
+        return found
+
+    def _unusable_costs(self, directory: Path) -> list[tuple[Location, str]]:
+        unusable = istiod_calibration_problem(self.calibration, directory)
+        if unusable is not None:
+            return [(("calibration",), unusable)]
+        if not self.costs.given:
+            return []
+        laws = read_istiod_calibration(self.calibration, directory).costs
+        return _within(("costs",), check_costs(self.costs, laws))
+
+    @model_serializer(mode="wrap")
+    def _written(self, dump: Any) -> Any:
+        foreign = self.foreign_keys(self.kind)
+        return {key: value for key, value in dump(self).items() if key not in foreign}
+
+
+def _within(place: Location, found: list[tuple[Location, str]]) -> list[tuple[Location, str]]:
+    return [((*place, *inner), message) for inner, message in found]
 
 
 _AT_ONCE = (Answer(),)

@@ -10,7 +10,14 @@ from pydantic import ValidationInfo, model_serializer, model_validator
 from simulator.engine.clock import S
 from simulator.scenario.costs import Costs, CostsValue, calibration_problem, check_costs, read_calibration
 from simulator.scenario.durations import DURATION_PATTERN, DurationNs, PositiveDurationNs, duration_ns
-from simulator.scenario.presets import FETCHED_TYPES, PRESET_NAMES, PRESETS, filled_in, told
+from simulator.scenario.presets import (
+    FETCHED_TYPES,
+    GATEWAY_SDS_TIMEOUT,
+    PRESET_NAMES,
+    PRESETS,
+    filled_in,
+    told,
+)
 from simulator.scenario.problems import Location, described, refusal, refusals
 from simulator.scenario.quantities import Choice, JsonSchema, OrNone, Rate, RateValue, Switch, Text, Whole
 from simulator.scenario.sections.resources import StaticResources
@@ -184,6 +191,12 @@ class Envoy(Settings):
         FetchTimeouts(),
         "ConfigSource.initial_fetch_timeout",
     )
+    gateway_initial_fetch_timeout: FetchTimeouts = setting(
+        "The same for gateways; what is left out is as for all, but for secrets with preset istio: 15s",
+        FetchTimeouts.model_validate({"sds": GATEWAY_SDS_TIMEOUT.value}),
+        stands_for="ConfigSource.initial_fetch_timeout in what istiod sends to gateways",
+        source=GATEWAY_SDS_TIMEOUT.source,
+    )
     concurrency: Annotated[int, Whole(1, 1024)] = _by_preset(
         "Worker threads", "concurrency", 2, "--concurrency"
     )
@@ -201,6 +214,12 @@ class Envoy(Settings):
     )
     drain_strategy: Annotated[Literal["gradual", "immediate"], Choice(("gradual", "immediate"))] = _by_preset(
         "How connections are discouraged meanwhile", "drain_strategy", "immediate", "--drain-strategy"
+    )
+    connect_timeout: PositiveDurationNs = setting(
+        "How long an attempt to connect to an endpoint may take",
+        10 * S,
+        stands_for="Cluster.connect_timeout as istiod writes it: meshConfig.connectTimeout",
+        source="pkg/config/mesh/mesh.go (10s)",
     )
     eds_cache: Switch = setting(
         "After a fetch timeout on ADS, use the endpoints last known",
@@ -235,9 +254,10 @@ class Envoy(Settings):
         source="the calibration file",
     )
 
-    def fetch_timeout_ns(self, type_name: str) -> int:
+    def fetch_timeout_ns(self, type_name: str, *, is_gateway: bool = False) -> int:
         """The fetch timeout of a resource type; 0 = for ever."""
-        timeout: int = getattr(self.initial_fetch_timeout, type_name)
+        timeouts = self.gateway_initial_fetch_timeout if is_gateway else self.initial_fetch_timeout
+        timeout: int = getattr(timeouts, type_name)
         return timeout
 
     @model_validator(mode="before")
@@ -268,7 +288,8 @@ class Envoy(Settings):
         elif self.costs.given:
             calibration = read_calibration(self.calibration, directory)
             found.extend(
-                (("costs", *within), message) for within, message in check_costs(self.costs, calibration)
+                (("costs", *within), message)
+                for within, message in check_costs(self.costs, calibration.costs)
             )
         if found:
             raise refusals(found)

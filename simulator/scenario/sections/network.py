@@ -2,16 +2,32 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
 from simulator.scenario.delay_values import DelayField
-from simulator.scenario.settings import Settings, setting
+from simulator.scenario.kubernetes_quantities import Bytes, ProbabilityField
+from simulator.scenario.quantities import OrNone
+from simulator.scenario.settings import FORMAT, Settings, setting
 
 
 class Network(Settings):
-    """The links."""
+    """The links between the proxies and their control plane."""
 
     latency: DelayField | None = setting(
         "One-way delay of each message; absent = that of the calibration's loopback",
         None,
         stands_for="the network between Envoy and the management server",
         source="the calibration file: loopback, as in the Envoy 1.40 measurements",
+    )
+    loss: ProbabilityField = setting(
+        "Share of messages that are lost for good, which resets their stream",
+        0.0,
+        stands_for="packet loss that TCP does not make up for",
+        source=FORMAT,
+    )
+    bandwidth: Annotated[Annotated[int, Bytes(per_second=True)] | None, OrNone()] = setting(
+        "Bytes a second of each proxy's link, each way: 100M or 1Gi; absent = not limited",
+        None,
+        stands_for="the proxy's share of its node's network",
+        source=FORMAT,
     )

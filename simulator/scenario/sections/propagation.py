@@ -7,9 +7,10 @@ from typing import Annotated, Literal
 from pydantic import model_validator
 
 from simulator.engine.clock import MS, S
+from simulator.scenario.delay_values import DelayField
 from simulator.scenario.durations import PositiveDurationNs
 from simulator.scenario.problems import refusal
-from simulator.scenario.quantities import Choice, Whole
+from simulator.scenario.quantities import Choice, OrNone, Whole
 from simulator.scenario.settings import FORMAT, Settings, setting
 
 
@@ -45,15 +46,22 @@ class Server(Settings):
         stands_for="worker threads of a REST management server",
         assumption="no published value; 100 is Istio's push throttle of 1.3 to 1.20",
     )
+    service_time: Annotated[DelayField | None, OrNone()] = setting(
+        "Time one poll occupies the server; absent = what the answer costs istiod to generate and to send, "
+        "for a 304 what the request costs",
+        None,
+        stands_for="the REST management server's turnaround",
+        source="the calibration file of istiod: costs.request, generate, marshal",
+    )
 
 
 class Propagation(Settings):
     """The way configuration takes from the control plane to Envoy."""
 
     strategy: Annotated[
-        Literal["push", "poll", "file"], Choice(("push", "poll", "file"), later=("long-poll",))
+        Literal["push", "poll", "long-poll", "file"], Choice(("push", "poll", "long-poll", "file"))
     ] = setting(
-        "push: gRPC streams; poll: REST; file: watched files",
+        "push: gRPC streams; poll: REST; long-poll: requests held until a change; file: watched files",
         "push",
         stands_for="ConfigSource: ads or api_config_source GRPC, REST, or path_config_source",
         source="Istio serves ADS (bootstrap cds_config.ads)",
@@ -77,10 +85,22 @@ class Propagation(Settings):
         assumption="Envoy requires a value and has no default; 30s, as Envoy's v1 examples had it",
     )
     request_timeout: PositiveDurationNs = setting(
-        "Poll: how long one request may take",
+        "Poll: how long one request may take; long-poll: how long beyond wait x 17/16",
         1 * S,
         stands_for="ApiConfigSource.request_timeout",
         source="source/extensions/config_subscription/rest/http_subscription_impl.cc (1000 ms)",
+    )
+    wait: PositiveDurationNs = setting(
+        "Long-poll: how long a request is held when nothing changes; the next one follows at once",
+        60 * S,
+        stands_for="the wait parameter of Consul's blocking queries; Envoy has no such client",
+        assumption="one minute; Consul's own default is five (developer.hashicorp.com/consul/api-docs)",
+    )
+    sync_period: PositiveDurationNs = setting(
+        "File: how often a kubelet looks after the volumes of a pod",
+        60 * S,
+        stands_for="syncFrequency of the kubelet",
+        source="KubeletConfiguration v1beta1 syncFrequency (1m)",
     )
     backoff: Backoff = setting(
         "Waits between attempts to connect a stream",

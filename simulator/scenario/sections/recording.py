@@ -31,6 +31,19 @@ class Recording(Settings):
         source=FORMAT,
     )
 
+    queues: AutoSwitch = setting(
+        "Keep the depths of istiod's queues; auto: up to 1000 proxies",
+        "auto",
+        stands_for=SPELLING,
+        source=FORMAT,
+    )
+    proxy_pushes: AutoSwitch = setting(
+        "Keep one row for each push to each proxy; auto: up to 1000 proxies",
+        "auto",
+        stands_for=SPELLING,
+        source=FORMAT,
+    )
+
     def keeps_messages(self, proxies: int) -> bool:
         """Whether the messages table is kept for so many proxies."""
         return proxies <= MOST_RECORDED_PROXIES if self.messages == "auto" else self.messages
@@ -40,3 +53,11 @@ class Recording(Settings):
         if self.states != "auto":
             return self.states
         return proxies <= MOST_RECORDED_PROXIES and proxies * resources <= MOST_RECORDED_PAIRS
+
+    def keeps_queues(self, proxies: int) -> bool:
+        """Whether the queues table is kept for so many proxies."""
+        return proxies <= MOST_RECORDED_PROXIES if self.queues == "auto" else self.queues
+
+    def keeps_proxy_pushes(self, proxies: int) -> bool:
+        """Whether the table of pushes to single proxies is kept for so many of them."""
+        return proxies <= MOST_RECORDED_PROXIES if self.proxy_pushes == "auto" else self.proxy_pushes

@@ -1,35 +1,419 @@
-"""Section `workload`: what happens to the mesh."""
+"""Section `workload`: what happens to the mesh. One class for each kind of entry."""
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import model_validator
 
+from simulator.engine.clock import S
+from simulator.mesh.kinds import KINDS
+from simulator.scenario.delay_values import DelayField
 from simulator.scenario.durations import DurationNs, PositiveDurationNs
-from simulator.scenario.later import LATER_HAPPENINGS
-from simulator.scenario.problems import refusal
-from simulator.scenario.quantities import Choice, OrNone, RateValue, Text
+from simulator.scenario.kubernetes_quantities import PortionField, PortionValue, SurgeField
+from simulator.scenario.problems import described, refusal
+from simulator.scenario.quantities import Choice, JsonSchema, Marker, OrNone, RateValue, Switch, Text, Whole
+from simulator.scenario.sections.timing import Timed, TraceValue
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
+from simulator.workload.entries import Portion, TraceRow
+
+ANY = "any"
+EDITED_KINDS = tuple(kind for kind in KINDS if kind not in ("Endpoints", "DNSName"))
+"""Kinds of objects that people write; endpoints change with `endpoints`, `rollout` and `scale_up`."""
+
+_DEPLOYMENT = "Kubernetes apps/v1 Deployment"
+_POD = "Kubernetes core/v1 PodSpec"
+
+ObjectName = Annotated[str, Text(253, r"\S+", "the name of a Kubernetes object")]
+ServiceName = Annotated[
+    str,
+    Text(127, r"[a-z0-9][-a-z0-9]*(/[a-z0-9][-a-z0-9]*)?", "the name of a service: reviews or shop/reviews"),
+]
+Namespace = Annotated[str, Text(63, r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "the name of a namespace")]
+
+
+def _service() -> Any:
+    return setting(
+        "Service it is about; absent = drawn", None, stands_for="Service metadata.name", source=FORMAT
+    )
+
+
+def _namespace(meaning: str = "Namespace it is in, or where a service is drawn from; absent = any") -> Any:
+    return setting(meaning, None, stands_for="metadata.namespace", source=FORMAT)
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChoice:
+    """Some proxies: a portion of those alive, chosen by lot, or named ones; exactly one of the two."""
+
+    portion: Portion | None = None
+    names: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class ProxyChoiceValue(Marker):
+    """A count of proxies, a percentage, or a list of names."""
+
+    def read(self, value: Any) -> ProxyChoice:
+        """The choice."""
+        if isinstance(value, ProxyChoice):
+            return value
+        if isinstance(value, str) and "%" not in value and value.strip():
+            value = (value,)
+        if not isinstance(value, list | tuple):
+            if not isinstance(value, int | str) or isinstance(value, bool):
+                raise refusal(
+                    "must be a number of proxies, a percentage, or names such as [p0, gw0], "
+                    f"not {described(value)}"
+                )
+            return ProxyChoice(PortionValue(low=1).read(value))
+        seen: dict[str, None] = {}
+        for position, name in enumerate(value):
+            if not isinstance(name, str) or not name.strip() or len(name) > 200:
+                raise refusal(f"must be the name of a proxy, such as p0, not {described(name)}", position)
+            if name in seen:
+                raise refusal(f"{name!r} is listed twice", position)
+            seen[name] = None
+        if not seen:
+            raise refusal("must name at least one proxy")
+        return ProxyChoice(names=tuple(seen))
+
+    def written(self, value: Any) -> Any:
+        """The number, the percentage or the list."""
+        return list(value.names) if value.portion is None else PortionValue().written(value.portion)
+
+    def json_schema(self) -> JsonSchema:
+        """An integer, text or a list of names."""
+        return {
+            "anyOf": [
+                {"type": "integer", "minimum": 1},
+                {"type": "string"},
+                {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
+            ]
+        }
+
+
+class ChosenProxies(Settings):
+    """Which proxies an entry meets."""
+
+    proxies: Annotated[ProxyChoice, ProxyChoiceValue()] = setting(
+        "How many (drawn), which percentage (drawn), or a list of names",
+        ProxyChoice(Portion(share=Fraction(1))),
+        stands_for="the pods affected",
+        source=FORMAT,
+    )
+
+
+class EditEntry(Timed):
+    """Configuration objects are written."""
+
+    KIND = "edit"
+    RULES = (*Timed.RULES, "trace")
+
+    edit: Annotated[str, Choice((*EDITED_KINDS, ANY))] = setting(
+        "Kind of the object; any goes with a trace only",
+        ANY,
+        stands_for="kind of the object",
+        source=FORMAT,
+    )
+    name: Annotated[ObjectName | None, OrNone()] = setting(
+        "Name of the object; absent = another object each time, so that no edit supersedes one before",
+        None,
+        stands_for="metadata.name",
+        source=FORMAT,
+    )
+    namespace: Annotated[Namespace | None, OrNone()] = _namespace(
+        "Its namespace; absent = that of the service; istio-system is the root namespace"
+    )
+    service: Annotated[ServiceName | None, OrNone()] = _service()
+    trace: Annotated[Annotated[tuple[TraceRow, ...], TraceValue(EDITED_KINDS)] | None, OrNone()] = setting(
+        "As recorded in a CSV file with the columns t, kind, namespace, name; rows of other kinds are left "
+        "out, unless edit is any",
+        None,
+        stands_for="an audit log",
+        source=FORMAT,
+    )
+    rejected_by_envoy: Switch = setting(
+        "Whether Envoy refuses what comes of it (NACK)",
+        False,
+        stands_for="an invalid resource",
+        source=FORMAT,
+    )
+
+    @property
+    def rows(self) -> tuple[TraceRow, ...]:
+        """The recorded rows that are played, in order of time."""
+        return tuple(row for row in self.trace or () if self.edit == ANY or row.kind in (None, self.edit))
+
+    @model_validator(mode="after")
+    def _playable(self) -> EditEntry:
+        if self.trace is None and self.edit == ANY:
+            raise refusal("must name a kind: any goes with a trace only", "edit")
+        if self.trace is not None and self.edit == ANY and any(row.kind is None for row in self.trace):
+            raise refusal("has rows without a kind: name one with edit", "trace")
+        if self.trace is not None and not self.rows:
+            raise refusal(f"has no row of kind {self.edit}", "trace")
+        return self
+
+
+class EndpointsEntry(Timed):
+    """Endpoints of a service leave and come back, each time another one."""
+
+    KIND = "endpoints"
+
+    endpoints: ServiceName = setting(
+        "Service, or any: another one each time", stands_for="EndpointSlice", source=FORMAT
+    )
+    namespace: Annotated[Namespace | None, OrNone()] = _namespace()
+
+
+def _ready_after() -> Any:
+    return setting(
+        "From the start of a new pod's application until it is ready; absent = agent.app_start",
+        None,
+        stands_for="the application and its readinessProbe",
+        source=FORMAT,
+    )
+
+
+class RolloutEntry(Timed):
+    """A Deployment's pods are replaced by new ones."""
+
+    KIND = "rollout"
+
+    rollout: ServiceName = setting(
+        "Service whose Deployment gets a new template, or any: one that is drawn",
+        stands_for="a changed pod template",
+        source=FORMAT,
+    )
+    namespace: Annotated[Namespace | None, OrNone()] = _namespace()
+    max_surge: SurgeField = setting(
+        "Pods above the wanted number: a count, or a percentage rounded up",
+        Portion(share=Fraction(1, 4)),
+        stands_for="rollingUpdate.maxSurge",
+        source=f"{_DEPLOYMENT} (25%)",
+    )
+    max_unavailable: PortionField = setting(
+        "Pods below it: a count, or a percentage rounded down",
+        Portion(share=Fraction(1, 4)),
+        stands_for="rollingUpdate.maxUnavailable",
+        source=f"{_DEPLOYMENT} (25%)",
+    )
+    ready_after: Annotated[DelayField | None, OrNone()] = _ready_after()
+    min_ready_seconds: DurationNs = setting(
+        "How long a pod must be Ready to count as available",
+        0,
+        stands_for="spec.minReadySeconds",
+        source=f"{_DEPLOYMENT} (0)",
+    )
+    pre_stop: DurationNs = setting(
+        "Duration of the application's preStop hook",
+        0,
+        stands_for="lifecycle.preStop",
+        source=f"{_POD} (none)",
+    )
+    termination_grace: DurationNs = setting(
+        "From the deletion of a pod until everything in it is killed",
+        30 * S,
+        stands_for="terminationGracePeriodSeconds",
+        source=f"{_POD} (30)",
+    )
+    native_sidecar: Annotated[Switch | None, OrNone()] = setting(
+        "Whether the proxy outlives the application; absent = agent.native_sidecars",
+        None,
+        stands_for="ENABLE_NATIVE_SIDECARS",
+        source=FORMAT,
+    )
+    termination_drain: Annotated[DurationNs | None, OrNone()] = setting(
+        "How long the proxy goes on otherwise; absent = agent.termination_drain",
+        None,
+        stands_for="proxyConfig.terminationDrainDuration",
+        source=FORMAT,
+    )
+    exit_on_zero: Annotated[Switch | None, OrNone()] = setting(
+        "Whether it goes on until its connections are gone; absent = agent.exit_on_zero_active_connections",
+        None,
+        stands_for="EXIT_ON_ZERO_ACTIVE_CONNECTIONS",
+        source=FORMAT,
+    )
+    new_service_account: Switch = setting(
+        "Whether the new pods have an identity of their own, which makes the first of them a full push",
+        False,
+        stands_for="spec.serviceAccountName",
+        source=FORMAT,
+    )
+
+    @model_validator(mode="after")
+    def _moves(self) -> RolloutEntry:
+        if not any(one.count or one.share for one in (self.max_surge, self.max_unavailable)):
+            raise refusal("must not be 0 when max_surge is 0: no pod could be replaced", "max_unavailable")
+        return self
+
+
+class Pods(Settings):
+    """How many pods."""
+
+    pods: Annotated[int, Whole(1, 1_000_000)] = setting(
+        "Pods more, each with a sidecar", stands_for="spec.replicas", source=FORMAT
+    )
+
+
+class ScaleUpEntry(Timed):
+    """A Deployment gets more pods."""
+
+    KIND = "scale_up"
+
+    scale_up: Pods = setting("How many: {pods: 200}", stands_for="spec.replicas", source=FORMAT)
+    service: Annotated[ServiceName | None, OrNone()] = _service()
+    namespace: Annotated[Namespace | None, OrNone()] = _namespace()
+    ready_after: Annotated[DelayField | None, OrNone()] = _ready_after()
+
+
+class RestartEntry(Timed):
+    """Proxies are killed and start anew in place."""
+
+    KIND = "restart"
+
+    restart: ChosenProxies = setting("Which: {proxies: 10%}", stands_for="a container restart", source=FORMAT)
+
+
+class RestartIstiodEntry(Timed):
+    """One replica of istiod is terminated and starts again in place."""
+
+    KIND = "restart_istiod"
+
+    restart_istiod: Annotated[int, Whole(0, 1_000_000)] = setting(
+        "Number of the replica, from 0", stands_for="a container restart", source=FORMAT
+    )
+    down_for: DurationNs = setting(
+        "From its termination until the new process begins to start",
+        10 * S,
+        stands_for="--shutdownDuration and the kubelet's restart",
+        assumption="istiod's --shutdownDuration (10s) is used up, and the kubelet restarts it at once",
+    )
+
+
+class AddIstiodEntry(Timed):
+    """Replicas of istiod are added."""
+
+    KIND = "add_istiod"
+
+    add_istiod: Annotated[int, Whole(1, 1000)] = setting(
+        "How many", stands_for="HorizontalPodAutoscaler or spec.replicas", source=FORMAT
+    )
+
+
+class IstiodRollout(Settings):
+    """How replicas of istiod are replaced."""
+
+    max_surge: SurgeField = setting(
+        "Pods above the number of replicas",
+        Portion(share=Fraction(1)),
+        stands_for="rollingMaxSurge",
+        source="istio-discovery chart, values.yaml (100%)",
+    )
+    max_unavailable: PortionField = setting(
+        "Pods below it",
+        Portion(share=Fraction(1, 4)),
+        stands_for="rollingMaxUnavailable",
+        source="istio-discovery chart, values.yaml (25%)",
+    )
+
+
+class RolloutIstiodEntry(Timed):
+    """All replicas of istiod are replaced by new pods."""
+
+    KIND = "rollout_istiod"
+
+    rollout_istiod: IstiodRollout = setting(
+        "{} or {max_surge: 100%, max_unavailable: 25%}", stands_for="an upgrade of istiod", source=FORMAT
+    )
+
+
+class Lasting(Timed):
+    """Something that goes on for a while."""
+
+    lasts: Annotated[PositiveDurationNs | None, OrNone()] = setting(
+        "How long each time; absent = to `until` where there is one `at`, else to the end of the run",
+        None,
+        stands_for=SPELLING,
+        source=FORMAT,
+    )
+
+    @property
+    def lasts_ns(self) -> int | None:
+        """How long it lasts; None = to the end of the run."""
+        if self.lasts is None and len(self.at) == 1 and self.until is not None:
+            return self.until - self.at[0]
+        return self.lasts
+
+    @model_validator(mode="after")
+    def _ends_once(self) -> Lasting:
+        if self.until is not None and len(self.at) > 1 and self.lasts is None:
+            raise refusal("says nothing beside several times: give lasts", "until")
+        return self
+
+
+class PartitionEntry(Lasting):
+    """Proxies are cut off from the control plane."""
+
+    KIND = "partition"
+
+    partition: ChosenProxies = setting(
+        "Which: {proxies: 10%}", stands_for="a network partition", source=FORMAT
+    )
+
+
+class SlowReaderEntry(Lasting):
+    """Proxies stop reading what they are sent."""
+
+    KIND = "slow_reader"
+
+    slow_reader: ChosenProxies = setting(
+        "Which: {proxies: 3}", stands_for="a starved agent or node", source=FORMAT
+    )
 
 
 class Traffic(Settings):
-    """Requests to one listener of every proxy."""
+    """Requests from proxies to a service; with a scripted control plane, to one listener of every proxy."""
 
-    to: Annotated[str, Text(200, meaning="the name of a listener, such as l0")] = setting(
-        "Listener that the requests go to", stands_for="the clients' destination", source=FORMAT
+    source: Annotated[str, Text(127, r"\S+", "any, or the name of a service")] = setting(
+        "Service whose sidecars send them, or any: all proxies that see the destination",
+        ANY,
+        stands_for="the clients",
+        source=FORMAT,
+        key="from",
     )
-    rate: RateValue = setting("Requests to each proxy", stands_for="the clients' request rate", source=FORMAT)
+    to: Annotated[str, Text(200, meaning="the name of a service, or of a listener such as l0")] = setting(
+        "Service that they go to; scripted: listener", stands_for="the clients' destination", source=FORMAT
+    )
+    rate: RateValue = setting("Requests of each proxy", stands_for="the clients' request rate", source=FORMAT)
     connection: Annotated[Literal["fresh", "kept"], Choice(("fresh", "kept"))] = setting(
-        "A fresh connection for each request, or one that is kept open",
+        "Scripted: a fresh connection for each request, or one that is kept open",
         "fresh",
         stands_for="HTTP keep-alive of the clients",
         source="the measurements probe with fresh connections unless they say kept",
     )
+    dead_endpoint: Annotated[Literal["reset", "blackhole"], Choice(("reset", "blackhole"))] = setting(
+        "What an attempt meets where a pod is gone: a reset at once, or nothing until envoy.connect_timeout",
+        "reset",
+        stands_for="the network's answer for an address without a pod",
+        assumption="the node still answers for the address; where it does not, say blackhole",
+    )
+    retries: Annotated[int, Whole(0, 100)] = setting(
+        "Further attempts, each at another endpoint if there is one",
+        2,
+        stands_for="HTTPRetry.attempts",
+        source="Istio's default retry policy (networking/core/route/retry/retry.go: 2, other hosts)",
+    )
 
 
-class WorkloadEntry(Settings):
-    """One happening, and when it begins and ends."""
+class TrafficEntry(Settings):
+    """Requests for some time."""
+
+    KIND: ClassVar[str] = "traffic"
 
     traffic: Traffic = setting("Requests", stands_for="clients of the proxies", source=FORMAT)
     begin: DurationNs = setting(
@@ -39,17 +423,23 @@ class WorkloadEntry(Settings):
         "When it ends, not included; absent = the end of the run", None, stands_for=SPELLING, source=FORMAT
     )
 
-    @model_validator(mode="before")
-    @classmethod
-    def _of_this_version(cls, given: Any) -> Any:
-        if isinstance(given, dict) and "traffic" not in given:
-            later = [key for key in given if key in LATER_HAPPENINGS]
-            if later:
-                raise refusal("is not available in this version; available: traffic", later[0])
-        return given
-
     @model_validator(mode="after")
-    def _in_order(self) -> WorkloadEntry:
+    def _in_order(self) -> TrafficEntry:
         if self.until is not None and self.until <= self.begin:
             raise refusal("must be later than from", "until")
         return self
+
+
+TimedEntry = (
+    EditEntry
+    | EndpointsEntry
+    | RolloutEntry
+    | ScaleUpEntry
+    | RestartEntry
+    | RestartIstiodEntry
+    | AddIstiodEntry
+    | RolloutIstiodEntry
+    | PartitionEntry
+    | SlowReaderEntry
+)
+"""An entry of the timeline."""

@@ -91,6 +91,35 @@ def test_quantiles(delay: Delay, u: float, ns: int) -> None:
     assert delay.ns(u) == ns
 
 
+@pytest.mark.parametrize(
+    ("delay", "u", "ns"),
+    [
+        (Uniform(S, 2 * S), 0.0, 0),
+        (Uniform(S, 2 * S), 0.5, 750 * MS),
+        (Uniform(S, 2 * S), 2 / 3, S),
+        (Uniform(S, 2 * S), 0.9, round((2 - math.sqrt(0.3)) * S)),
+        (Uniform(S, 2 * S), 1.0, 2 * S),
+        (Uniform(S, S), 0.25, 250 * MS),
+        (Uniform(0, S), 0.75, 500 * MS),
+        (Uniform(0, 0), 0.5, 0),
+    ],
+    ids=repr,
+)
+def test_what_is_left_of_a_delay_at_a_random_instant(delay: Uniform, u: float, ns: int) -> None:
+    assert delay.residual_ns(u) == pytest.approx(ns, abs=1)
+
+
+@pytest.mark.parametrize("delay", [Uniform(S, 2 * S), Uniform(0, S), Uniform(S, S), Uniform(60 * S, 90 * S)])
+def test_the_mean_of_what_is_left_is_half_the_second_moment_over_the_mean(delay: Uniform) -> None:
+    n = 100_000
+    left = delay.residual_ns_array((np.arange(n) + 0.5) / n)
+    low, high = delay.low_ns, delay.high_ns
+    second_moment = (low * low + low * high + high * high) / 3
+    assert float(left.mean()) == pytest.approx(second_moment / (2 * delay.mean_ns), rel=1e-5)
+    assert bool(np.all(np.diff(left) >= 0))
+    assert left.tolist()[:: n // 50] == [delay.residual_ns((k + 0.5) / n) for k in range(0, n, n // 50)]
+
+
 def test_rounding_is_half_to_even() -> None:
     assert [Uniform(0, 5).ns(u) for u in (0.1, 0.3, 0.5, 0.7)] == [0, 2, 2, 4]
 

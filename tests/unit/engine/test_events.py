@@ -48,8 +48,9 @@ def test_ties_go_by_band_then_entity_then_insertion(clock: Clock) -> None:
     assert log == keys
 
 
-def test_the_contracts_order_workload_then_messages_then_timers_then_completions() -> None:
-    assert sorted(Band) == [Band.WORKLOAD, Band.MESSAGE, Band.TIMER, Band.COMPLETION]
+def test_the_contracts_order_workload_then_messages_then_timers_then_completions_then_dispatches() -> None:
+    order = [Band.WORKLOAD, Band.MESSAGE, Band.TIMER, Band.COMPLETION, Band.DISPATCH]
+    assert sorted(Band) == order
 
 
 @given(st.lists(st.tuples(st.integers(0, 3), st.sampled_from(Band), st.integers(0, 2)), max_size=20))

@@ -33,12 +33,12 @@ def make_process(clock: Clock, draws: Draws) -> MakeProcess:
         laws = {**zero_costs(load_calibration().costs), "decode_failed": Constant(apply_ns)}
         base = EnvoySettings(
             has_xds=True,
-            is_istio=False,
+            readiness_needs=(),
             initial_fetch_timeout_ns=dict.fromkeys(RESOURCE_TYPES, 2 * S),
             costs=laws,
             backoff=BackoffSettings(100 * MS, 100 * MS),
         )
-        costs = Costs(laws, draws, 0)
+        costs = Costs(laws, draws, 0, clock)
         return Process(
             proxy=0,
             clock=clock,

@@ -12,7 +12,7 @@ from simulator.envoy.main_thread import Costs, MainThread
 
 
 def main_thread(clock: Clock, per_cluster_ns: int = 0, clusters: int = 0) -> MainThread:
-    costs = Costs({"stats_flush_per_cluster": Constant(per_cluster_ns)}, Draws(1), 0)
+    costs = Costs({"stats_flush_per_cluster": Constant(per_cluster_ns)}, Draws(1), 0, clock)
     thread = MainThread(clock, 0, costs, 5 * S, lambda: clusters)
     thread.start_flush_timer()
     return thread
@@ -49,7 +49,7 @@ def test_flushes_cost_no_event(clock: Clock) -> None:
 
 def test_a_drawn_cost_differs_from_job_to_job_and_not_from_run_to_run() -> None:
     def costs(proxy: int = 0) -> list[int]:
-        thread = Costs({"health_check": Uniform(0, 1000), "sds": Uniform(0, 1000)}, Draws(5), proxy)
+        thread = Costs({"health_check": Uniform(0, 1000), "sds": Uniform(0, 1000)}, Draws(5), proxy, Clock())
         return [thread.ns("health_check") for _ in range(10)] + [thread.ns("sds")]
 
     assert costs() == costs()
@@ -58,7 +58,7 @@ def test_a_drawn_cost_differs_from_job_to_job_and_not_from_run_to_run() -> None:
 
 
 def test_a_formula_needs_counts_and_a_law_none() -> None:
-    costs = Costs({"rds": {"fixed": 7, "per": 2}, "sds": Constant(3)}, Draws(1), 0)
+    costs = Costs({"rds": {"fixed": 7, "per": 2}, "sds": Constant(3)}, Draws(1), 0, Clock())
     assert costs.ns("rds", lambda c: c["fixed"] + 10 * c["per"]) == 27
     assert costs.ns("sds") == 3
     with pytest.raises(AssertionError, match="needs counts"):

@@ -62,6 +62,52 @@ def test_names_in_a_set_are_kept_in_order_of_name() -> None:
     assert recorder.state_rows[0][3] == ("c0", "c1", "c2")
 
 
+def test_proxies_have_sparse_numbers_and_more_may_appear() -> None:
+    recorder = Recorder({0: "p0", 2**32: "gw0"}, messages=False, states=False)
+    recorder.add_proxy(2**39 | 17, "s0-5f4b")
+    recorder.add_proxy(0, "p0")
+    assert recorder.proxy_names == {0: "p0", 2**32: "gw0", 2**39 | 17: "s0-5f4b"}
+    with pytest.raises(ValueError, match="proxy 0 is p0"):
+        recorder.add_proxy(0, "another")
+
+
+def test_what_happens_before_the_clock_starts_is_not_recorded() -> None:
+    recorder = Recorder(["p0"], messages=True, states=True)
+    for t_ns in (-1, 0):
+        recorder.startup(0, 0, "start", t_ns).outcome = "live"
+        recorder.message(t_ns, 0, 0, 0, "request", "cds", "", "", "", (), 10)
+        recorder.state(t_ns, 0, "cluster", "c0", "warming")
+        recorder.depth(t_ns, 0, "push", 7 + t_ns)
+        recorder.proxy_push(0, 0, 0, t_ns, t_ns, t_ns, t_ns, ("cds",))
+    assert [row.t_started_ns for row in recorder.startup_rows] == [0]
+    for rows in (recorder.message_rows, recorder.state_rows, recorder.queue_rows):
+        assert [row[0] for row in rows] == [0]
+    assert [row[5] for row in recorder.proxy_push_rows] == [0]
+
+
+def test_of_one_instant_a_queue_keeps_its_peaks_and_its_end() -> None:
+    recorder = Recorder([], messages=False, states=False)
+    for t_ns, depth in ((5, 1), (5, 2), (5, 3), (5, 2), (5, 1), (6, 1), (7, 2), (8, 3), (8, 4), (8, 0)):
+        recorder.depth(t_ns, 0, "push", depth)
+    recorder.depth(5, 1, "push", 9)
+    recorder.depth(9, 1, "push", 10)
+    assert recorder.queue_rows == [
+        (5, 0, "push", 3),
+        (5, 0, "push", 1),
+        (7, 0, "push", 2),
+        (8, 0, "push", 4),
+        (8, 0, "push", 0),
+        (5, 1, "push", 9),
+        (9, 1, "push", 10),
+    ]
+
+
+def test_depths_are_dropped_when_not_kept() -> None:
+    recorder = Recorder([], messages=False, states=False, queues=False)
+    recorder.depth(5, 0, "push", 3)
+    assert recorder.queue_rows == []
+
+
 def test_equal_warnings_are_counted_not_repeated() -> None:
     recorder = Recorder([], messages=False, states=False)
     for text in ("queue overloaded", "clock far away", "queue overloaded"):

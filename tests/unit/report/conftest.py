@@ -67,3 +67,44 @@ def recorded() -> Recorded:
 def begin() -> Callable[..., Start]:
     """The function `start` of this file."""
     return start
+
+
+STAGE_INSTANTS = ("observed", "debounced", "enqueued", "dequeued", "sent", "received", "applied", "active")
+
+
+class MeshRun:
+    """A run of a mesh recorded by hand: deliveries by the time each stage took, queues and requests."""
+
+    def __init__(self, proxies: int = 4) -> None:
+        self.recorder = Recorder([f"p{i}" for i in range(proxies)], messages=False, states=False)
+
+    def change(
+        self,
+        kind: str,
+        stages_ms: Iterable[Iterable[float]],
+        outcome: str = "active",
+        carried_by: str = "push",
+    ) -> None:
+        """One change a second after the one before: for each proxy the milliseconds of its stages."""
+        rows = [list(spent) for spent in stages_ms]
+        t_ns = (len(self.recorder.change_rows) + 1) * 1000 * MS
+        change = self.recorder.change(kind, f"{kind}-{t_ns}", t_ns, len(rows))
+        for proxy, spent in enumerate(rows):
+            row = self.recorder.delivery(change, proxy, t_ns)
+            at_ns = t_ns
+            for name, ms in zip(STAGE_INSTANTS, spent, strict=False):
+                at_ns += round(ms * MS)
+                setattr(row, f"t_{name}_ns", at_ns)
+            row.carried_by, row.t_acked_ns = carried_by, row.t_applied_ns
+            row.outcome = outcome if len(spent) == len(STAGE_INSTANTS) else "pending"
+
+    def result(self, duration: str = "60s", warm_up: str = "0s") -> Result:
+        """The result of what was recorded."""
+        manifest = {"name": "mesh", "scenario": {"duration": duration, "warm_up": warm_up}}
+        return Result.from_recorder(self.recorder, manifest)
+
+
+@pytest.fixture
+def mesh() -> MeshRun:
+    """A run of four proxies to which nothing has happened yet."""
+    return MeshRun()

@@ -7,7 +7,8 @@ import math
 import pytest
 
 from simulator.engine.clock import MS, S
-from simulator.recording.instants import METRICS, find_metric
+from simulator.recording.columns import DELIVERY_INSTANTS
+from simulator.recording.instants import METRICS, STAGES, find_metric
 from simulator.recording.recorder import Recorder
 from simulator.results.metrics import MetricError, metric_rows, metric_values
 from simulator.results.result import Result
@@ -32,8 +33,16 @@ INF = math.inf
         ("apply_delay", [0.75, 0.25, 0.5, INF, 0.05, INF]),
         ("ack_delay", [INF] * 6),
         ("warming_time", [0.75, 0.25, 0.5, INF, 0.05, INF]),
+        ("receive_delay", [INF] * 6),
+        *((name, [INF] * 6) for name in STAGES if name != "warming_time"),
         ("convergence", [1.5, INF, INF]),
         ("staleness", [2.1, INF]),
+        ("pilot_proxy_convergence_time", []),
+        ("pilot_proxy_queue_time", []),
+        ("regressions", []),
+        ("failed_requests", [0, 1]),
+        ("failed_attempts", [0, 1]),
+        ("stale_requests", [0, 1]),
         ("messages.bytes", [20, 300, 25, 60]),
         ("messages.resources", [0, 4, 0, 0]),
         ("startups.t_ready_ns", [4.06, INF]),
@@ -163,3 +172,57 @@ def test_changing_a_summary_does_not_change_the_result(result: Result) -> None:
     summary = result.summary()
     summary.loc["cds_time", "mean"] = 99.0
     assert result.summary().loc["cds_time", "mean"] == 1.0
+
+
+def test_the_stages_of_a_delivery_sum_to_its_delay_exactly() -> None:
+    recorder = Recorder(["p0"], messages=False, states=False)
+    row = recorder.delivery(recorder.change("VirtualService", "a", 7, 1), 0, 7)
+    instants = (7, 8, 100_000_008, 100_000_010, 100_000_010, 117_000_003, 118_000_000, 119_000_001, S + 1)
+    for name, t_ns in zip(DELIVERY_INSTANTS[:9], instants, strict=True):
+        setattr(row, name, t_ns)
+    row.outcome = "active"
+    result = Result.from_recorder(recorder, {})
+    means = result.summary()["mean"]
+    whole = {name: round(means[name] * 1e9) for name in (*STAGES, "active_delay")}
+    assert [whole[name] for name in STAGES] == [1, 100 * MS, 2, 0, 16_999_993, 999_997, 1_000_001, 881 * MS]
+    assert sum(whole[name] for name in STAGES) == whole["active_delay"] == S + 1 - 7
+
+
+def test_istios_convergence_time_counts_only_pushes_that_sent_something() -> None:
+    recorder = Recorder(["p0", "p1"], messages=False, states=False)
+    recorder.proxy_push(0, 0, 0, 10 * MS, 11 * MS, 30 * MS, 110 * MS, ("cds", "eds"))
+    recorder.proxy_push(0, 1, 0, 10 * MS, 11 * MS, 40 * MS, None, ())
+    summary = Result.from_recorder(recorder, {}).summary()
+    assert summary.loc["pilot_proxy_convergence_time", ["mean", "n", "pending"]].tolist() == [0.1, 1, 0]
+    assert summary.loc["pilot_proxy_queue_time", ["mean", "max", "n"]].tolist() == [0.025, 0.03, 2]
+
+
+def test_pushes_that_began_before_the_warm_up_are_not_counted() -> None:
+    recorder = Recorder(["p0"], messages=False, states=False)
+    for start_s in (1, 3):
+        recorder.proxy_push(start_s, 0, 0, start_s * S, start_s * S, start_s * S, start_s * S + 1, ("cds",))
+    result = Result.from_recorder(recorder, {"scenario": {"warm_up": "2s"}})
+    assert result.summary().loc["pilot_proxy_convergence_time", "n"] == 1
+
+
+def test_harm_done_to_requests_is_one_number_for_the_run(result: Result) -> None:
+    recorder = Recorder(["p0"], messages=False, states=False)
+    recorder.traffic(0, S, 0, "s0", "200", False, 90.0, 95.0)
+    recorder.traffic(S, 2 * S, 0, "s0", "200", True, 3.0, 3.0)
+    recorder.traffic(0, S, 0, "s0", "UF", True, 10.0, 0.5)
+    recorder.traffic(0, S, 0, "s0", "NR", False, 1.0, 1.0)
+    summary = Result.from_recorder(recorder, {}).summary()
+    assert summary.loc["failed_requests", ["mean", "p50", "p99", "max", "n"]].tolist() == [1.5] * 4 + [1]
+    assert summary.loc["failed_attempts", "mean"] == 11.0
+    assert summary.loc["stale_requests", "mean"] == 3.5
+    assert "too few" not in summary.loc["failed_requests", "note"]
+    assert "total" in summary.loc["failed_requests", "note"]
+
+
+def test_a_regression_is_counted() -> None:
+    recorder = Recorder(["p0"], messages=False, states=False)
+    for t_ns in (5, 9):
+        recorder.regression(t_ns, 0, 1, 0, "cds")
+    result = Result.from_recorder(recorder, {})
+    assert result.regressions.to_numpy().tolist() == [[5, "p0", 1, 0, "cds"], [9, "p0", 1, 0, "cds"]]
+    assert result.summary().loc["regressions", "mean"] == 2

@@ -61,10 +61,37 @@ def test_the_digest_does_not_depend_on_what_is_kept(recorder: Recorder) -> None:
     recorder.message_rows.clear()
     recorder.state_rows.clear()
     recorder.keeps_messages = recorder.keeps_states = recorder.keeps_deliveries = False
+    recorder.keeps_queues = recorder.keeps_proxy_pushes = False
     least = Result.from_recorder(recorder, {})
     assert least.digest == everything
     assert least.deliveries.empty
-    assert least.manifest["tables"] == {"changes": 3, "startups": 2, "pushes": 0, "traffic": 2}
+    assert least.manifest["tables"] == {
+        "changes": 3,
+        "startups": 2,
+        "pushes": 0,
+        "traffic": 2,
+        "regressions": 0,
+    }
+
+
+def test_neither_queues_nor_pushes_to_proxies_enter_the_digest(recorder: Recorder) -> None:
+    before = Result.from_recorder(recorder, {}).digest
+    recorder.depth(5, 0, "push", 3)
+    recorder.proxy_push(0, 1, 0, 1, 2, 3, 4, ("cds", "eds"))
+    recorder.regression(5, 0, 0, 0, "cds")
+    result = Result.from_recorder(recorder, {})
+    assert result.digest == before
+    assert result.queues.to_numpy().tolist() == [[5, 0, "push", 3]]
+    assert result.proxy_pushes.to_numpy().tolist() == [[0, "p1", 0, 1, 2, 3, 4, ["cds", "eds"]]]
+
+
+def test_pushes_to_proxies_that_are_not_kept_are_still_in_the_summary(recorder: Recorder) -> None:
+    recorder.proxy_push(0, 1, 0, 1, 2, 3, 4, ("cds",))
+    recorder.keeps_proxy_pushes = False
+    result = Result.from_recorder(recorder, {})
+    assert result.proxy_pushes.empty
+    assert "proxy_pushes" not in result.manifest["tables"]
+    assert result.summary().loc["pilot_proxy_convergence_time", "n"] == 1
 
 
 def later(recorder: Recorder) -> None:

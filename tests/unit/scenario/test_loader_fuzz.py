@@ -13,10 +13,10 @@ from simulator.scenario.json_schema import settings_classes
 from simulator.scenario.loader import load_scenario
 from simulator.scenario.problems import Problem, ScenarioError
 from simulator.scenario.schema import Scenario
-from tests.unit.scenario.scenario_files import CONFORMANCE
+from tests.unit.scenario.scenario_files import CONFORMANCE, MESH
 from tests.unit.scenario.test_schema import EVERYTHING
 
-TEXTS = (CONFORMANCE, EVERYTHING)
+TEXTS = (CONFORMANCE, EVERYTHING, MESH)
 KEYS = sorted({field.alias or name for one in settings_classes() for name, field in one.model_fields.items()})
 VALUES = (
     "0", "-1", "5", "1.40", "1e400", ".nan", ".inf", "-.inf", "99999999999999999999999", "0o17",
@@ -25,6 +25,8 @@ VALUES = (
     "*nowhere", "!!python/name:os.system x", "!t {}", "? x", "<<", "c0", "[c0, c0]",
     "{exponential: 5}", "{uniform: [1s]}", "{gamma: {mean: 1s, cv: .nan}}",
     "{empirical: /dev/null}", "{empirical: []}", "{after: {after: 1s}}", "{kind: x}",
+    "10%", "-1%", "1e3%", "500m", "1Gi", "auto", "any", "ns0/s0", "{services: 3}", "istiod", "'1.10'",
+    "{size: 2, every: 1s}", "[{t: 1s}]", "{pods: 1}", "{proxies: [p0]}",
     "{kind: never, after: 1s}", "{refuse_until: x}", "p99(x) < 1", "\\0", '"\\0"', '"\\ud800"',
     "\u2028", "🙂", "2024-01-01", "1:30", "x" * 300,
 )  # fmt: skip

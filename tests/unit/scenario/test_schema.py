@@ -14,7 +14,7 @@ from simulator.engine.delays import Constant, Exponential
 from simulator.scenario.presets import FETCHED_TYPES
 from simulator.scenario.problems import ScenarioError
 from simulator.scenario.schema import ALL, Scenario
-from tests.unit.scenario.scenario_files import CONFORMANCE, Files
+from tests.unit.scenario.scenario_files import CONFORMANCE, MESH, Files
 
 EVERYTHING = """\
 question: every key that may be written short
@@ -50,7 +50,7 @@ expect: ["share(outcome, kind=cds) == 100%"]
 """
 
 
-@pytest.mark.parametrize("text", [CONFORMANCE, EVERYTHING, "seed: 1"])
+@pytest.mark.parametrize("text", [CONFORMANCE, EVERYTHING, MESH, "seed: 1", "control_plane: {kind: istiod}"])
 def test_the_resolved_scenario_means_the_same(files: Files, text: str) -> None:
     scenario = files.load(text)
     written = yaml.safe_load(yaml.safe_dump(scenario.resolved()))
@@ -172,7 +172,7 @@ def test_values_stand_ready_for_the_model(files: Files) -> None:
     assert scenario.envoy.rate_limit.fill_rate.per_second == pytest.approx(0.1)
     kinds = [layer.kind for layer in scenario.envoy.runtime_layers]
     assert kinds == ["static_layer", "disk_layer", "rtds_layer", "admin_layer"]
-    assert scenario.workload[0].begin == 1 * S
+    assert scenario.traffic[0].begin == 1 * S
     assert not scenario.recording.keeps_messages(1)
     assert scenario.recording.keeps_states(1000)
     assert not scenario.recording.keeps_states(1001)

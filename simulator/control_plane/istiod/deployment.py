@@ -1,0 +1,192 @@
+"""The istiod Deployment: what its replicas share, and the Service in front of them.
+
+Clients dial the Service; kube-proxy picks one of the backends it knows of at random for each connection, and
+the stream stays there. A replica that stopped may still be among them, and one that started may not be yet.
+Source: kube-proxy in iptables mode; bootstrap cluster xds-grpc (max_requests_per_connection: 1).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from simulator.control_plane.istiod.generator import ConfigObject
+from simulator.control_plane.istiod.replica import Replica
+from simulator.mesh.content import ConfigChange, ContentFactory, MeshContent
+from simulator.mesh.kinds import KINDS, Alters, config_key, kind_of
+from simulator.xds.resources import Names
+
+if TYPE_CHECKING:
+    from simulator.calibration.costs import Law
+    from simulator.control_plane.istiod.connection import Connection
+    from simulator.control_plane.istiod.settings import IstiodSettings
+    from simulator.engine.draws import Draws
+    from simulator.engine.events import Clock, Deadlines
+    from simulator.mesh.kubernetes import Kubernetes
+    from simulator.mesh.services import Proxy, Service
+    from simulator.mesh.visibility import Visibility
+    from simulator.recording.ledger import ChangeLedger
+    from simulator.recording.recorder import Recorder
+    from simulator.wire.contract import Publisher, PushSession, StreamServer
+    from simulator.wire.stream import Stream
+
+MakeSession = Callable[["Stream", "Publisher"], "PushSession"]
+
+
+class Deployment:
+    """All replicas of istiod.
+
+    Args:
+        clock: Time.
+        deadlines: Its deadlines.
+        draws: Random numbers.
+        settings: Of every replica.
+        laws: Costs by key.
+        recorder: Where pushes, queues and metrics go.
+        ledger: The ledger of changes.
+        kubernetes: The API server.
+        factory: Makes resources.
+        visibility: Who sees what.
+        proxies: Every proxy by its id; grows as pods come.
+        namespaces: Namespaces that the discovery selectors select; None for all.
+        end_ns: End of the run.
+        make_session: Makes the protocol's side of a stream.
+
+    Attributes:
+        changes: Every change announced so far.
+        objects: What is known of a config key.
+        replicas: The processes that run, by number.
+        in_service: Numbers of the backends that kube-proxy knows.
+    """
+
+    def __init__(
+        self,
+        *,
+        clock: Clock,
+        deadlines: Deadlines,
+        draws: Draws,
+        settings: IstiodSettings,
+        laws: Mapping[str, Law],
+        recorder: Recorder,
+        ledger: ChangeLedger[Names],
+        kubernetes: Kubernetes,
+        factory: ContentFactory,
+        visibility: Visibility,
+        proxies: Mapping[int, Proxy],
+        namespaces: Sequence[str] | None,
+        end_ns: int,
+        make_session: MakeSession,
+    ) -> None:
+        self.clock = clock
+        self.deadlines = deadlines
+        self.draws = draws
+        self.settings = settings
+        self.laws = laws
+        self.recorder = recorder
+        self.ledger = ledger
+        self.kubernetes = kubernetes
+        self.factory = factory
+        self.visibility = visibility
+        self.proxies = proxies
+        self.end_ns = end_ns
+        self.make_session = make_session
+        self.changes: list[ConfigChange] = []
+        self.objects: dict[str, ConfigObject] = {}
+        self.replicas: dict[int, Replica] = {}
+        self.in_service: dict[int, None] = {}
+        self._namespaces = None if namespaces is None else dict.fromkeys(namespaces)
+        self._streams: dict[tuple[int, str], int] = {}
+        self._dialled: dict[int, int] = {}
+        kubernetes.watchers.append(self._on_watch_event)
+
+    @property
+    def services(self) -> tuple[Service, ...]:
+        """Services istiod knows."""
+        return self.factory.services
+
+    def watches(self, namespace: str) -> bool:
+        """Whether objects of the namespace reach istiod."""
+        return self._namespaces is None or namespace in self._namespaces
+
+    # --- changes
+
+    def note(self, change: ConfigChange) -> None:
+        """A change was announced."""
+        self.changes.append(change)
+        self.objects.setdefault(change.key, ConfigObject(change.namespace, change.service))
+
+    def unannounced(self, kind: str, service: Service) -> ConfigChange:
+        """A change that follows from another one and has no row of its own."""
+        key = config_key(kind, service.namespace, service.name)
+        self.objects.setdefault(key, ConfigObject(service.namespace, service))
+        return ConfigChange(-1, kind, service.namespace, service.name, service, False, self.clock.now_ns)
+
+    def content(self, changes: Sequence[ConfigChange]) -> MeshContent:
+        """The content that holds these changes."""
+        return self.factory.initial().after(changes, self.visibility.classes)
+
+    def clusters_of(self, key: str) -> tuple[str, ...]:
+        """Clusters that depend on the object, as far as it is about one service."""
+        kind, known = KINDS[kind_of(key)], self.objects[key]
+        if known.service is None or not (
+            Alters.CLUSTERS in kind.alters or Alters.ENDPOINTS in kind.alters or "cds" in kind.pushes
+        ):
+            return ()
+        return known.service.cluster_names()
+
+    def _on_watch_event(self, event: object) -> None:
+        for replica in list(self.replicas.values()):
+            replica.on_watch_event(event)  # type: ignore[arg-type]
+
+    # --- replicas
+
+    def start(self, number: int, *, is_synced: bool = True) -> Replica:
+        """A process starts."""
+        replica = self.replicas[number] = Replica(number, self, is_synced=is_synced)
+        return replica
+
+    def stop(self, number: int) -> None:
+        """A process ends."""
+        self.replicas.pop(number).stop()
+
+    def set_in_service(self, number: int, *, is_in: bool) -> None:
+        """Kube-proxy learned of a backend, or that it is gone."""
+        if is_in:
+            self.in_service[number] = None
+        else:
+            self.in_service.pop(number, None)
+
+    # --- the Service (wire/contract.py: StreamAcceptor)
+
+    def on_connect(self, stream: Stream) -> StreamServer | None:
+        """One backend, at random; refused if none is there."""
+        backends = sorted(self.in_service)
+        if not backends:
+            return None
+        dials = self._dialled[stream.proxy] = self._dialled.get(stream.proxy, -1) + 1
+        chosen = self.draws.integer_below(len(backends), "kube_proxy.backend", stream.proxy, dials)
+        replica = self.replicas.get(backends[chosen])
+        return None if replica is None else replica.connect(stream)
+
+    def opened(self, stream: Stream) -> int:
+        """Counts the streams of one proxy and purpose; how many with this one."""
+        key = stream.proxy, stream.label
+        self._streams[key] = self._streams.get(key, 0) + 1
+        return self._streams[key]
+
+    def streams_of(self, proxy: int) -> int:
+        """Connections dialled by the proxy so far: keys the draws of the newest."""
+        return self._dialled.get(proxy, 0)
+
+    def count_regressions(self, replica: Replica, connection: Connection) -> None:
+        """A replica that has not heard of a change takes a proxy back that has it already."""
+        if self.clock.now_ns < 0:
+            return
+        for change in reversed(self.changes):
+            known = replica.known.get(change.number)
+            if known is not None and known.order <= replica.context.order:
+                break
+            if self.ledger.is_applied(change.number, connection.proxy):
+                self.recorder.regression(
+                    self.clock.now_ns, connection.proxy, replica.number, change.number, change.kind
+                )

@@ -1,0 +1,107 @@
+"""Where the time of a delivery goes, stage by stage: one vocabulary for figures and terminal.
+
+The stages lie between the instants of the ``deliveries`` table, one after another, so those of one delivery
+sum to its delay exactly. Means of stages sum too; medians and percentiles of stages do not.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from fractions import Fraction
+from typing import TYPE_CHECKING, Final
+
+import numpy as np
+
+from simulator.recording.columns import DELIVERY_INSTANTS
+from simulator.recording.instants import METRICS, STAGES
+from simulator.results.metrics import metric_rows
+from simulator.results.statistics import Values, quantile, supports
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simulator.results.result import Result
+
+__all__ = ["StageTimes", "arrived", "carried_by", "stage_times"]
+
+_P99: Final = Fraction(99, 100)
+_MEDIAN: Final = Fraction(1, 2)
+
+LABELS: Final[Mapping[str, str]] = {
+    "watch_delay": "watch",
+    "debounce_delay": "debounce",
+    "context_delay": "PushContext",
+    "queue_delay": "push queue",
+    "generate_delay": "generation and Send",
+    "network_delay": "network and agent",
+    "main_thread_delay": "Envoy's main thread",
+    "warming_time": "warming",
+}
+
+# What a stage is where content does not travel by pushes: the instants have the same names.
+_LABELS_OF_CARRIERS: Final[Mapping[str, Mapping[str, str]]] = {
+    "poll": {
+        "context_delay": "until the next poll",
+        "queue_delay": "the poll's turn",
+        "generate_delay": "answer",
+    },
+    "file": {"context_delay": "kubelet sync", "queue_delay": "rename", "generate_delay": "file event"},
+}
+
+
+@dataclass(frozen=True, slots=True)
+class StageTimes:
+    """One stage over all deliveries that came to decide traffic; times in nanoseconds.
+
+    Attributes:
+        metric: Name of the metric it is.
+        label: What it is called in figures and tables.
+        median_ns: Median over the deliveries.
+        p99_ns: 99th percentile over the deliveries.
+        mean_ns: Mean; the means of all stages sum to the mean delay.
+        is_supported: Whether there are deliveries enough for a 99th percentile.
+    """
+
+    metric: str
+    label: str
+    median_ns: float
+    p99_ns: float
+    mean_ns: float
+    is_supported: bool
+
+
+def arrived(result: Result) -> pd.DataFrame:
+    """The deliveries, after the warm-up, that decide traffic and whose every instant is known."""
+    rows = metric_rows(result, METRICS["active_delay"])
+    rows = rows[rows["outcome"].isin(("active", "superseded"))]
+    return rows.dropna(subset=list(DELIVERY_INSTANTS[:-1]))
+
+
+def carried_by(rows: pd.DataFrame) -> str:
+    """How most of the deliveries travelled: push, poll, file, ...; push where there are none."""
+    counts = rows["carried_by"].value_counts()
+    return str(counts.index[0]) if len(counts) else "push"
+
+
+def stage_times(result: Result) -> tuple[list[StageTimes], StageTimes | None]:
+    """Every stage in order of time, and the whole; nothing where no delivery arrived."""
+    rows = arrived(result)
+    if not len(rows):
+        return [], None
+    labels = {**LABELS, **_LABELS_OF_CARRIERS.get(carried_by(rows), {})}
+    stages = [_times(name, labels[name], rows) for name in STAGES]
+    return stages, _times("active_delay", "changed to active", rows)
+
+
+def _times(name: str, label: str, rows: pd.DataFrame) -> StageTimes:
+    metric = METRICS[name]
+    spans: Values = (rows[metric.later] - rows[metric.earlier]).to_numpy(dtype=np.float64)
+    return StageTimes(
+        name,
+        label,
+        quantile(spans, _MEDIAN),
+        quantile(spans, _P99),
+        float(spans.mean()),
+        supports(len(spans), _P99),
+    )

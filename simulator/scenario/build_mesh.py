@@ -1,0 +1,474 @@
+"""Joins the parts of a world with istiod: the mesh, Kubernetes, the replicas, agents, Envoys, the workload.
+
+Proxies that start connected play their start-up at the instant before 0, where nothing takes time and nothing
+is recorded: so they begin in exactly the state that the protocol would have left them in.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import TypeVar
+
+from simulator.agent.pod_start import PodStart
+from simulator.agent.settings import TerminationSettings
+from simulator.agent.termination import termination
+from simulator.calibration.costs import Law
+from simulator.control_plane.istiod.deployment import Deployment
+from simulator.control_plane.istiod.replica import Replica
+from simulator.engine.delays import Delay, draw_ns
+from simulator.engine.draws import Draws
+from simulator.engine.events import Band, Clock, Deadlines
+from simulator.envoy.startup import Server
+from simulator.mesh.content import ConfigChange, ContentFactory
+from simulator.mesh.endpoints import Endpoint, EndpointSet
+from simulator.mesh.kinds import KINDS, config_key
+from simulator.mesh.kubernetes import Kubernetes, KubernetesSettings
+from simulator.mesh.services import (
+    GATEWAY_IDS,
+    POD_IDS,
+    ROOT_NAMESPACE,
+    VM_IDS,
+    Proxy,
+    Service,
+    Sizes,
+    pod_id,
+)
+from simulator.mesh.visibility import Visibility, altered
+from simulator.propagation.push import DeltaSession, SotwSession
+from simulator.recording.ledger import ChangeLedger
+from simulator.recording.recorder import Recorder
+from simulator.scenario.costs import read_calibration
+from simulator.scenario.envoys import Envoys
+from simulator.scenario.happenings import happenings
+from simulator.scenario.istiod import agent_settings, istiod_laws, istiod_settings
+from simulator.scenario.mesh_sources import Files, LongPolls, Polls, Sources, Streams
+from simulator.scenario.mesh_traffic import MeshTraffic
+from simulator.scenario.schema import Scenario
+from simulator.scenario.world import EVENT_BUDGET, OVERLOADED, World
+from simulator.wire.contract import Publisher, PushSession
+from simulator.wire.stream import Stream
+from simulator.workload.contract import Edit, Pod, PodEnd
+from simulator.workload.entries import PodSettings
+from simulator.workload.istiod_pods import IstiodPods, IstiodPodSettings
+from simulator.workload.play import Workload
+from simulator.workload.timeline import timeline
+from simulator.xds.resources import Names
+
+BEFORE_NS = -1
+"""The instant at which proxies that start connected are configured."""
+
+
+def build_mesh(scenario: Scenario, seed: int, replication: int) -> World:
+    """A fresh world of a mesh under istiod."""
+    return MeshWorld(scenario, seed, replication).world()
+
+
+class MeshWorld:
+    """One mesh and everything in it; what the workload does to it (workload/contract.py: MeshActions)."""
+
+    def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
+        self._scenario = scenario
+        self._calibration = read_calibration(scenario.envoy.calibration, scenario.directory)
+        self._clock = Clock(event_budget=EVENT_BUDGET, start_ns=BEFORE_NS)
+        self._deadlines = Deadlines(self._clock)
+        self._draws = Draws(seed, replication)
+        self._services = {s.label: s for s in scenario.mesh.named_services()}
+        self._proxies = {proxy.id: proxy for proxy in self._initial_proxies()}
+        self._recorder = self._make_recorder()
+        self._ledger: ChangeLedger[Names] = ChangeLedger(self._recorder, Names.minus)
+        self._world = World(scenario, self._clock, self._recorder, self._ledger)
+        self._laws = istiod_laws(scenario)
+        self._kubernetes = Kubernetes(
+            self._clock, self._draws, KubernetesSettings(_law(self._laws, "endpoint_slice_delay"))
+        )
+        self._agent = agent_settings(scenario)
+        self._visibility = self._make_visibility()
+        self._deployment = self._make_deployment()
+        self._envoys = Envoys(
+            scenario,
+            self._calibration,
+            self._clock,
+            self._deadlines,
+            self._draws,
+            self._recorder,
+            self._ledger,
+        )
+        self._sources = self._make_sources()
+        self._traffic = MeshTraffic(
+            scenario.traffic,
+            self._service_names(),
+            scenario.envoy.connect_timeout,
+            scenario.duration,
+            self._kubernetes.lives,
+            self._recorder,
+        )
+        self._servers: dict[int, Server] = {}
+        self._alive: dict[int, dict[int, None]] = {}
+        """Proxies that run, by visibility class."""
+        self._pods: dict[int, PodStart] = {}
+        self._epochs: dict[int, int] = {}
+        self._istiod_starts: dict[int, int] = {}
+
+    # --- what there is at the start
+
+    def _initial_proxies(self) -> list[Proxy]:
+        mesh = self._scenario.mesh
+        services = list(self._services.values())
+        proxies = []
+        for number in range(mesh.proxies.sidecars + mesh.proxies.vms):
+            is_vm = number >= mesh.proxies.sidecars
+            own = number - mesh.proxies.sidecars if is_vm else number
+            service = services[own % len(services)] if services else None
+            namespace = service.namespace if service is not None else mesh.namespaces[0]
+            name, id_ = (f"vm{own}", VM_IDS + own) if is_vm else (f"p{own}", own)
+            proxies.append(Proxy(id_, name, "sidecar", namespace, service, own % mesh.zones))
+        for number in range(mesh.proxies.gateways):
+            zone = number % mesh.zones
+            proxies.append(Proxy(GATEWAY_IDS + number, f"gw{number}", "gateway", ROOT_NAMESPACE, None, zone))
+        return proxies
+
+    def _make_recorder(self) -> Recorder:
+        keep, count = self._scenario.recording, len(self._proxies)
+        objects = sum(len(s.ports) for s in self._services.values())
+        return Recorder(
+            {proxy.id: proxy.name for proxy in self._proxies.values()},
+            messages=keep.keeps_messages(count),
+            states=keep.keeps_states(count, objects),
+            deliveries=keep.deliveries,
+            queues=keep.keeps_queues(count),
+            proxy_pushes=keep.keeps_proxy_pushes(count),
+        )
+
+    def _make_visibility(self) -> Visibility:
+        mesh = self._scenario.mesh
+        selected = mesh.discovery_selectors
+        known = [s for s in self._services.values() if selected is None or s.namespace in selected]
+        return Visibility(known, mesh.scope, self._draws)
+
+    def _make_deployment(self) -> Deployment:
+        settings, sizes = istiod_settings(self._scenario), self._scenario.mesh.sizes
+        factory = ContentFactory(
+            self._visibility.services,
+            Sizes(sizes.cluster, sizes.endpoint, sizes.assignment, sizes.listener, sizes.route),
+            sends_unhealthy=settings.sends_unhealthy,
+        )
+        return Deployment(
+            clock=self._clock,
+            deadlines=self._deadlines,
+            draws=self._draws,
+            settings=settings,
+            laws=self._laws,
+            recorder=self._recorder,
+            ledger=self._ledger,
+            kubernetes=self._kubernetes,
+            factory=factory,
+            visibility=self._visibility,
+            proxies=self._proxies,
+            namespaces=self._scenario.mesh.discovery_selectors,
+            end_ns=self._scenario.duration,
+            make_session=self._make_session,
+        )
+
+    def _make_session(self, stream: Stream, publisher: Publisher) -> PushSession:
+        form = DeltaSession if stream.is_delta else SotwSession
+        return form(stream, publisher, self._ledger)
+
+    def _make_sources(self) -> Sources:
+        scenario, latency = self._scenario, self._scenario.network.latency
+        delay = self._calibration.loopback if latency is None else latency
+        match scenario.propagation.strategy:
+            case "poll":
+                return Polls(scenario, self._clock, self._draws, self._recorder, delay)
+            case "long-poll":
+                return LongPolls(scenario, self._clock, self._draws, self._recorder, delay)
+            case "file":
+                return Files(scenario, self._clock, self._draws)
+        return Streams(
+            scenario,
+            self._clock,
+            self._draws,
+            self._recorder,
+            self._envoys,
+            self._agent,
+            delay,
+            self._deployment,
+        )
+
+    def _service_names(self) -> dict[str, Service]:
+        """Services by ``namespace/name``, and by name alone where that says which."""
+        names: dict[str, Service] = {}
+        for entry in self._scenario.traffic:
+            for text in (entry.traffic.source, entry.traffic.to):
+                named = self._scenario.mesh.service(text)
+                if named is not None:
+                    names[text] = self._services[f"{named.namespace}/{named.name}"]
+        return names
+
+    # --- the beginning
+
+    def world(self) -> World:
+        """Everything in place; the proxies start at their times."""
+        scenario = self._scenario
+        for service in self._services.values():
+            self._kubernetes.add_service(service, self._initial_endpoints(service))
+        for proxy in self._proxies.values():
+            self._visibility.of(proxy)
+        for number in range(scenario.control_plane.replicas):
+            self._begin_replica(number)
+            self._deployment.set_in_service(number, is_in=True)
+        for proxy in list(self._proxies.values()):
+            self._clock.at(self._start_ns(proxy), self._starter(proxy), band=Band.WORKLOAD, entity=proxy.id)
+        names = {proxy.name: proxy.id for proxy in self._proxies.values()}
+        entries = happenings(scenario, self._services, names)
+        workload = Workload(self._clock, self._draws, self._kubernetes, self, self._istiod_pods())
+        workload.play(timeline(entries, self._draws, scenario.duration))
+        self._world.at_end += [self._traffic.finish, self._warn]
+        return self._world
+
+    def _start_ns(self, proxy: Proxy) -> int:
+        start = self._scenario.mesh.start
+        if start.kind == "connected":
+            return BEFORE_NS
+        return int(self._draws.uniform("mesh.start", proxy.id) * start.over) if start.over else 0
+
+    def _starter(self, proxy: Proxy) -> Callable[[], None]:
+        def start() -> None:
+            self._start_envoy(proxy, "start")
+
+        return start
+
+    def _initial_endpoints(self, service: Service) -> EndpointSet:
+        pods = self.pods_of(service)
+        return EndpointSet(Endpoint(pod.id, zone=pod.zone) for pod in pods)
+
+    def _istiod_pods(self) -> IstiodPods:
+        probe = self._scenario.control_plane.readiness
+        settings = IstiodPodSettings(
+            probe.initial_delay,
+            probe.period,
+            _law(self._laws, "endpoint_slice_delay"),
+            _law(self._laws, "kube_proxy_delay"),
+        )
+        return IstiodPods(self._clock, self._draws, settings, self, self._scenario.control_plane.replicas)
+
+    # --- Envoys
+
+    def _start_envoy(self, proxy: Proxy, cause: str) -> Server:
+        epoch = self._epochs[proxy.id] = self._epochs.get(proxy.id, -1) + 1
+        server = self._envoys.make(
+            proxy.id,
+            self._sources.make,
+            cause=cause,
+            epoch=epoch,
+            is_gateway=proxy.kind == "gateway",
+            on_exit=lambda _server: self._ledger.on_gone(proxy.id),
+        )
+        self._servers[proxy.id] = server
+        self._world.servers.append(server)
+        class_ = self._visibility.of(proxy)
+        self._alive.setdefault(class_.index, {})[proxy.id] = None
+        self._traffic.follow(server, proxy, class_)
+        server.start()
+        return server
+
+    def _stop_envoy(self, proxy: int) -> None:
+        server = self._servers.pop(proxy, None)
+        if server is not None and not server.process.is_exited:
+            server.stop()
+        self._alive.get(self._visibility.of(self._proxies[proxy]).index, {}).pop(proxy, None)
+
+    # --- what the workload does (workload/contract.py)
+
+    def services(self) -> Sequence[Service]:
+        """The services that a happening without one may choose from."""
+        return list(self._services.values())
+
+    def proxies(self) -> Sequence[int]:
+        """The proxies that exist now."""
+        return sorted(self._servers)
+
+    def edit(self, edit: Edit) -> None:
+        """A configuration object is written."""
+        kind = KINDS[edit.kind]
+        change = self._announce(edit.kind, edit.namespace, edit.name, edit.service, edit.rejected_by_envoy)
+        self._kubernetes.changed(
+            edit.kind,
+            edit.namespace,
+            edit.name,
+            change,
+            service=edit.service if kind.is_registry else None,
+            stream="registry" if kind.is_registry else "config",
+        )
+
+    def endpoints_changed(self, service: Service) -> ConfigChange:
+        """A change of the service's endpoints happens."""
+        return self._announce("Endpoints", service.namespace, service.name, service, is_refused=False)
+
+    def _announce(
+        self, kind_name: str, namespace: str, name: str, service: Service | None, is_refused: bool
+    ) -> ConfigChange:
+        kind = KINDS[kind_name]
+        watched = service is None or self._deployment.watches(service.namespace)
+        concerned = []
+        for class_ in self._visibility.classes:
+            alive = self._alive.get(class_.index)
+            if alive and watched and class_.is_relevant(kind, namespace, service):
+                parts = altered(kind, namespace, service, class_)
+                if parts:
+                    concerned.append((list(alive), parts))
+        now_ns = self._clock.now_ns
+        label = f"{namespace}/{name}"
+        objects = Names((config_key(kind_name, namespace, name),))
+        announced = self._ledger.announce_parts(kind_name, label, objects, now_ns, concerned)
+        change = ConfigChange(announced.id, kind_name, namespace, name, service, is_refused, now_ns)
+        self._deployment.note(change)
+        return change
+
+    def pods_of(self, service: Service) -> list[Pod]:
+        """The pods of a service at the start: its sidecars' first, then pods without one."""
+        pods = [
+            Pod(proxy.id, proxy.name, service, zone=proxy.zone)
+            for proxy in self._proxies.values()
+            if proxy.service is service and proxy.id < POD_IDS
+        ]
+        for number in range(len(pods), service.endpoints):
+            name = f"{service.namespace}.{service.name}-{number}"
+            zone = number % self._scenario.mesh.zones
+            pods.append(Pod(pod_id(name), name, service, has_proxy=False, zone=zone))
+        return pods
+
+    def start_pod(self, pod: Pod, ready_after_ns: int, on_ready: Callable[[], None]) -> None:
+        """A pod with a sidecar is created."""
+        proxy = Proxy(pod.id, pod.name, "sidecar", pod.service.namespace, pod.service, pod.zone)
+        self._proxies[proxy.id] = proxy
+        self._recorder.add_proxy(proxy.id, proxy.name)
+
+        def start_envoy() -> None:
+            server = self._start_envoy(proxy, pod.cause)
+            server.on_ready = start.proxy_ready
+
+        start = PodStart(
+            self._clock,
+            self._draws,
+            pod.id,
+            self._agent,
+            start_envoy=start_envoy,
+            kill_envoy=lambda: self._stop_envoy(pod.id),
+            on_ready=on_ready,
+            app_start_ns=ready_after_ns,
+        )
+        self._pods[pod.id] = start
+        start.begin()
+
+    def stop_pod(self, pod: Pod) -> None:
+        """The Envoy of a pod exits for good."""
+        start = self._pods.pop(pod.id, None)
+        if start is not None:
+            start.delete()
+        self._stop_envoy(pod.id)
+        self._traffic.stop(pod.id, self._clock.now_ns)
+        self._ledger.on_gone(pod.id)
+        self._sources.forget(pod.id)
+
+    def pod_end(self, pod: Pod, settings: PodSettings) -> PodEnd:
+        """How a pod with a sidecar ends if it is deleted now."""
+        own = self._agent.termination
+        told = TerminationSettings(
+            _unless_given(own.native_sidecars, settings.native_sidecar),
+            _unless_given(own.termination_drain_ns, settings.termination_drain_ns),
+            _unless_given(own.exit_on_zero_active_connections, settings.exit_on_zero),
+            own.minimum_drain_ns,
+        )
+        end = termination(told, pre_stop_ns=settings.pre_stop_ns, grace_ns=settings.termination_grace_ns)
+        return PodEnd(end.serves_until_ns, end.proxy_exits_ns, end.pod_gone_ns)
+
+    def restart_proxy(self, proxy: int) -> None:
+        """Its Envoy is killed and starts anew after the agent's bootstrap."""
+        if proxy not in self._servers:
+            return
+        start = self._pods.get(proxy)
+        self._traffic.interrupt(proxy, self._clock.now_ns)
+        self._ledger.on_restarted(proxy)
+        if start is not None:
+            start.restart()
+            return
+        self._stop_envoy(proxy)
+        self._alive.setdefault(self._visibility.of(self._proxies[proxy]).index, {})[proxy] = None
+        delay_ns = draw_ns(
+            self._agent.bootstrap, self._draws, "agent.bootstrap.restart", proxy, self._epochs[proxy]
+        )
+        self._clock.after(
+            delay_ns,
+            lambda: self._start_envoy(self._proxies[proxy], "restart"),
+            band=Band.TIMER,
+            entity=proxy,
+        )
+
+    def partition(self, proxy: int, is_on: bool) -> None:
+        """Cuts the proxy off from the control plane, or lets it through again."""
+        self._sources.partition(proxy, is_on=is_on)
+
+    def slow_reader(self, proxy: int, is_on: bool) -> None:
+        """It stops reading what the control plane sends, or reads again."""
+        self._sources.slow_reader(proxy, is_on=is_on)
+
+    def start_istiod(self, replica: int, on_synced: Callable[[], None]) -> None:
+        """A process starts; it has the state of the cluster when its caches are synced."""
+        starts = self._istiod_starts[replica] = self._istiod_starts.get(replica, 0) + 1
+        delay_ns = draw_ns(_law(self._laws, "cache_sync"), self._draws, "istiod.cache_sync", replica, starts)
+
+        def synced() -> None:
+            if self._istiod_starts.get(replica) == starts:
+                self._begin_replica(replica)
+                on_synced()
+
+        self._clock.after(delay_ns, synced, band=Band.TIMER, entity=replica)
+
+    def stop_istiod(self, replica: int) -> None:
+        """SIGTERM."""
+        self._istiod_starts[replica] = self._istiod_starts.get(replica, 0) + 1
+        if replica in self._deployment.replicas:
+            self._deployment.stop(replica)
+            self._sources.end_replica(replica)
+
+    def istiod_in_service(self, replica: int, is_in: bool) -> None:
+        """Kube-proxies learned of it."""
+        self._deployment.set_in_service(replica, is_in=is_in)
+
+    def _begin_replica(self, number: int) -> None:
+        self._sources.begin_replica(self._deployment.start(number))
+
+    # --- the end
+
+    def _warn(self) -> None:
+        """Overload is said aloud: stations that were busy throughout and still have a queue."""
+        for number, replica in sorted(self._deployment.replicas.items()):
+            self._warn_of(number, replica)
+        for text in self._sources.warnings():
+            self._recorder.warn(text)
+
+    def _warn_of(self, number: int, replica: Replica) -> None:
+        duration_ns, procs = self._scenario.duration, self._deployment.settings.procs
+        if replica.registry.queue_length and replica.registry.busy_ns > OVERLOADED * duration_ns:
+            self._recorder.warn(
+                f"istiod-{number}: events arrive faster than the registry's one worker handles them; "
+                f"{replica.registry.queue_length} wait at the end"
+            )
+        if replica.cpu.queue_length and replica.cpu.busy_ns > OVERLOADED * duration_ns * procs:
+            self._recorder.warn(
+                f"istiod-{number}: {procs} CPU cores are not enough; {replica.cpu.queue_length} jobs and "
+                f"{replica.queue.depth} pushes wait at the end"
+            )
+
+
+_T = TypeVar("_T")
+
+
+def _unless_given(own: _T, given: _T | None) -> _T:
+    return own if given is None else given
+
+
+def _law(laws: Mapping[str, Law], key: str) -> Delay:
+    law = laws[key]
+    assert not isinstance(law, Mapping), f"costs.{key} is a formula"
+    return law

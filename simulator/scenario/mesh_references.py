@@ -1,0 +1,145 @@
+"""Names in a scenario with istiod that must exist: services, namespaces, proxies and replicas."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Protocol
+
+from simulator.mesh.services import ROOT_NAMESPACE, Service
+from simulator.scenario.problems import Location, suggestion
+from simulator.scenario.sections.control_plane import ControlPlane
+from simulator.scenario.sections.mesh import Mesh
+from simulator.scenario.sections.timing import Timed
+from simulator.scenario.sections.workload import (
+    ANY,
+    AddIstiodEntry,
+    EditEntry,
+    EndpointsEntry,
+    PartitionEntry,
+    ProxyChoice,
+    RestartEntry,
+    RestartIstiodEntry,
+    RolloutEntry,
+    ScaleUpEntry,
+    SlowReaderEntry,
+    TrafficEntry,
+)
+from simulator.scenario.sections.workload_entries import WorkloadEntry
+
+Found = Iterator[tuple[Location, str]]
+
+MOST_HAPPENINGS = 1_000_000
+"""An entry expected to happen more often than this in one run is taken for a mistake."""
+
+
+class Checked(Protocol):
+    """The sections of a scenario that refer to each other's names."""
+
+    @property
+    def duration(self) -> int:
+        """Simulated time in ns."""
+
+    @property
+    def mesh(self) -> Mesh:
+        """Section `mesh`."""
+
+    @property
+    def control_plane(self) -> ControlPlane:
+        """Section `control_plane`."""
+
+    @property
+    def workload(self) -> tuple[WorkloadEntry, ...]:
+        """Section `workload`."""
+
+
+def unknown_in_mesh(scenario: Checked) -> Found:
+    """Every name in the workload that the mesh does not have, and entries that happen beyond measure."""
+    mesh, workload, replicas = scenario.mesh, scenario.workload, scenario.control_plane.replicas
+    added = sum(entry.add_istiod for entry in workload if isinstance(entry, AddIstiodEntry))
+    for position, entry in enumerate(workload):
+        place: Location = ("workload", position)
+        if isinstance(entry, Timed) and entry.expected(scenario.duration) > MOST_HAPPENINGS:
+            yield place, f"would happen more than {MOST_HAPPENINGS} times in the run"
+        misplaced = list(_namespaces(mesh, entry, place))
+        yield from misplaced or _services(mesh, entry, place)
+        yield from _proxies(mesh, entry, place)
+        if isinstance(entry, RestartIstiodEntry) and entry.restart_istiod >= replicas + added:
+            yield (*place, "restart_istiod"), _no_replica(entry.restart_istiod, replicas, added)
+
+
+def _no_replica(number: int, replicas: int, added: int) -> str:
+    later = f", and {added} more come" if added else ""
+    return f"there is no replica {number}: control_plane.replicas is {replicas}, counted from 0{later}"
+
+
+def _namespaces(mesh: Mesh, entry: WorkloadEntry, place: Location) -> Found:
+    namespace = getattr(entry, "namespace", None)
+    known = [*mesh.namespaces, *([ROOT_NAMESPACE] if isinstance(entry, EditEntry) else [])]
+    if namespace is not None and namespace not in known:
+        yield (*place, "namespace"), f"no namespace is called {namespace!r}; {suggestion(namespace, known)}"
+
+
+def _services(mesh: Mesh, entry: WorkloadEntry, place: Location) -> Found:
+    namespace: str | None = None
+    named: list[tuple[Location, str | None]] = []
+    match entry:
+        case EditEntry() | ScaleUpEntry():
+            named, namespace = [(("service",), entry.service)], entry.namespace
+        case EndpointsEntry():
+            named, namespace = [(("endpoints",), entry.endpoints)], entry.namespace
+        case RolloutEntry():
+            named, namespace = [(("rollout",), entry.rollout)], entry.namespace
+        case TrafficEntry():
+            named = [(("traffic", "from"), entry.traffic.source), (("traffic", "to"), entry.traffic.to)]
+    for within, text in named:
+        if text is None or (text == ANY and within[-1] not in ("service", "to")):
+            continue
+        problem = _service_problem(mesh, text, namespace)
+        if problem is not None:
+            yield (*place, *within), problem
+
+
+def _service_problem(mesh: Mesh, text: str, namespace: str | None) -> str | None:
+    """What is wrong with the name of a service, if anything."""
+    found = mesh.services_called(text, namespace)
+    if len(found) == 1:
+        return None
+    if found:
+        return f"several services are called {text!r}: write {_labels(found)}"
+    elsewhere = mesh.services_called(text.rpartition("/")[2])
+    if elsewhere:
+        where = text.rpartition("/")[0] or namespace
+        return f"namespace {where!r} has no service of this name: write {_labels(elsewhere)}"
+    if isinstance(mesh.services, int):
+        known = f"they are s0 to s{mesh.services - 1}" if mesh.services else "there are none"
+        return f"no service is called {text!r}; {known}"
+    return f"no service is called {text!r}; {suggestion(text, [one.name for one in mesh.services])}"
+
+
+def _labels(services: tuple[Service, ...]) -> str:
+    return " or ".join(service.label for service in services[:5])
+
+
+def _proxies(mesh: Mesh, entry: WorkloadEntry, place: Location) -> Found:
+    choice: ProxyChoice | None = None
+    match entry:
+        case RestartEntry():
+            choice = entry.restart.proxies
+        case PartitionEntry():
+            choice = entry.partition.proxies
+        case SlowReaderEntry():
+            choice = entry.slow_reader.proxies
+    if choice is None:
+        return
+    where: Location = (*place, entry.KIND, "proxies")
+    if choice.portion is not None and (choice.portion.count or 0) > mesh.proxies.total:
+        yield where, f"must be at most {mesh.proxies.total}, as there are, not {choice.portion.count}"
+    for index, name in enumerate(choice.names):
+        if not mesh.proxies.has(name):
+            yield (*where, index), f"no proxy is called {name!r}; {_numbered(mesh)}"
+
+
+def _numbered(mesh: Mesh) -> str:
+    kinds = (("p", mesh.proxies.sidecars), ("gw", mesh.proxies.gateways), ("vm", mesh.proxies.vms))
+    ranges = [f"{prefix}0 to {prefix}{count - 1}" for prefix, count in kinds if count]
+    return f"they are {', '.join(ranges)}" if ranges else "there are none"

@@ -1,0 +1,356 @@
+"""The way of configuration in a mesh: both ends of the strategy, joined for each proxy and each replica."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from simulator.agent.settings import AgentSettings
+from simulator.agent.wasm import WasmModules
+from simulator.agent.xds_proxy import XdsProxy
+from simulator.control_plane.istiod.deployment import Deployment
+from simulator.control_plane.istiod.published import PublishedContext, PublishedState
+from simulator.control_plane.istiod.replica import Replica
+from simulator.engine.delays import Delay
+from simulator.engine.draws import Draws
+from simulator.engine.events import Clock
+from simulator.envoy.process import Process
+from simulator.propagation.file import FilesystemSubscriptions, KubeletSettings, KubeletSync
+from simulator.propagation.http_loop import HttpSubscriptions, RestNetwork
+from simulator.propagation.http_server import Acknowledgements, PinnedConnection, PollServer
+from simulator.propagation.long_poll import LongPollReplica, LongPollSettings, LongPollSubscriptions
+from simulator.propagation.poll import PollReplica, PollSettings, RestSubscriptions
+from simulator.recording.recorder import Recorder
+from simulator.scenario.envoys import Envoys
+from simulator.scenario.schema import Scenario
+from simulator.wire.backoff import BackoffSettings
+from simulator.wire.contract import ConfigSource
+from simulator.wire.link import Link
+from simulator.wire.stream import Path
+from simulator.wire.trouble import Trouble, TroubleSettings
+from simulator.xds.resource_types import AGENT_TYPES, NDS, ResourceType, resource_type
+from simulator.xds.resources import Resource
+
+if TYPE_CHECKING:
+    from simulator.xds.messages import Response
+
+
+class Sources(Protocol):
+    """One strategy: what each proxy and each replica needs for it."""
+
+    def make(self, process: Process) -> ConfigSource:
+        """The config source of a proxy's new Envoy."""
+
+    def begin_replica(self, replica: Replica) -> None:
+        """A replica has synced."""
+
+    def end_replica(self, replica: int) -> None:
+        """A replica stopped."""
+
+    def partition(self, proxy: int, *, is_on: bool) -> None:
+        """The proxy is cut off, or no longer."""
+
+    def slow_reader(self, proxy: int, *, is_on: bool) -> None:
+        """The proxy stops reading, or reads again."""
+
+    def forget(self, proxy: int) -> None:
+        """The proxy is gone for good."""
+
+    def warnings(self) -> list[str]:
+        """What went beyond its capacity."""
+
+
+class Streams:
+    """Push: gRPC streams through the istio-agent."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        clock: Clock,
+        draws: Draws,
+        recorder: Recorder,
+        envoys: Envoys,
+        agent: AgentSettings,
+        latency: Delay,
+        deployment: Deployment,
+    ) -> None:
+        self._scenario = scenario
+        self._clock = clock
+        self._draws = draws
+        self._recorder = recorder
+        self._envoys = envoys
+        self._agent = agent
+        self._latency = latency
+        self._deployment = deployment
+        self._agents: dict[int, XdsProxy] = {}
+        self._troubles: dict[int, Trouble] = {}
+        self._paths: dict[int, Path] = {}
+        self._processes: dict[int, Process] = {}
+        """The Envoy that each agent serves now."""
+
+    def make(self, process: Process) -> ConfigSource:
+        """ADS, or a stream for each subscription, through the pod's agent."""
+        proxy = process.proxy
+        if proxy not in self._paths:
+            self._paths[proxy] = self._path(proxy)
+        self._processes[proxy] = process
+        return self._envoys.over_streams(process, self._paths[proxy])
+
+    def _path(self, proxy: int) -> Path:
+        network, plane = self._scenario.network, self._scenario.control_plane
+        hop, bandwidth = self._scenario.agent.hop, network.bandwidth
+        trouble = self._troubles[proxy] = Trouble(
+            self._clock,
+            self._draws,
+            proxy,
+            TroubleSettings(plane.keepalive.interval, plane.keepalive.timeout, loss=network.loss),
+        )
+        self._agents[proxy] = XdsProxy(
+            self._clock,
+            proxy,
+            self._agent,
+            handlers=self._handlers(proxy),
+            wasm=WasmModules(self._clock, self._draws, proxy, self._agent.wasm, wasm_module),
+        )
+        return Path(
+            self._clock,
+            proxy,
+            Link(self._latency, self._draws, "network.latency.to_server", proxy, hop, bandwidth),
+            Link(self._latency, self._draws, "network.latency.to_client", proxy, hop, bandwidth),
+            self._deployment,
+            self._recorder,
+            self._agents[proxy],
+            trouble,
+        )
+
+    def _handlers(self, proxy: int) -> dict[ResourceType, Callable[[Response], None]]:
+        """What the agent subscribes to and consumes itself."""
+        if not self._agent.dns_capture:
+            return {}
+        return {NDS: lambda _response: self._processes[proxy].note_success(NDS.name)}
+
+    def begin_replica(self, replica: Replica) -> None:
+        """Streams come by themselves."""
+
+    def end_replica(self, replica: int) -> None:
+        """They were reset by the replica."""
+
+    def partition(self, proxy: int, *, is_on: bool) -> None:
+        """Nothing passes between the agent and istiod."""
+        trouble = self._troubles.get(proxy)
+        if trouble is not None:
+            if is_on:
+                trouble.cut()
+            else:
+                trouble.heal()
+
+    def slow_reader(self, proxy: int, *, is_on: bool) -> None:
+        """The agent stops reading."""
+        agent = self._agents.get(proxy)
+        if agent is not None:
+            if is_on:
+                agent.stop_reading()
+            else:
+                agent.resume_reading()
+
+    def forget(self, proxy: int) -> None:
+        """Its agent ends with it."""
+        self._agents.pop(proxy, None)
+        self._troubles.pop(proxy, None)
+        self._paths.pop(proxy, None)
+        self._processes.pop(proxy, None)
+
+    def warnings(self) -> list[str]:
+        """Replicas warn of their own queues."""
+        return []
+
+
+class _Http:
+    """What polling and long polling share."""
+
+    def __init__(
+        self, scenario: Scenario, clock: Clock, draws: Draws, recorder: Recorder, latency: Delay
+    ) -> None:
+        network = scenario.network
+        self._scenario = scenario
+        self._clock = clock
+        self._draws = draws
+        self._recorder = recorder
+        self._network = RestNetwork(latency, network.loss, network.bandwidth)
+        self._servers: dict[int, PollReplica | LongPollReplica] = {}
+        self._sources: dict[int, HttpSubscriptions] = {}
+        self._cut: dict[int, None] = {}
+
+    def _serving(self) -> list[PollServer]:
+        return [self._servers[number] for number in sorted(self._servers)]
+
+    def _connection(self, process: Process) -> PinnedConnection:
+        return PinnedConnection(self._serving, self._draws, process.proxy)
+
+    def _kept(self, process: Process, source: HttpSubscriptions) -> ConfigSource:
+        self._sources[process.proxy] = source
+        if process.proxy in self._cut:
+            source.cut()
+        return source
+
+    def _depth(self, replica: int) -> Callable[[int], None]:
+        return lambda depth: self._recorder.depth(self._clock.now_ns, replica, "poll", depth)
+
+    def end_replica(self, replica: int) -> None:
+        """It answers nobody any more."""
+        server = self._servers.pop(replica, None)
+        if server is not None:
+            server.stop()
+
+    def partition(self, proxy: int, *, is_on: bool) -> None:
+        """Requests and answers vanish."""
+        if is_on:
+            self._cut[proxy] = None
+        else:
+            self._cut.pop(proxy, None)
+        source = self._sources.get(proxy)
+        if source is not None and is_on:
+            source.cut()
+        elif source is not None:
+            source.heal()
+
+    def slow_reader(self, proxy: int, *, is_on: bool) -> None:
+        """An answer is read as a whole or not at all."""
+
+    def forget(self, proxy: int) -> None:
+        """It polls no more."""
+        self._sources.pop(proxy, None)
+
+    def warnings(self) -> list[str]:
+        """Replicas whose answers fell behind."""
+        return [
+            f"istiod-{number}: polls arrive faster than {self._scenario.propagation.server.concurrency} "
+            f"of them at a time are served; {server.queue_length} wait at the end"
+            for number, server in sorted(self._servers.items())
+            if server.queue_length > self._scenario.propagation.server.concurrency
+        ]
+
+
+class Polls(_Http):
+    """Poll: a REST loop for each subscription."""
+
+    _acknowledgements: Acknowledgements | None = None
+
+    def make(self, process: Process) -> ConfigSource:
+        """Envoy's REST subscriptions."""
+        propagation = self._scenario.propagation
+        settings = PollSettings(propagation.refresh_delay, propagation.request_timeout)
+        source = RestSubscriptions(process, self._connection(process), self._network, settings)
+        return self._kept(process, source)
+
+    def begin_replica(self, replica: Replica) -> None:
+        """It answers polls from what it published."""
+        server = self._scenario.propagation.server
+        published = PublishedState(replica, server.service_time)
+        if self._acknowledgements is None:
+            self._acknowledgements = Acknowledgements(published.on_acked)
+        self._servers[replica.number] = PollReplica(
+            self._clock,
+            replica.number,
+            published,
+            self._acknowledgements,
+            server.concurrency,
+            self._depth(replica.number),
+        )
+
+
+class LongPolls(_Http):
+    """Long poll: requests that the server holds."""
+
+    _acknowledgements: Acknowledgements | None = None
+
+    def make(self, process: Process) -> ConfigSource:
+        """A Consul-like client in Envoy's place."""
+        propagation = self._scenario.propagation
+        backoff = BackoffSettings(propagation.backoff.base, propagation.backoff.max)
+        spread_ns = propagation.request_timeout - propagation.wait
+        settings = LongPollSettings(propagation.wait, spread_ns, backoff)
+        source = LongPollSubscriptions(process, self._connection(process), self._network, settings)
+        return self._kept(process, source)
+
+    def begin_replica(self, replica: Replica) -> None:
+        """It holds requests until it publishes."""
+        propagation = self._scenario.propagation
+        published = PublishedState(replica, propagation.server.service_time)
+        if self._acknowledgements is None:
+            self._acknowledgements = Acknowledgements(published.on_acked)
+        server = LongPollReplica(
+            self._clock,
+            self._draws,
+            replica.number,
+            published,
+            self._acknowledgements,
+            propagation.wait,
+            propagation.server.concurrency,
+            self._depth(replica.number),
+        )
+        self._servers[replica.number] = server
+        replica.published.append(
+            lambda type_name, names: (
+                server.on_published(resource_type(type_name), names) if type_name not in AGENT_TYPES else None
+            )
+        )
+
+
+class Files:
+    """File: istiod's content in ConfigMaps, which the kubelets move into place."""
+
+    def __init__(self, scenario: Scenario, clock: Clock, draws: Draws) -> None:
+        self._first: Replica | None = None
+        settings = KubeletSettings(sync_period_ns=scenario.propagation.sync_period)
+        self._kubelets = KubeletSync(clock, draws, settings, self._latest)
+        self._mounted: dict[int, None] = {}
+
+    def _latest(self) -> PublishedContext:
+        assert self._first is not None, "files are written by the first replica"
+        state = PublishedState(self._first, None)
+        return PublishedContext(self._first, state, self._first.context)
+
+    def make(self, process: Process) -> ConfigSource:
+        """Envoy's file subscriptions: ConfigMap volumes are swapped by symbolic link."""
+        if process.proxy not in self._mounted:
+            self._mounted[process.proxy] = None
+            self._kubelets.mount(process.proxy)
+        files = FilesystemSubscriptions(process, self._kubelets, watches_directory=True)
+        self._kubelets.watch(process.proxy, files)
+        return files
+
+    def begin_replica(self, replica: Replica) -> None:
+        """One replica writes: they all would write the same."""
+        if self._first is None or not self._first.is_serving:
+            self._first = replica
+            replica.published.append(
+                lambda type_name, names: (
+                    self._kubelets.on_published(resource_type(type_name), names)
+                    if type_name not in AGENT_TYPES
+                    else None
+                )
+            )
+
+    def end_replica(self, replica: int) -> None:
+        """The ConfigMaps stay."""
+
+    def partition(self, proxy: int, *, is_on: bool) -> None:
+        """Files are on the node: nothing is between them and Envoy."""
+
+    def slow_reader(self, proxy: int, *, is_on: bool) -> None:
+        """Files are read as a whole."""
+
+    def forget(self, proxy: int) -> None:
+        """Its volumes go with the pod."""
+        if self._mounted.pop(proxy, self) is None:
+            self._kubelets.unmount(proxy)
+
+    def warnings(self) -> list[str]:
+        """Nothing queues."""
+        return []
+
+
+def wasm_module(resource: Resource[object]) -> str | None:
+    """The Wasm module an extension configuration needs: one for each revision of it."""
+    return f"{resource.name}@{resource.revision}"

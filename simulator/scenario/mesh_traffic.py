@@ -1,0 +1,149 @@
+"""Follows requests between services: joins each sender's data plane and the pods that answer.
+
+An edge is one sender and one service; its view of the service changes with what the sender's workers hold.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+
+from simulator.envoy.clusters import assignment_of
+from simulator.envoy.data_plane import DataPlane, Published
+from simulator.envoy.listeners import listener_of
+from simulator.envoy.providers import route_of
+from simulator.envoy.startup import Server
+from simulator.mesh.content import tcp_listener
+from simulator.mesh.lives import EndpointLives
+from simulator.mesh.services import Proxy, Service
+from simulator.mesh.visibility import VisibilityClass, route_name
+from simulator.recording.recorder import Recorder
+from simulator.scenario.schema import TrafficEntry
+from simulator.scenario.sections.workload import ANY
+from simulator.workload.mesh_traffic import NOT_LISTENING, EdgeSettings, EdgeTraffic, RoutingView
+
+
+@dataclass(frozen=True, slots=True)
+class _Request:
+    """One entry of traffic.
+
+    Attributes:
+        source: Service whose sidecars send; None for all that see the destination.
+        destination: Service.
+        settings: Rate, time and retries.
+    """
+
+    source: Service | None
+    destination: Service
+    settings: EdgeSettings
+
+
+class MeshTraffic:
+    """All requests of a run."""
+
+    def __init__(
+        self,
+        entries: tuple[TrafficEntry, ...],
+        services: dict[str, Service],
+        connect_timeout_ns: int,
+        end_ns: int,
+        lives: EndpointLives,
+        recorder: Recorder,
+    ) -> None:
+        self._lives = lives
+        self._recorder = recorder
+        self._end_ns = end_ns
+        self._requests = [_request(entry, services, connect_timeout_ns, end_ns) for entry in entries]
+        self._edges: dict[int, list[tuple[_Request, EdgeTraffic]]] = {}
+
+    def follow(self, server: Server, proxy: Proxy, class_: VisibilityClass) -> None:
+        """An Envoy starts: what it sends is followed from now on."""
+        edges = self._edges.get(proxy.id)
+        if edges is None:
+            edges = [(r, EdgeTraffic(r.settings, self._lives)) for r in self._sent_by(proxy, class_)]
+            self._edges[proxy.id] = edges
+        if edges:
+            DataPlane(server, partial(self._on_published, edges, class_))
+
+    def _sent_by(self, proxy: Proxy, class_: VisibilityClass) -> list[_Request]:
+        if proxy.kind == "gateway":
+            return [r for r in self._requests if r.source is None and class_.sees(r.destination)]
+        return [
+            r
+            for r in self._requests
+            if (r.source is proxy.service or (r.source is None and class_.sees(r.destination)))
+            and proxy.service is not r.destination
+        ]
+
+    @staticmethod
+    def _on_published(
+        edges: list[tuple[_Request, EdgeTraffic]], class_: VisibilityClass, t_ns: int, published: Published
+    ) -> None:
+        for request, edge in edges:
+            edge.set(max(0, t_ns), view_of(published, request.destination, class_))
+
+    def interrupt(self, proxy: int, t_ns: int) -> None:
+        """Its Envoy is killed; it will be back."""
+        for _, edge in self._edges.get(proxy, ()):
+            edge.set(t_ns, NOT_LISTENING)
+
+    def stop(self, proxy: int, t_ns: int) -> None:
+        """The sender is gone, and sends nothing more."""
+        for request, edge in self._edges.pop(proxy, ()):
+            self._write(proxy, request, edge, t_ns)
+
+    def finish(self) -> None:
+        """Writes the rows of all that are left."""
+        for proxy in list(self._edges):
+            self.stop(proxy, self._end_ns)
+
+    def _write(self, proxy: int, request: _Request, edge: EdgeTraffic, end_ns: int) -> None:
+        for row in edge.rows(end_ns):
+            self._recorder.traffic(
+                row.t_start_ns,
+                row.t_end_ns,
+                proxy,
+                request.destination.label,
+                row.outcome,
+                row.stale,
+                row.attempts,
+                row.requests,
+            )
+
+
+def view_of(published: Published, service: Service, class_: VisibilityClass) -> RoutingView:
+    """What the workers of a proxy do with a request to the service's first port."""
+    port = service.ports[0]
+    cluster = service.cluster_names()[0]
+    if port.protocol == "tcp" and class_.kind == "sidecar":
+        listener = published.listeners.get(tcp_listener(service, port.number))
+        if listener is None:
+            return NOT_LISTENING
+    else:
+        name = f"0.0.0.0_{port.number}" if class_.kind == "sidecar" else "0.0.0.0_8080"
+        listener = published.listeners.get(name)
+        if listener is None:
+            return NOT_LISTENING
+        table = published.routes.get(listener_of(listener).route_name or route_name(class_, port.number))
+        if table is None or service.hostname not in route_of(table).hosts:
+            return RoutingView("NR")
+    if cluster not in published.clusters:
+        return RoutingView("NC")
+    assignment = published.hosts.get(cluster)
+    return RoutingView(None, () if assignment is None else assignment_of(assignment).addresses)
+
+
+def _request(
+    entry: TrafficEntry, services: dict[str, Service], connect_timeout_ns: int, end_ns: int
+) -> _Request:
+    traffic = entry.traffic
+    until_ns = end_ns if entry.until is None else min(entry.until, end_ns)
+    settings = EdgeSettings(
+        traffic.rate.per_second,
+        entry.begin,
+        until_ns,
+        traffic.retries,
+        connect_timeout_ns if traffic.dead_endpoint == "blackhole" else 0,
+    )
+    source = None if traffic.source == ANY else services[traffic.source]
+    return _Request(source, services[traffic.to], settings)

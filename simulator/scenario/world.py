@@ -1,0 +1,63 @@
+"""Everything one run consists of."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from simulator.engine.events import Clock
+from simulator.envoy.startup import Server
+from simulator.recording.ledger import ChangeLedger
+from simulator.recording.recorder import Recorder
+from simulator.scenario.schema import Scenario
+from simulator.xds.resources import Names
+
+OVERLOADED = 0.9
+"""Share of its life a server with a waiting queue was busy to be called overloaded (assumption)."""
+
+EVENT_BUDGET = 2_000_000_000
+"""More events than any honest run of one scenario has: a livelock fails instead of hanging."""
+
+
+@dataclass(slots=True, eq=False)
+class World:
+    """Everything one run consists of.
+
+    Attributes:
+        servers: The Envoys, in order of their starts.
+        recorder: What is written down.
+        at_end: Called when the run is over, in order: they close the books.
+        first_event: Events of before t = 0, which are not counted.
+    """
+
+    scenario: Scenario
+    clock: Clock
+    recorder: Recorder
+    ledger: ChangeLedger[Names]
+    servers: list[Server] = field(default_factory=list)
+    at_end: list[Callable[[], None]] = field(default_factory=list)
+    first_event: int = 0
+
+    def run(self) -> None:
+        """Advances to the end of the scenario and closes the books."""
+        if self.clock.now_ns < 0:
+            self.clock.run(-1)
+            self.first_event = self.clock.events
+        self.clock.run(self.scenario.duration)
+        self.recorder.events = self.clock.events - self.first_event
+        for close in self.at_end:
+            close()
+        for server in self.servers:
+            if not server.process.is_exited:
+                server.set_gauges()
+            self._warn_if_overloaded(server)
+
+    def _warn_if_overloaded(self, server: Server) -> None:
+        """Overload is said aloud."""
+        process = server.process
+        alive_ns = self.scenario.duration - max(0, process.row.t_started_ns)
+        if process.main_thread.queue_length and process.main_thread.busy_ns > OVERLOADED * alive_ns:
+            self.recorder.warn(
+                "the main thread of an Envoy was never idle and updates still wait at the end: "
+                "they arrive faster than they are applied"
+            )

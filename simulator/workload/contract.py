@@ -1,0 +1,142 @@
+"""What the workload does to the mesh: the deeds it asks for, carried out by those who own the parts.
+
+The workload decides what happens and when. Proxies, replicas of istiod and the content of the mesh belong to
+others; they meet here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from simulator.mesh.services import Service
+from simulator.workload.entries import PodSettings
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """A configuration object that its user writes.
+
+    Attributes:
+        kind: Istio's word, such as ``VirtualService``.
+        namespace: Its namespace.
+        name: Its name there. Of a ``ServiceEntry`` and of ``Endpoints``, the service's name.
+        service: The service it is about, or whose namespace it is in; None in a mesh without services.
+        rejected_by_envoy: Envoy will not accept what istiod makes of it.
+    """
+
+    kind: str
+    namespace: str
+    name: str
+    service: Service | None
+    rejected_by_envoy: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Pod:
+    """A pod of a service.
+
+    Attributes:
+        id: Key of its draws; its proxy's id and its endpoint's.
+        name: Name in tables.
+        service: Whose endpoint it is.
+        has_proxy: Whether it has a sidecar.
+        zone: Number of its zone.
+        service_account: Identity of its workload.
+        cause: Why its proxy starts: ``start``, ``rollout`` or ``scale_up``.
+    """
+
+    id: int
+    name: str
+    service: Service
+    has_proxy: bool = True
+    zone: int = 0
+    service_account: str = "default"
+    cause: str = "start"
+
+
+@dataclass(frozen=True, slots=True)
+class PodEnd:
+    """The end of a pod, in ns from its deletion.
+
+    Attributes:
+        serves_until_ns: Requests to its address are answered until then.
+        proxy_exits_ns: Its Envoy ends, and its xDS stream with it.
+        pod_gone_ns: Its last container has ended; the pod object is removed.
+    """
+
+    serves_until_ns: int
+    proxy_exits_ns: int
+    pod_gone_ns: int
+
+
+class PodActions(Protocol):
+    """What happens to pods of services."""
+
+    def pods_of(self, service: Service) -> Sequence[Pod]:
+        """The pods that the service has at the start, in order. Asked once for each service touched."""
+
+    def endpoints_changed(self, service: Service) -> object:
+        """Notes a change of the service's endpoints at this instant; what `Kubernetes` is to call it."""
+
+    def start_pod(self, pod: Pod, ready_after_ns: int, on_ready: Callable[[], None]) -> None:
+        """A pod with a sidecar is created.
+
+        Args:
+            pod: New; not seen before.
+            ready_after_ns: From the start of its application until that is ready.
+            on_ready: To be called once, when the kubelet sees all its containers ready. Not after
+                `stop_pod`.
+        """
+
+    def stop_pod(self, pod: Pod) -> None:
+        """The Envoy of a pod exits for good, ready or not."""
+
+    def pod_end(self, pod: Pod, settings: PodSettings) -> PodEnd:
+        """How a pod with a sidecar ends if it is deleted now."""
+
+
+class ProxyActions(Protocol):
+    """What happens to proxies."""
+
+    def proxies(self) -> Sequence[int]:
+        """The proxies that exist now."""
+
+    def restart_proxy(self, proxy: int) -> None:
+        """Its Envoy is killed and starts anew; without effect on one that exists no more."""
+
+    def partition(self, proxy: int, is_on: bool) -> None:
+        """Cuts it off from the control plane, or lets it through again; packets vanish meanwhile."""
+
+    def slow_reader(self, proxy: int, is_on: bool) -> None:
+        """It stops reading what the control plane sends, or reads again."""
+
+
+class IstiodActions(Protocol):
+    """What happens to replicas of istiod."""
+
+    def start_istiod(self, replica: int, on_synced: Callable[[], None]) -> None:
+        """The process of a replica starts, with a number not seen before or one that was stopped.
+
+        Args:
+            replica: Its number.
+            on_synced: To be called once, when its caches are synced and it answers ``/ready``. Not after
+                `stop_istiod`.
+        """
+
+    def stop_istiod(self, replica: int) -> None:
+        """SIGTERM: its streams are reset at once, and nobody answers at its address."""
+
+    def istiod_in_service(self, replica: int, is_in: bool) -> None:
+        """The nodes' kube-proxies send new connections to the replica from now on, or do so no more."""
+
+
+class MeshActions(PodActions, ProxyActions, IstiodActions, Protocol):
+    """All that the workload does."""
+
+    def services(self) -> Sequence[Service]:
+        """The services that a happening without one may choose from."""
+
+    def edit(self, edit: Edit) -> None:
+        """A configuration object is written at this instant."""

@@ -1,0 +1,84 @@
+"""What befalls proxies: partitions, slow readers, restarts."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from simulator.engine.draws import Draws
+from simulator.engine.events import Band, Clock
+from simulator.workload.contract import ProxyActions
+from simulator.workload.entries import PartitionEntry, RestartEntry, Selection, SlowReaderEntry
+from simulator.workload.selection import chosen_proxies
+from simulator.workload.timeline import Happening
+
+
+class _Condition:
+    """A condition that proxies are in while at least one incident holds them there."""
+
+    __slots__ = ("_holds", "_switch")
+
+    def __init__(self, switch: Callable[[int, bool], None]) -> None:
+        self._switch = switch
+        self._holds: dict[int, int] = {}
+
+    def begin(self, proxy: int) -> None:
+        """One more incident holds it."""
+        self._holds[proxy] = self._holds.get(proxy, 0) + 1
+        if self._holds[proxy] == 1:
+            self._switch(proxy, True)
+
+    def end(self, proxy: int) -> None:
+        """One incident less does."""
+        self._holds[proxy] -= 1
+        if self._holds[proxy] == 0:
+            del self._holds[proxy]
+            self._switch(proxy, False)
+
+
+class Incidents:
+    """Carries out what befalls proxies.
+
+    Args:
+        clock: Whose time passes.
+        draws: Random numbers; they choose the proxies.
+        actions: Do it.
+    """
+
+    def __init__(self, clock: Clock, draws: Draws, actions: ProxyActions) -> None:
+        self._clock = clock
+        self._draws = draws
+        self._actions = actions
+        self._cut_off = _Condition(actions.partition)
+        self._slow = _Condition(actions.slow_reader)
+
+    def partition(self, happening: Happening, entry: PartitionEntry) -> None:
+        """Proxies are cut off, for a while or for good."""
+        self._hold(self._cut_off, happening, entry)
+
+    def slow_reader(self, happening: Happening, entry: SlowReaderEntry) -> None:
+        """Proxies stop reading, for a while or for good."""
+        self._hold(self._slow, happening, entry)
+
+    def restart(self, happening: Happening, entry: RestartEntry) -> None:
+        """Envoys are killed and start anew."""
+        for proxy in self._chosen(happening, entry.proxies):
+            self._actions.restart_proxy(proxy)
+
+    def _hold(
+        self, condition: _Condition, happening: Happening, entry: PartitionEntry | SlowReaderEntry
+    ) -> None:
+        held = self._chosen(happening, entry.proxies)
+        for proxy in held:
+            condition.begin(proxy)
+
+        def over() -> None:
+            for proxy in held:
+                condition.end(proxy)
+
+        if entry.lasts_ns is not None:
+            self._clock.after(entry.lasts_ns, over, band=Band.WORKLOAD)
+
+    def _chosen(self, happening: Happening, selection: Selection) -> tuple[int, ...]:
+        return chosen_proxies(
+            selection, self._actions.proxies(), self._draws, happening.label, happening.index
+        )

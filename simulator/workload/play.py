@@ -1,0 +1,104 @@
+"""Plays the timeline: each happening at its instant, handed to whoever carries out its kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from simulator.engine.draws import Draws
+from simulator.engine.events import Band, Clock
+from simulator.mesh.kubernetes import Kubernetes
+from simulator.workload.churn import Churn
+from simulator.workload.contract import MeshActions
+from simulator.workload.edits import Edits
+from simulator.workload.entries import (
+    AddIstiodEntry,
+    EditEntry,
+    EndpointsEntry,
+    PartitionEntry,
+    RestartEntry,
+    RestartIstiodEntry,
+    RolloutEntry,
+    RolloutIstiodEntry,
+    ScaleUpEntry,
+    SlowReaderEntry,
+)
+from simulator.workload.incidents import Incidents
+from simulator.workload.istiod_pods import IstiodPods
+from simulator.workload.rollouts import Rollouts
+from simulator.workload.timeline import Happening
+
+
+class Workload:
+    """What happens to the mesh, as it runs.
+
+    Args:
+        clock: Whose time passes.
+        draws: Random numbers.
+        kubernetes: The API server.
+        actions: What is done to proxies, replicas and content.
+        istiod: The pods of istiod; None where no happening concerns them.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        draws: Draws,
+        kubernetes: Kubernetes,
+        actions: MeshActions,
+        istiod: IstiodPods | None = None,
+    ) -> None:
+        self._clock = clock
+        self._next = 0
+        self._timeline: Sequence[Happening] = ()
+        self.edits = Edits(draws, actions.services, actions.edit)
+        self.churn = Churn(draws, kubernetes, actions)
+        self.rollouts = Rollouts(clock, draws, kubernetes, actions)
+        self.incidents = Incidents(clock, draws, actions)
+        self.istiod = istiod
+
+    def play(self, timeline: Sequence[Happening]) -> None:
+        """Begins to play; only the next happening is on the agenda."""
+        self._timeline = timeline
+        self._next = 0
+        self._await_next()
+
+    def _await_next(self) -> None:
+        if self._next < len(self._timeline):
+            self._clock.at(self._timeline[self._next].t_ns, self._happen, band=Band.WORKLOAD)
+
+    def _happen(self) -> None:
+        happening = self._timeline[self._next]
+        self._next += 1
+        # First the next one: those of one instant then stand together, before what this one brings about.
+        self._await_next()
+        self.carry_out(happening)
+
+    def carry_out(self, happening: Happening) -> None:
+        """Does what an entry says, now."""
+        match happening.entry:
+            case EditEntry() as entry:
+                self.edits.happen(happening, entry)
+            case EndpointsEntry() as entry:
+                self.churn.happen(happening, entry)
+            case RolloutEntry() as entry:
+                self.rollouts.roll(happening, entry)
+            case ScaleUpEntry() as entry:
+                self.rollouts.scale_up(happening, entry)
+            case PartitionEntry() as entry:
+                self.incidents.partition(happening, entry)
+            case SlowReaderEntry() as entry:
+                self.incidents.slow_reader(happening, entry)
+            case RestartEntry() as entry:
+                self.incidents.restart(happening, entry)
+            case RestartIstiodEntry() | AddIstiodEntry() | RolloutIstiodEntry() as entry:
+                self._to_istiod(entry)
+
+    def _to_istiod(self, entry: RestartIstiodEntry | AddIstiodEntry | RolloutIstiodEntry) -> None:
+        assert self.istiod is not None, "nobody told the workload of istiod's pods"
+        match entry:
+            case RestartIstiodEntry():
+                self.istiod.restart(entry.replica, entry.down_for_ns)
+            case AddIstiodEntry():
+                self.istiod.add(entry.count)
+            case RolloutIstiodEntry():
+                self.istiod.rollout(entry.max_surge, entry.max_unavailable)
