@@ -131,7 +131,7 @@ class ClusterManager:
                 added=added,
                 changed=changed,
                 removed=len(diff.removed),
-                is_quiet=not (diff.added or diff.changed or diff.removed),
+                is_quiet=diff.is_quiet,
                 starts_eds="eds" in added or "eds" in changed,
                 is_first_static=self.init_helper.awaits_cds and list(added) == ["static"],
             ),
@@ -143,6 +143,9 @@ class ClusterManager:
         assert self._cds is not None
         self._cds.answered(self._cds.names)
         resources, diff = update.against(self._known, self._static.names)
+        if diff.is_quiet:
+            self._accept_unchanged(update, resources)
+            return None
         touched = diff.added.union(diff.changed)
         bad = self._refused(resources, touched)
         self._count_update(diff, bad)
@@ -161,6 +164,16 @@ class ClusterManager:
         # The callback runs even if some, or all, were refused.
         self.init_helper.on_cds_outcome()
         return f"Error adding/updating cluster(s) {', '.join(bad)}" if bad else None
+
+    def _accept_unchanged(self, update: Update, resources: Resources) -> None:
+        """What is known already is accepted and changes nothing."""
+        self.process.count_update("cluster_manager.cds.", "success")
+        self.process.note_success(CDS.name)
+        if update.changes:
+            self._note_changes(update, NO_NAMES, NO_NAMES)
+        if not update.is_delta:
+            self._known = resources
+        self.init_helper.on_cds_outcome()
 
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases start-up like any other outcome (N1)."""

@@ -156,6 +156,9 @@ class ListenerManager:
         assert self._lds is not None
         self._lds.answered(self._lds.names)
         resources, diff = update.against(self._known, self._static.names)
+        if diff.is_quiet:
+            self._accept_unchanged(update, resources)
+            return None
         built = diff.added.union(diff.changed)
         bad, why = self._refused(resources, built)
         good = built.minus(bad)
@@ -180,6 +183,17 @@ class ListenerManager:
         for type_ in (RDS, SRDS, SDS):
             self._source.resume(type_)
         return f"Error adding/updating listener(s) {', '.join(bad)}: {why}" if bad else None
+
+    def _accept_unchanged(self, update: Update, resources: Resources) -> None:
+        """What is known already is accepted and changes nothing: the usual case under istiod, which sends
+        all listeners again and again."""
+        self.process.count_update("listener_manager.lds.", "success")
+        self.process.note_success(LDS.name)
+        if update.changes:
+            self._note_changes(update, NO_NAMES, NO_NAMES)
+        if not update.is_delta:
+            self._known = resources
+        self._lds_outcome()
 
     def on_update_rejected(self, update: Update, error: str) -> None:
         """A response that does not decode releases start-up like any other outcome (N1)."""

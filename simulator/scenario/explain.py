@@ -113,11 +113,12 @@ def _below(annotation: Any, part: str | int) -> Any:
 
 
 def _settings_in(annotation: Any) -> Any:
-    """The annotation without Annotated and without None."""
+    """The annotation without Annotated; of several types, the first that has keys or elements."""
     if typing.get_origin(annotation) is typing.Annotated:
         return _settings_in(typing.get_args(annotation)[0])
     if typing.get_origin(annotation) in (types.UnionType, typing.Union):
-        return next((_settings_in(one) for one in typing.get_args(annotation) if one is not type(None)), None)
+        parts = [_settings_in(one) for one in typing.get_args(annotation)]
+        return next((part for part in parts if _is_settings(part) or typing.get_origin(part)), None)
     return annotation
 
 

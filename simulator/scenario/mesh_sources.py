@@ -268,8 +268,7 @@ class LongPolls(_Http):
         """A Consul-like client in Envoy's place."""
         propagation = self._scenario.propagation
         backoff = BackoffSettings(propagation.backoff.base, propagation.backoff.max)
-        spread_ns = propagation.request_timeout - propagation.wait
-        settings = LongPollSettings(propagation.wait, spread_ns, backoff)
+        settings = LongPollSettings(propagation.wait, propagation.request_timeout, backoff)
         source = LongPollSubscriptions(process, self._connection(process), self._network, settings)
         return self._kept(process, source)
 

@@ -20,7 +20,7 @@ class DeltaClientState:
     the subscription differences not yet sent do not: the first request of a stream names everything.
     """
 
-    __slots__ = ("held", "interest", "is_first_request", "subscribe", "type", "unsubscribe")
+    __slots__ = ("has_update", "held", "interest", "is_first_request", "subscribe", "type", "unsubscribe")
 
     def __init__(self, type_: ResourceType) -> None:
         self.type = type_
@@ -29,6 +29,8 @@ class DeltaClientState:
         self.subscribe = NO_NAMES
         self.unsubscribe = NO_NAMES
         self.is_first_request = True
+        self.has_update = type_.wildcard
+        """Whether a plain (not ACK) request is due."""
 
     def add_interest(self, names: Names) -> None:
         """Only names without interest so far become part of the next request (W4: a changed cluster's do
@@ -37,6 +39,7 @@ class DeltaClientState:
         self.interest = self.interest.union(added)
         self.subscribe = self.subscribe.union(added)
         self.unsubscribe = self.unsubscribe.minus(added)
+        self._see_what_is_due()
 
     def drop_interest(self, names: Names) -> None:
         """The last watch of these names is gone."""
@@ -45,12 +48,11 @@ class DeltaClientState:
         self.subscribe = self.subscribe.minus(names)
         self.unsubscribe = self.unsubscribe.union(names.minus(never_sent))
         self.held = self.held.without(names)
+        self._see_what_is_due()
 
-    @property
-    def has_update(self) -> bool:
-        """Whether a plain (not ACK) request is due."""
+    def _see_what_is_due(self) -> None:
         opens_type = self.is_first_request and (self.type.wildcard or bool(self.interest))
-        return opens_type or bool(self.subscribe) or bool(self.unsubscribe)
+        self.has_update = opens_type or bool(self.subscribe) or bool(self.unsubscribe)
 
     def accept(self, response: DeltaDiscoveryResponse) -> None:
         """Versions are recorded only for a response accepted as a whole, and only for what is wanted."""
@@ -60,6 +62,7 @@ class DeltaClientState:
     def stream_broken(self) -> None:
         """The next request opens a new stream."""
         self.is_first_request = True
+        self._see_what_is_due()
 
     def request(self, nonce: str, error: str | None, node: int) -> DeltaDiscoveryRequest:
         """The next request; it carries the pending subscription difference whether or not it is an ACK."""
@@ -67,7 +70,7 @@ class DeltaClientState:
             subscribe, unsubscribe, versions = self.interest, NO_NAMES, self.held
         else:
             subscribe, unsubscribe, versions = self.subscribe, self.unsubscribe, NO_RESOURCES
-        self.is_first_request = False
+        self.is_first_request = self.has_update = False
         self.subscribe = self.unsubscribe = NO_NAMES
         return DeltaDiscoveryRequest(self.type, subscribe, unsubscribe, versions, nonce, error, node)
 

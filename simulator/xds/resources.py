@@ -9,7 +9,7 @@ Identity of results matters for that: equal operands (the same objects) give the
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -149,6 +149,11 @@ class Difference:
     changed: Names
     unchanged: Names
     removed: Names
+    is_quiet: bool = field(init=False)
+    """Nothing is added, changed or removed."""
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "is_quiet", not (self.added or self.changed or self.removed))
 
 
 class Resources(_Remembering):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any, ClassVar, Literal
 
@@ -12,12 +11,33 @@ from simulator.engine.clock import S
 from simulator.mesh.kinds import KINDS
 from simulator.scenario.delay_values import DelayField
 from simulator.scenario.durations import DurationNs, PositiveDurationNs
-from simulator.scenario.kubernetes_quantities import PortionField, PortionValue, SurgeField
-from simulator.scenario.problems import described, refusal
-from simulator.scenario.quantities import Choice, JsonSchema, Marker, OrNone, RateValue, Switch, Text, Whole
+from simulator.scenario.kubernetes_quantities import PortionField, SurgeField
+from simulator.scenario.problems import refusal
+from simulator.scenario.quantities import Choice, OrNone, RateValue, Switch, Text, Whole
+from simulator.scenario.sections.proxy_choice import ChosenProxies, ProxyChoice
 from simulator.scenario.sections.timing import Timed, TraceValue
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 from simulator.workload.entries import Portion, TraceRow
+
+__all__ = [
+    "ANY",
+    "EDITED_KINDS",
+    "AddIstiodEntry",
+    "EditEntry",
+    "EndpointsEntry",
+    "Lasting",
+    "PartitionEntry",
+    "ProxyChoice",
+    "RestartEntry",
+    "RestartIstiodEntry",
+    "RolloutEntry",
+    "RolloutIstiodEntry",
+    "ScaleUpEntry",
+    "SlowReaderEntry",
+    "TimedEntry",
+    "Traffic",
+    "TrafficEntry",
+]
 
 ANY = "any"
 EDITED_KINDS = tuple(kind for kind in KINDS if kind not in ("Endpoints", "DNSName"))
@@ -42,68 +62,6 @@ def _service() -> Any:
 
 def _namespace(meaning: str = "Namespace it is in, or where a service is drawn from; absent = any") -> Any:
     return setting(meaning, None, stands_for="metadata.namespace", source=FORMAT)
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyChoice:
-    """Some proxies: a portion of those alive, chosen by lot, or named ones; exactly one of the two."""
-
-    portion: Portion | None = None
-    names: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True, slots=True)
-class ProxyChoiceValue(Marker):
-    """A count of proxies, a percentage, or a list of names."""
-
-    def read(self, value: Any) -> ProxyChoice:
-        """The choice."""
-        if isinstance(value, ProxyChoice):
-            return value
-        if isinstance(value, str) and "%" not in value and value.strip():
-            value = (value,)
-        if not isinstance(value, list | tuple):
-            if not isinstance(value, int | str) or isinstance(value, bool):
-                raise refusal(
-                    "must be a number of proxies, a percentage, or names such as [p0, gw0], "
-                    f"not {described(value)}"
-                )
-            return ProxyChoice(PortionValue(low=1).read(value))
-        seen: dict[str, None] = {}
-        for position, name in enumerate(value):
-            if not isinstance(name, str) or not name.strip() or len(name) > 200:
-                raise refusal(f"must be the name of a proxy, such as p0, not {described(name)}", position)
-            if name in seen:
-                raise refusal(f"{name!r} is listed twice", position)
-            seen[name] = None
-        if not seen:
-            raise refusal("must name at least one proxy")
-        return ProxyChoice(names=tuple(seen))
-
-    def written(self, value: Any) -> Any:
-        """The number, the percentage or the list."""
-        return list(value.names) if value.portion is None else PortionValue().written(value.portion)
-
-    def json_schema(self) -> JsonSchema:
-        """An integer, text or a list of names."""
-        return {
-            "anyOf": [
-                {"type": "integer", "minimum": 1},
-                {"type": "string"},
-                {"type": "array", "items": {"type": "string"}, "minItems": 1, "uniqueItems": True},
-            ]
-        }
-
-
-class ChosenProxies(Settings):
-    """Which proxies an entry meets."""
-
-    proxies: Annotated[ProxyChoice, ProxyChoiceValue()] = setting(
-        "How many (drawn), which percentage (drawn), or a list of names",
-        ProxyChoice(Portion(share=Fraction(1))),
-        stands_for="the pods affected",
-        source=FORMAT,
-    )
 
 
 class EditEntry(Timed):

@@ -203,6 +203,17 @@ def test_a_wrong_trace_is_told_with_its_line(files: Files, content: Any, told: s
     assert told in files.problem(f"{HEAD}workload: [{{trace: day.csv}}]")
 
 
+def test_a_name_that_several_services_have_needs_its_namespace(files: Files) -> None:
+    head = """\
+        mesh: {services: [{name: a, namespace: x}, {name: a, namespace: y}]}
+        control_plane: {kind: istiod}
+        """
+    problem = files.problem(f"{head}workload: [{{rollout: a, at: 1s}}]".replace("        ", ""))
+    assert "workload[0].rollout: several services are called 'a': write x/a or y/a" in problem
+    for said in ("rollout: y/a", "rollout: a, namespace: y"):
+        files.load(f"{head}workload: [{{{said}, at: 1s}}]".replace("        ", ""))
+
+
 def test_a_scripted_control_plane_knows_requests_only(files: Files) -> None:
     head = "control_plane: {resources: {listeners: {count: 1}}}\n"
     problem = files.problem(f"{head}workload: [{{partition: {{}}, at: 1s}}]")
