@@ -83,6 +83,7 @@ class PodStart:
         start_envoy: Told to start Envoy, again after each restart of its container.
         kill_envoy: Told that Envoy ends, because its container is restarted.
         on_app_started: Called when the application's containers start, ready or not.
+        on_app_ready: Called when they are ready, whether the proxy is or not.
         on_ready: Called when the pod turns Ready.
         on_unready: Called when a restart makes a Ready pod unready.
         app_start_ns: In place of the settings' delay.
@@ -98,6 +99,7 @@ class PodStart:
         "_is_app_started",
         "_kill_envoy",
         "_machine",
+        "_on_app_ready",
         "_on_app_started",
         "_on_ready",
         "_on_unready",
@@ -122,6 +124,7 @@ class PodStart:
         on_ready: Callable[[], None],
         kill_envoy: Callable[[], None] = _nobody,
         on_app_started: Callable[[], None] = _nobody,
+        on_app_ready: Callable[[], None] = _nobody,
         on_unready: Callable[[], None] = _nobody,
         app_start_ns: int | None = None,
         is_gateway: bool = False,
@@ -133,6 +136,7 @@ class PodStart:
         self._start_envoy = start_envoy
         self._kill_envoy = kill_envoy
         self._on_app_started = on_app_started
+        self._on_app_ready = on_app_ready
         self._on_ready = on_ready
         self._on_unready = on_unready
         self._app_start_ns = app_start_ns
@@ -290,6 +294,7 @@ class PodStart:
 
     def _app_ready(self) -> None:
         self._is_app_ready = True
+        self._on_app_ready()
         self.check_pod_ready()
 
     # --- probes and timers

@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
@@ -233,8 +233,8 @@ class GrpcMux(Generic[_C]):
         self.resume(update.type)
 
     def _apply(self, state: TypeOnMux[_C], update: Update) -> str | None:
-        update = replace(update, watched=state.interest, is_superseded=self.is_superseded)
-        return deliver(update, state.consumer)
+        heard = update.heard_by(state.interest, is_superseded=self.is_superseded)
+        return deliver(heard, state.consumer)
 
     # --- requests, under the rate limit
 

@@ -81,7 +81,7 @@ class MainThread:
         self._clusters = clusters
         self._flush_interval_ns = flush_interval_ns
         self._next_flush_ns = 0
-        self._flushed_until_ns = 0
+        self._flushed_until_ns = clock.now_ns
         flushes = flush_interval_ns > 0 and not costs.law("stats_flush_per_cluster").is_zero
         self._server = SerialServer(clock, proxy, stall=self._flush_ns if flushes else None)
 

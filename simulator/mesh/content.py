@@ -20,7 +20,7 @@ from simulator.mesh.configuration import (
 )
 from simulator.mesh.endpoints import EndpointSet
 from simulator.mesh.kinds import KINDS, Alters, config_key
-from simulator.mesh.services import Service, Sizes
+from simulator.mesh.services import ROOT_NAMESPACE, Service, Sizes
 from simulator.mesh.visibility import (
     GATEWAY_SECRET,
     VisibilityClass,
@@ -231,7 +231,7 @@ class MeshContent:
             names = [
                 n
                 for s in self._factory.services
-                if s.namespace == change.namespace
+                if change.namespace in (s.namespace, ROOT_NAMESPACE)
                 for n in s.cluster_names()
             ]
         for name in names:

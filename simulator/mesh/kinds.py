@@ -44,7 +44,7 @@ class Alters(Enum):
 
     ENDPOINTS = "the assignment of the service's clusters (EDS)"
     CLUSTERS = "the service's clusters (CDS)"
-    NAMESPACE_CLUSTERS = "the clusters of all services of its namespace (CDS)"
+    NAMESPACE_CLUSTERS = "the clusters of all services of its namespace, or of all of the mesh (CDS)"
     ROUTES = "the route configuration that has the service (RDS)"
     INBOUND = "the filter chains of the inbound listener (LDS)"
     OUTBOUND = "the outbound HTTP listener (LDS)"
@@ -235,7 +235,8 @@ KINDS: Mapping[str, Kind] = MappingProxyType({row.name: row for row in _ROWS})
 """Kind name to its row."""
 
 HEADLESS_ENDPOINT_PUSHES = _types(eds=_A, lds=_S, nds=_A)
-"""What a ServiceEntry key pushes when its only reason is ``headlessendpoint``."""
+"""What a ServiceEntry key pushes among reasons with ``headlessendpoint`` and without ``service``: the service
+itself did not change."""
 
 PUSH_ORDER = ("cds", "eds", "lds", "rds", "sds", "ecds", "nds")
 """Order in which the types of one push are sent. Istio sends those after SDS in random order; here it is

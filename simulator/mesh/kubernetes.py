@@ -26,13 +26,16 @@ AT_ONCE: Delay = Constant(0)
 class KubernetesSettings:
     """Delays of Kubernetes's controllers.
 
+    Nothing is published of either: assumptions of whoever sets them.
+
     Attributes:
-        endpoint_slice_delay: From a change of a pod to the slice that says so, including the kubelet's or the
-            user's write, the controller's watch and its own write. Nothing is published: an assumption of
-            whoever sets it.
+        endpoint_slice_delay: From a change of a pod in the API server to the slice that says so: the
+            controller's watch and its own write.
+        kubelet_status_delay: From the probe that makes a pod Ready to the status that says so.
     """
 
     endpoint_slice_delay: Delay = AT_ONCE
+    kubelet_status_delay: Delay = AT_ONCE
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -114,6 +117,10 @@ class Kubernetes:
         """What they will say after the next sync: the pods as they are."""
         return self._slices[service].wanted
 
+    def unwritten(self, service: Service) -> tuple[object, ...]:
+        """The changes that the next sync will write."""
+        return tuple(self._slices[service].changes)
+
     def changed(
         self,
         kind: str,
@@ -132,6 +139,16 @@ class Kubernetes:
         """A pod got its address: the slices will list it as not ready. It serves nothing yet."""
         self.lives.note(endpoint.id, self._clock.now_ns, Life.GONE)
         self._alter(service, self._wanted(service).with_endpoint(replace(endpoint, health=Health.UNHEALTHY)))
+
+    def write_status(self, pod: int, written: Callable[[], None]) -> None:
+        """The kubelet found the pod ready; `written` is called when the API server has been told."""
+        delay_ns = draw_ns(
+            self._settings.kubelet_status_delay, self._draws, "kubernetes.kubelet_status_delay", pod
+        )
+        if delay_ns == 0:
+            written()
+        else:
+            self._clock.after(delay_ns, written, band=Band.WORKLOAD, entity=pod)
 
     def pod_ready(self, service: Service, pod: int, change: object | None = None) -> None:
         """The kubelet reported the pod Ready: told as ``Pod`` the first time, and by the slices later."""

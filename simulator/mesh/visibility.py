@@ -191,7 +191,9 @@ def altered(kind: Kind, namespace: str, service: Service | None, class_: Visibil
                 assert service is not None
                 parts.setdefault("cds", []).extend(service.cluster_names())
             case Alters.NAMESPACE_CLUSTERS:
-                names = [n for s in class_.services if s.namespace == namespace for n in s.cluster_names()]
+                # That of the root namespace is about all services.
+                within = (s for s in class_.services if namespace in (s.namespace, ROOT_NAMESPACE))
+                names = [n for s in within for n in s.cluster_names()]
                 if names:
                     parts.setdefault("cds", []).extend(names)
             case Alters.ROUTES:
@@ -208,7 +210,18 @@ def altered(kind: Kind, namespace: str, service: Service | None, class_: Visibil
                 parts.setdefault("lds", []).append(inbound_listener(class_))
             case _:
                 pass
-    return {type_name: Names(names) for type_name, names in parts.items() if names}
+    return {
+        type_name: Names(names)
+        for type_name, names in parts.items()
+        if names and _is_pushed(kind, type_name, namespace, class_)
+    }
+
+
+def _is_pushed(kind: Kind, type_name: str, namespace: str, class_: VisibilityClass) -> bool:
+    """Content arrives only in types that the kind makes istiod push: a PeerAuthentication of one namespace
+    leaves the listeners of others alone."""
+    condition = kind.pushes.get(type_name)
+    return condition is not None and class_.meets(condition, namespace)
 
 
 def _routes(service: Service | None, class_: VisibilityClass, is_own: bool) -> list[str]:

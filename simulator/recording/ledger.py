@@ -245,10 +245,11 @@ class ChangeLedger(Generic[N]):
                     self._end(delivery, "disconnected")
 
     def on_restarted(self, proxy: int) -> None:
-        """The proxy starts anew, with nothing: what does not serve yet must be carried again."""
+        """The proxy starts anew, with nothing: what does not serve yet must be carried again, and ACKed."""
         for deliveries in self._open.get(proxy, {}).values():
             for delivery in deliveries:
-                delivery.unapplied = delivery.inactive = delivery.parts
+                delivery.unapplied = delivery.inactive = delivery.unacked = delivery.parts
+                delivery.row.t_acked_ns = None
 
     def stale_windows(self, proxy: int, path: Mapping[str, N], end_ns: int) -> list[tuple[int, int]]:
         """Spans in which a change of one of the path's resources has happened but neither it nor a newer
@@ -304,12 +305,14 @@ class ChangeLedger(Generic[N]):
         if not self._common(delivery.unapplied[part.type_name], part.names):
             return
         delivery.unapplied = self._less(delivery.unapplied, part.type_name, part.names)
-        if not delivery.unapplied:
-            _note_sending(delivery.row, part)
-            delivery.row.t_applied_ns = t_ns
+        if delivery.unapplied:
+            return
+        _note_sending(delivery.row, part)
+        delivery.row.t_applied_ns = t_ns
         # Content that does not serve yet gives way to the newer one, of this message or of a later one.
-        for older in self._older(delivery, part.type_name, part.names):
-            older.is_superseded = True
+        for type_name, names in delivery.parts.items():
+            for older in self._older(delivery, type_name, names):
+                older.is_superseded = True
 
     def on_rejected(self, carriage: int, proxy: int, t_ns: int) -> None:
         """The proxy refused it."""

@@ -81,7 +81,8 @@ def harm_text(told: Harm) -> str:
             f"({share_text(told.all_failed / told.requests)}: {reasons})"
         )
     if told.served_stale:
-        words += f"; {count_text(told.served_stale)} more were served stale"
+        more = " more" if told.failed else ""
+        words += f"; {count_text(told.served_stale)}{more} were served stale"
     return words
 
 

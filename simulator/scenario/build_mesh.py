@@ -79,7 +79,11 @@ class MeshWorld:
         self._world = World(scenario, self._clock, self._recorder, self._ledger)
         self._laws = istiod_laws(scenario)
         self._kubernetes = Kubernetes(
-            self._clock, self._draws, KubernetesSettings(_law(self._laws, "endpoint_slice_delay"))
+            self._clock,
+            self._draws,
+            KubernetesSettings(
+                _law(self._laws, "endpoint_slice_delay"), _law(self._laws, "kubelet_status_delay")
+            ),
         )
         self._agent = agent_settings(scenario)
         self._visibility = self._make_visibility()
@@ -107,7 +111,14 @@ class MeshWorld:
         """Proxies that run, by visibility class."""
         self._pods: dict[int, PodStart] = {}
         self._epochs: dict[int, int] = {}
+        self._gone: dict[int, None] = {}
+        """Proxies whose pods are no more."""
         self._istiod_starts: dict[int, int] = {}
+
+    @property
+    def kubernetes(self) -> Kubernetes:
+        """Its API server, for whoever wants to watch as well."""
+        return self._kubernetes
 
     # --- what there is at the start
 
@@ -143,7 +154,7 @@ class MeshWorld:
         mesh = self._scenario.mesh
         selected = mesh.discovery_selectors
         known = [s for s in self._services.values() if selected is None or s.namespace in selected]
-        return Visibility(known, mesh.scope, self._draws)
+        return Visibility(known, mesh.scope, self._draws, has_extensions=mesh.wasm_plugins)
 
     def _make_deployment(self) -> Deployment:
         settings, sizes = istiod_settings(self._scenario), self._scenario.mesh.sizes
@@ -234,6 +245,7 @@ class MeshWorld:
     def _starter(self, proxy: Proxy) -> Callable[[], None]:
         def start() -> None:
             self._start_envoy(proxy, "start")
+            self._traffic.begin(proxy, self._visibility.of(proxy), max(0, self._clock.now_ns))
 
         return start
 
@@ -275,6 +287,7 @@ class MeshWorld:
         server = self._servers.pop(proxy, None)
         if server is not None and not server.process.is_exited:
             server.stop()
+        self._traffic.interrupt(proxy, self._clock.now_ns)
         self._alive.get(self._visibility.of(self._proxies[proxy]).index, {}).pop(proxy, None)
 
     # --- what the workload does (workload/contract.py)
@@ -344,8 +357,11 @@ class MeshWorld:
         self._recorder.add_proxy(proxy.id, proxy.name)
 
         def start_envoy() -> None:
-            server = self._start_envoy(proxy, pod.cause)
+            server = self._start_envoy(proxy, "restart" if proxy.id in self._epochs else pod.cause)
             server.on_ready = start.proxy_ready
+
+        def begin_traffic() -> None:
+            self._traffic.begin(proxy, self._visibility.of(proxy), self._clock.now_ns)
 
         start = PodStart(
             self._clock,
@@ -355,18 +371,23 @@ class MeshWorld:
             start_envoy=start_envoy,
             kill_envoy=lambda: self._stop_envoy(pod.id),
             on_ready=on_ready,
+            on_app_ready=begin_traffic,
             app_start_ns=ready_after_ns,
         )
         self._pods[pod.id] = start
         start.begin()
+
+    def pod_deleted(self, pod: Pod) -> None:
+        """Its application sends no more."""
+        self._traffic.end(pod.id, self._clock.now_ns)
 
     def stop_pod(self, pod: Pod) -> None:
         """The Envoy of a pod exits for good."""
         start = self._pods.pop(pod.id, None)
         if start is not None:
             start.delete()
+        self._gone[pod.id] = None
         self._stop_envoy(pod.id)
-        self._traffic.stop(pod.id, self._clock.now_ns)
         self._ledger.on_gone(pod.id)
         self._sources.forget(pod.id)
 
@@ -387,7 +408,6 @@ class MeshWorld:
         if proxy not in self._servers:
             return
         start = self._pods.get(proxy)
-        self._traffic.interrupt(proxy, self._clock.now_ns)
         self._ledger.on_restarted(proxy)
         if start is not None:
             start.restart()
@@ -397,12 +417,12 @@ class MeshWorld:
         delay_ns = draw_ns(
             self._agent.bootstrap, self._draws, "agent.bootstrap.restart", proxy, self._epochs[proxy]
         )
-        self._clock.after(
-            delay_ns,
-            lambda: self._start_envoy(self._proxies[proxy], "restart"),
-            band=Band.TIMER,
-            entity=proxy,
-        )
+
+        def start_again() -> None:
+            if proxy not in self._gone:
+                self._start_envoy(self._proxies[proxy], "restart")
+
+        self._clock.after(delay_ns, start_again, band=Band.TIMER, entity=proxy)
 
     def partition(self, proxy: int, is_on: bool) -> None:
         """Cuts the proxy off from the control plane, or lets it through again."""

@@ -20,6 +20,7 @@ NEEDS_ISTIOD = (
     ("mesh", "scope"),
     ("mesh", "discovery_selectors"),
     ("mesh", "zones"),
+    ("mesh", "wasm_plugins"),
     ("mesh", "sizes"),
     ("envoy", "connect_timeout"),
     ("envoy", "gateway_initial_fetch_timeout"),
@@ -99,6 +100,9 @@ def out_of_place(data: Mapping[str, Any], workload: tuple[Any, ...]) -> Iterator
         start = _given(data, ("mesh", "start"))
         if "connected" in (start, getattr(start, "kind", None)):
             yield ("mesh", "start"), f"connected {goes_with}"
+    elif _given(data, ("propagation", "watch")) is not None:
+        said = "goes with a scripted control plane: with istiod files are ConfigMap volumes, swapped by link"
+        yield ("propagation", "watch"), said
     listed = data.get("workload", ())
     for position, entry in enumerate(workload):
         place: Location = ("workload", position)
@@ -135,7 +139,9 @@ def _given(data: Any, place: Location) -> Any:
 
 def without_idle_keys(resolved: dict[str, Any], kind: str) -> dict[str, Any]:
     """A resolved scenario without the keys that mean nothing to the kind of its control plane."""
-    if kind != "istiod":
+    if kind == "istiod":
+        resolved["propagation"].pop("watch", None)
+    else:
         for *sections, key in NEEDS_ISTIOD:
             part: Any = resolved
             for section in sections:

@@ -36,13 +36,20 @@ def istiod_settings(scenario: Scenario) -> IstiodSettings:
         requests_per_second=dated.connect_limit(plane.procs) if limit == "auto" else limit,
         max_connection_age_ns=plane.max_connection_age,
         max_connection_age_grace_ns=plane.max_connection_age_grace,
-        is_lazy=_resolved(plane.lazy_sidecar_scopes, dated.lazy_sidecar_scopes),
+        is_lazy=_is_lazy(scenario, dated),
         endpoints_build_context=dated.endpoints_only_builds_context,
         sends_unhealthy=_resolved(plane.send_unhealthy_endpoints, dated.sends_unhealthy_endpoints),
-        has_sidecar_resources=scenario.mesh.scope.kind != "all",
         flow_control_timeout_ns=plane.flow_control_timeout if plane.flow_control else 0,
         send_timeout_ns=dated.send_timeout_ns if plane.send_timeout == "auto" else plane.send_timeout,
     )
+
+
+def _is_lazy(scenario: Scenario, dated: Behaviour) -> bool:
+    """Without Sidecar resources there are only the default scopes of namespaces, which were lazy before."""
+    has_sidecar_resources = scenario.mesh.scope.kind != "all"
+    if not has_sidecar_resources and dated.lazy_scopes_without_sidecar:
+        return True
+    return _resolved(scenario.control_plane.lazy_sidecar_scopes, dated.lazy_sidecar_scopes)
 
 
 def _resolved(given: bool | str, dated: bool) -> bool:

@@ -8,7 +8,9 @@ from dataclasses import dataclass
 from fractions import Fraction
 from typing import Annotated, Any
 
-from simulator.scenario.problems import described, refusal
+from pydantic_core import PydanticCustomError
+
+from simulator.scenario.problems import described, nearest, refusal
 from simulator.scenario.quantities import JsonSchema, Marker, Text
 from simulator.workload.entries import Portion
 
@@ -198,7 +200,18 @@ class Auto(Marker):
             return value
         if self.nothing and (value is None or (isinstance(value, str) and value == "none")):
             return None
-        return self.inner.read(value)
+        try:
+            return self.inner.read(value)
+        except PydanticCustomError as error:
+            raise self._with_words(error, value) if isinstance(value, str) else error from None
+
+    def _with_words(self, error: PydanticCustomError, value: str) -> PydanticCustomError:
+        """What `inner` says of a text, and the words that may stand there."""
+        ((place, said),) = (error.context or {})["found"]
+        words = ["auto", "none"] if self.nothing else ["auto"]
+        near = nearest(value, words)
+        hint = f"; did you mean {near!r}?" if near else ""
+        return refusal(said.replace(", not ", f" or {' or '.join(words)}, not ", 1) + hint, *place)
 
     def written(self, value: Any) -> Any:
         """The word or what `inner` writes."""

@@ -28,7 +28,7 @@ from simulator.wire.contract import ConfigSource
 from simulator.wire.link import Link
 from simulator.wire.stream import Path
 from simulator.wire.trouble import Trouble, TroubleSettings
-from simulator.xds.resource_types import AGENT_TYPES, NDS, ResourceType, resource_type
+from simulator.xds.resource_types import AGENT_TYPES, NDS, PCDS, ResourceType, resource_type
 from simulator.xds.resources import Resource
 
 if TYPE_CHECKING:
@@ -125,9 +125,12 @@ class Streams:
 
     def _handlers(self, proxy: int) -> dict[ResourceType, Callable[[Response], None]]:
         """What the agent subscribes to and consumes itself."""
-        if not self._agent.dns_capture:
-            return {}
-        return {NDS: lambda _response: self._processes[proxy].note_success(NDS.name)}
+        handlers: dict[ResourceType, Callable[[Response], None]] = {}
+        if self._agent.dns_capture:
+            handlers[NDS] = lambda _response: self._processes[proxy].note_success(NDS.name)
+        if self._agent.proxy_config_xds_agent:
+            handlers[PCDS] = lambda _response: None  # istiod answers with ISTIO_MULTIROOT_MESH alone
+        return handlers
 
     def begin_replica(self, replica: Replica) -> None:
         """Streams come by themselves."""

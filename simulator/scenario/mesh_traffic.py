@@ -1,11 +1,13 @@
 """Follows requests between services: joins each sender's data plane and the pods that answer.
 
 An edge is one sender and one service; its view of the service changes with what the sender's workers hold.
+The sender is the application: it begins when it is ready, whether its proxy is or not (then its requests are
+refused), and ends when its pod is deleted.
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 
 from simulator.envoy.clusters import assignment_of
@@ -38,6 +40,21 @@ class _Request:
     settings: EdgeSettings
 
 
+@dataclass(slots=True)
+class _Sender:
+    """One application.
+
+    Attributes:
+        edges: Where it sends, by entry.
+        begin_ns: When it is ready; None until then.
+        until_ns: When its pod is deleted; None before.
+    """
+
+    edges: list[tuple[_Request, EdgeTraffic]] = field(default_factory=list)
+    begin_ns: int | None = None
+    until_ns: int | None = None
+
+
 class MeshTraffic:
     """All requests of a run."""
 
@@ -54,16 +71,26 @@ class MeshTraffic:
         self._recorder = recorder
         self._end_ns = end_ns
         self._requests = [_request(entry, services, connect_timeout_ns, end_ns) for entry in entries]
-        self._edges: dict[int, list[tuple[_Request, EdgeTraffic]]] = {}
+        self._senders: dict[int, _Sender] = {}
 
     def follow(self, server: Server, proxy: Proxy, class_: VisibilityClass) -> None:
-        """An Envoy starts: what it sends is followed from now on."""
-        edges = self._edges.get(proxy.id)
-        if edges is None:
-            edges = [(r, EdgeTraffic(r.settings, self._lives)) for r in self._sent_by(proxy, class_)]
-            self._edges[proxy.id] = edges
+        """An Envoy starts: what it knows is followed from now on."""
+        edges = self._sender(proxy, class_).edges
         if edges:
-            DataPlane(server, partial(self._on_published, edges, class_))
+            DataPlane(server, partial(self._on_published, server, edges, class_))
+
+    def begin(self, proxy: Proxy, class_: VisibilityClass, t_ns: int) -> None:
+        """The application beside a proxy is ready, and sends from now on."""
+        sender = self._sender(proxy, class_)
+        if sender.begin_ns is None and sender.until_ns is None:
+            sender.begin_ns = t_ns
+
+    def _sender(self, proxy: Proxy, class_: VisibilityClass) -> _Sender:
+        sender = self._senders.get(proxy.id)
+        if sender is None:
+            sent = self._sent_by(proxy, class_)
+            sender = self._senders[proxy.id] = _Sender([(r, EdgeTraffic(r.settings, self._lives)) for r in sent])
+        return sender
 
     def _sent_by(self, proxy: Proxy, class_: VisibilityClass) -> list[_Request]:
         if proxy.kind == "gateway":
@@ -77,28 +104,38 @@ class MeshTraffic:
 
     @staticmethod
     def _on_published(
-        edges: list[tuple[_Request, EdgeTraffic]], class_: VisibilityClass, t_ns: int, published: Published
+        server: Server,
+        edges: list[tuple[_Request, EdgeTraffic]],
+        class_: VisibilityClass,
+        t_ns: int,
+        published: Published,
     ) -> None:
+        if server.process.is_exited:
+            return
         for request, edge in edges:
             edge.set(max(0, t_ns), view_of(published, request.destination, class_))
 
     def interrupt(self, proxy: int, t_ns: int) -> None:
-        """Its Envoy is killed; it will be back."""
-        for _, edge in self._edges.get(proxy, ()):
-            edge.set(t_ns, NOT_LISTENING)
+        """Its Envoy is gone, for now or for good."""
+        if proxy in self._senders:
+            for _, edge in self._senders[proxy].edges:
+                edge.set(t_ns, NOT_LISTENING)
 
-    def stop(self, proxy: int, t_ns: int) -> None:
-        """The sender is gone, and sends nothing more."""
-        for request, edge in self._edges.pop(proxy, ()):
-            self._write(proxy, request, edge, t_ns)
+    def end(self, proxy: int, t_ns: int) -> None:
+        """The pod of the sender is deleted: it sends nothing more, or never will."""
+        self._senders.setdefault(proxy, _Sender()).until_ns = t_ns
 
     def finish(self) -> None:
-        """Writes the rows of all that are left."""
-        for proxy in list(self._edges):
-            self.stop(proxy, self._end_ns)
+        """Writes the rows. Not before the end of the run: attempts may meet what comes after their sender's
+        end."""
+        for proxy, sender in self._senders.items():
+            if sender.begin_ns is not None:
+                end_ns = self._end_ns if sender.until_ns is None else sender.until_ns
+                for request, edge in sender.edges:
+                    self._write(proxy, request, edge, sender.begin_ns, end_ns)
 
-    def _write(self, proxy: int, request: _Request, edge: EdgeTraffic, end_ns: int) -> None:
-        for row in edge.rows(end_ns):
+    def _write(self, proxy: int, request: _Request, edge: EdgeTraffic, begin_ns: int, end_ns: int) -> None:
+        for row in edge.rows(end_ns, begin_ns):
             self._recorder.traffic(
                 row.t_start_ns,
                 row.t_end_ns,

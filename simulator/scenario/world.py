@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import gc
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 
 from simulator.engine.events import Clock
@@ -17,6 +19,18 @@ OVERLOADED = 0.9
 
 EVENT_BUDGET = 2_000_000_000
 """More events than any honest run of one scenario has: a livelock fails instead of hanging."""
+
+
+@contextmanager
+def _few_collections() -> Iterator[None]:
+    """A run makes many objects that live as long as it does and hardly a cycle: looking for cycles as often
+    as Python does by itself costs a fifth of the time."""
+    before = gc.get_threshold()
+    gc.set_threshold(50_000, 20, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*before)
 
 
 @dataclass(slots=True, eq=False)
@@ -40,6 +54,10 @@ class World:
 
     def run(self) -> None:
         """Advances to the end of the scenario and closes the books."""
+        with _few_collections():
+            self._run()
+
+    def _run(self) -> None:
         if self.clock.now_ns < 0:
             self.clock.run(-1)
             self.first_event = self.clock.events

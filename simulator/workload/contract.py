@@ -90,6 +90,9 @@ class PodActions(Protocol):
                 `stop_pod`.
         """
 
+    def pod_deleted(self, pod: Pod) -> None:
+        """A pod with a sidecar is being deleted: its application asks nothing of others any more."""
+
     def stop_pod(self, pod: Pod) -> None:
         """The Envoy of a pod exits for good, ready or not."""
 

@@ -70,6 +70,8 @@ class Edits:
             namespace = ROOT_NAMESPACE if service is None else service.namespace
         if name is None:
             name = self._new_name(kind, happening, service)
+        if kind == "PeerAuthentication":
+            service = None  # It is about all services of its namespace.
         self._write(Edit(kind, namespace, name, service, entry.rejected_by_envoy))
 
     def _chosen(self, label: str, kind: str, namespace: str | None, name: str | None) -> Service | None:

@@ -180,19 +180,19 @@ class EdgeTraffic:
         self._instants.append(t_ns)
         self._views.append(view)
 
-    def rows(self, end_ns: int) -> list[TrafficRow]:
-        """What became of the requests sent before ``end_ns``, in order of time, then of outcome. Spans of
-        equal shares are joined."""
+    def rows(self, end_ns: int, begin_ns: int = 0) -> list[TrafficRow]:
+        """What became of the requests sent from ``begin_ns`` on, before ``end_ns``, in order of time, then of
+        outcome. Spans of equal shares are joined."""
         rows = []
-        for start_ns, stop_ns, shares in self._joined(end_ns):
+        for start_ns, stop_ns, shares in self._joined(begin_ns, end_ns):
             requests = self._settings.per_second * (stop_ns - start_ns) / S
             for (outcome, stale), (first, final) in sorted(shares.items()):
                 rows.append(TrafficRow(start_ns, stop_ns, outcome, stale, first * requests, final * requests))
         return rows
 
-    def _joined(self, end_ns: int) -> list[tuple[int, int, Shares]]:
+    def _joined(self, begin_ns: int, end_ns: int) -> list[tuple[int, int, Shares]]:
         """Spans of constant shares, each as long as it can be."""
-        cuts = self._cuts(end_ns)
+        cuts = self._cuts(begin_ns, end_ns)
         spans: list[tuple[int, int, Shares]] = []
         for start_ns, stop_ns in pairwise(cuts):
             shares = self._shares(start_ns)
@@ -201,10 +201,10 @@ class EdgeTraffic:
             spans.append((start_ns, stop_ns, shares))
         return spans
 
-    def _cuts(self, end_ns: int) -> list[int]:
+    def _cuts(self, begin_ns: int, end_ns: int) -> list[int]:
         """Instants between which no attempt of a request meets anything else, whenever it was sent."""
         settings = self._settings
-        begin_ns, until_ns = settings.begin_ns, min(settings.until_ns, end_ns)
+        begin_ns, until_ns = max(settings.begin_ns, begin_ns), min(settings.until_ns, end_ns)
         if until_ns <= begin_ns:
             return []
         delays_ns = dict.fromkeys(number * settings.attempt_ns for number in range(settings.retries + 1))

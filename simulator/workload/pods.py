@@ -75,10 +75,14 @@ class ServicePods:
         endpoint = Endpoint(pod.id, service_account=pod.service_account, zone=pod.zone)
         self._kubernetes.pod_created(pod.service, endpoint)
         ready_after_ns = draw_ns(self.settings.ready_after, self._draws, "workload.ready_after", pod.id)
+
+        def probed() -> None:
+            self._kubernetes.write_status(pod.id, on_ready)
+
         if pod.has_proxy:
-            self._actions.start_pod(pod, ready_after_ns, on_ready)
+            self._actions.start_pod(pod, ready_after_ns, probed)
         else:
-            self._clock.after(ready_after_ns, on_ready, band=Band.WORKLOAD, entity=pod.id)
+            self._clock.after(ready_after_ns, probed, band=Band.WORKLOAD, entity=pod.id)
 
     def ready(self, pod: Pod) -> None:
         """The kubelet reports it Ready: a change of the service's endpoints."""
@@ -92,6 +96,7 @@ class ServicePods:
         self._kubernetes.pod_deleted(pod.service, pod.id, change)
         self._after(end.serves_until_ns, pod, lambda: self._kubernetes.pod_stopped_serving(pod.id))
         if pod.has_proxy:
+            self._actions.pod_deleted(pod)
             self._after(end.proxy_exits_ns, pod, lambda: self._actions.stop_pod(pod))
         self._after(end.pod_gone_ns, pod, lambda: self._kubernetes.pod_gone(pod.service, pod.id))
 

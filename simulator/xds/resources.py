@@ -74,15 +74,15 @@ class Names(_Remembering):
 
     def union(self, other: Names) -> Names:
         """These names, then the others not yet among them."""
-        if not other or self is other:
+        if not other._order or self is other:
             return self
-        if not self:
+        if not self._order:
             return other
         return self._remember("union", other, lambda: self._keep(Names((*self, *other))))
 
     def minus(self, other: Names) -> Names:
         """These names without the others."""
-        if not self or not other:
+        if not self._order or not other._order:
             return self
         if self is other:
             return NO_NAMES
@@ -90,9 +90,9 @@ class Names(_Remembering):
 
     def intersect(self, other: Names) -> Names:
         """These names as far as they are among the others."""
-        if not self or self is other:
+        if not self._order or self is other:
             return self
-        if not other:
+        if not other._order:
             return NO_NAMES
         return self._remember("intersect", other, lambda: self._keep(Names(n for n in self if n in other)))
 
@@ -196,29 +196,29 @@ class Resources(_Remembering):
 
     def only(self, names: Names) -> Resources:
         """The resources among ``names``, in this mapping's order."""
-        if not self or names is self.names:
+        if not self._by_name or names is self.names:
             return self
-        if not names:
+        if not names._order:
             return NO_RESOURCES
         return self._remember("only", names, lambda: self._keep(r for r in self if r.name in names))
 
     def without(self, names: Names) -> Resources:
         """The resources that are not among ``names``."""
-        if not self or not names:
+        if not self._by_name or not names._order:
             return self
         return self._remember("without", names, lambda: self._keep(r for r in self if r.name not in names))
 
     def updated(self, newer: Resources) -> Resources:
         """This mapping with the newer resources put in, replacing those of equal name."""
-        if not newer or newer is self:
+        if not newer._by_name or newer is self:
             return self
-        if not self:
+        if not self._by_name:
             return newer
         return self._remember("updated", newer, lambda: self._merge(newer))
 
     def difference_to(self, newer: Resources) -> Difference:
         """What ``newer``, taken as the whole state, adds, changes, leaves and removes."""
-        if not self:
+        if not self._by_name:
             return Difference(newer.names, NO_NAMES, NO_NAMES, NO_NAMES)
         return self._remember("difference", newer, lambda: self._compare(newer))
 

@@ -17,7 +17,10 @@ from typing import Any
 
 import pytest
 
+from simulator.control_plane.istiod.versions import AUTO, DATED
+from simulator.engine.clock import format_duration
 from simulator.engine.machine import Table, check, describe
+from simulator.mesh.kinds import KINDS, Condition
 
 ROOT = Path(__file__).parents[2]
 MODEL = ROOT / "simulator" / "MODEL.md"
@@ -162,6 +165,58 @@ def test_the_model_ledger_shows_no_machine_that_is_gone() -> None:
     assert MODEL.exists(), "simulator/MODEL.md is missing"
     shown = re.findall(r"<!-- machine:(.+?) -->", MODEL.read_text(encoding="utf-8"))
     assert sorted(shown) == sorted(entry.name for entry in LISTED)
+
+
+# The tables of data in MODEL.md
+
+
+def kinds_table() -> list[str]:
+    """Kinds of change: mesh/kinds.py."""
+    rows = ["| kind | concerns | pushes | alters | PushContext |", "|---|---|---|---|---|"]
+    for kind in KINDS.values():
+        pushes = [
+            name.upper() + ("" if condition is Condition.ALWAYS else f" ({condition.value})")
+            for name, condition in kind.pushes.items()
+        ]
+        forced = " (forced)" if kind.is_forced else ""
+        alters = "; ".join(what.value for what in kind.alters)
+        cells = [kind.name + forced, kind.relevance.value, ", ".join(pushes), alters, kind.context.value]
+        rows.append(f"| {' | '.join(cell or '-' for cell in cells)} |")
+    return rows
+
+
+def versions_table() -> list[str]:
+    """Dated behaviour: control_plane/istiod/versions.py."""
+    rows = ["| behaviour | value from version | source |", "|---|---|---|"]
+    for name, dated in DATED.items():
+        values = ", ".join(f"1.{minor}: {_shown(name, value)}" for minor, value in dated.rows)
+        rows.append(f"| {name.removesuffix('_ns').replace('_', ' ')} | {values} | {dated.source} |")
+    return rows
+
+
+def _shown(name: str, value: int) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if value == AUTO:
+        return "min(15 + 5 x cores, 100)"
+    if value == 0:
+        return "off"
+    return format_duration(value) if name.endswith("_ns") else str(value)
+
+
+GENERATED = {"kinds": kinds_table, "versions": versions_table}
+
+
+@pytest.mark.parametrize("name", GENERATED)
+def test_the_model_ledger_shows_the_data_as_it_is(name: str, updates_golden: bool) -> None:
+    text = MODEL.read_text(encoding="utf-8")
+    shown = re.search(rf"(?<=<!-- {name} -->).*?(?=<!-- /{name} -->)", text, re.S)
+    assert shown is not None, f"simulator/MODEL.md needs the lines <!-- {name} --> and <!-- /{name} -->"
+    table = "\n" + "\n".join(GENERATED[name]()) + "\n"
+    if updates_golden:
+        MODEL.write_text(text[: shown.start()] + table + text[shown.end() :], encoding="utf-8")
+        return
+    assert shown.group() == table, "run UPDATE_GOLDEN=1 pytest and look at the change of simulator/MODEL.md"
 
 
 # The tests above must be able to fail.

@@ -77,12 +77,12 @@ class Connection:
         zone: Locality of its proxy.
         context: The PushContext it was last pushed (LastPushContext).
         sent_names: Names held by the last response of each wildcard type.
+        responses: How many were sent.
     """
 
     __slots__ = (
         "_asked",
         "_dequeued_ns",
-        "_generated_ns",
         "_held_back",
         "_inbox",
         "_is_reconnect",
@@ -90,6 +90,8 @@ class Connection:
         "_offered",
         "_outbox",
         "_push",
+        "_ready_to_send_ns",
+        "_released",
         "_replica",
         "_stream",
         "_types_sent",
@@ -97,6 +99,7 @@ class Connection:
         "class_",
         "context",
         "proxy",
+        "responses",
         "sent_names",
         "session",
         "token_ns",
@@ -126,13 +129,15 @@ class Connection:
         self.context = context
         self.token_ns = 0
         self.sent_names: dict[ResourceType, Names] = {}
+        self.responses = 0
         self._is_reconnect = is_reconnect
         self._inbox: deque[Request] = deque()
-        self._asked: deque[tuple[ResourceType, Names]] = deque()
+        self._asked: deque[tuple[ResourceType, Names | PushRequest]] = deque()
         self._offered: tuple[PushRequest, int] | None = None
         self._push: PushRequest | None = None
+        self._released: PushRequest | None = None
         self._dequeued_ns = 0
-        self._generated_ns = 0
+        self._ready_to_send_ns = 0
         self._outbox: deque[Generated] = deque()
         self._types_sent: list[str] = []
         self._unanswered: dict[ResourceType, int] = {}
@@ -163,6 +168,7 @@ class Connection:
 
     def on_request(self, request: Request) -> None:
         """Read into the channel of the worker."""
+        self._replica.metrics.on_request_size(request.size_bytes)
         self._inbox.append(request)
         if self._machine.state is _S.IDLE:
             self.work()
@@ -198,7 +204,7 @@ class Connection:
         self._unanswered.pop(type_, None)
         held = self._held_back.pop(type_, None)
         if held is not None:
-            self._replica.queue.enqueue(self, held)
+            self._asked.append((type_, held))
 
     def on_session_closed(self, session: PushSession) -> None:
         """The stream ended."""
@@ -226,14 +232,26 @@ class Connection:
                 return
 
     def start_answer(self) -> None:
-        """One CPU job for a request that is answered."""
-        type_, added = self._asked.popleft()
+        """One CPU job for a request that is answered, with what it asks for or what was held back for it."""
+        type_, wanted = self._asked.popleft()
         self._push = None
-        self._replica.submit(self, lambda: self._generate_answer(type_, added), self._send)
+        if isinstance(wanted, PushRequest):
+            released = self._released = wanted
+            self._replica.submit(self, lambda: self._generate_released(type_, released), self._send)
+        else:
+            added, self._released = wanted, None
+            self._replica.submit(self, lambda: self._generate_answer(type_, added), self._send)
 
     def _generate_answer(self, type_: ResourceType, added: Names) -> int:
         replica = self._replica
         made, cost_ns = replica.generator.answer(self, type_, added, self.token_ns)
+        self._outbox.extend(made)
+        return cost_ns + replica.request_cost_ns()
+
+    def _generate_released(self, type_: ResourceType, request: PushRequest) -> int:
+        """The one type that was held back, past the throttle."""
+        replica = self._replica
+        made, cost_ns = replica.generator.push(self, request, lambda other: other is not type_)
         self._outbox.extend(made)
         return cost_ns + replica.request_cost_ns()
 
@@ -255,9 +273,8 @@ class Connection:
 
     def _generate_push(self) -> int:
         assert self._push is not None
-        made, cost_ns = self._replica.generator.push(self, self._push)
-        if self._replica.flow_control_timeout_ns:
-            made = [g for g in made if not self._holds_back(g.type)]
+        holds_back = self._holds_back if self._replica.flow_control_timeout_ns else None
+        made, cost_ns = self._replica.generator.push(self, self._push, holds_back)
         self._outbox.extend(made)
         return cost_ns
 
@@ -277,7 +294,7 @@ class Connection:
         if self.is_closed:
             self._outbox.clear()
             return
-        self._generated_ns = self._replica.clock.now_ns
+        self._ready_to_send_ns = self._replica.clock.now_ns
         self._send_on()
 
     def _send_on(self) -> None:
@@ -293,18 +310,21 @@ class Connection:
         type_ = generated.type
         order = self.context.order
         carrier: CarriedByPush | CarriedByAnswer
-        if self._push is None:
+        push = self._push or self._released
+        if push is None:
             carried_by = "reconnect" if self._is_reconnect else "request"
-            carrier = CarriedByAnswer(replica.known, carried_by, order, now_ns, is_live=generated.is_live)
+            carrier = CarriedByAnswer(replica.known, carried_by, order, now_ns, generated.live)
         else:
             carrier = CarriedByPush(
-                replica.known, self._push.rounds, order, self._dequeued_ns, now_ns, is_live=generated.is_live
+                replica.known, push.rounds, order, self._dequeued_ns, now_ns, generated.live
             )
         self.session.send(type_, self.context.version, generated.resources, generated.removed, carrier)
+        self.responses += 1
         self._types_sent.append(type_.name)
         if replica.flow_control_timeout_ns:
             self._unanswered[type_] = now_ns
-        blocked_ns = now_ns - self._generated_ns
+        blocked_ns = now_ns - self._ready_to_send_ns
+        self._ready_to_send_ns = now_ns
         replica.metrics.on_sent(type_, generated.resources.size_bytes, generated.cost_ns, blocked_ns)
 
     def await_window(self) -> None:
@@ -327,6 +347,7 @@ class Connection:
 
     def finish(self) -> None:
         """All was sent."""
+        self._released = None
         if self._push is not None:
             self._end_push(self._replica.clock.now_ns if self._types_sent else None)
         self._types_sent = []
@@ -342,7 +363,7 @@ class Connection:
         """The stream is gone: its slot is free, its place in the queue too."""
         in_progress = self._push is not None or self._offered is not None
         push = self._push if self._push is not None else (self._offered or (None, 0))[0]
-        self._push = self._offered = None
+        self._push = self._released = self._offered = None
         self._inbox.clear()
         self._asked.clear()
         self._outbox.clear()

@@ -55,6 +55,7 @@ class Deployment:
     Attributes:
         changes: Every change announced so far.
         objects: What is known of a config key.
+        accounts: How often the service accounts of a service changed, as far as some replica knows.
         replicas: The processes that run, by number.
         in_service: Numbers of the backends that kube-proxy knows.
     """
@@ -91,7 +92,12 @@ class Deployment:
         self.end_ns = end_ns
         self.make_session = make_session
         self.changes: list[ConfigChange] = []
-        self.objects: dict[str, ConfigObject] = {}
+        # Endpoints may be pushed before any change of theirs is announced: those of a pod just created.
+        self.objects = {
+            config_key("Endpoints", service.namespace, service.name): ConfigObject(service.namespace, service)
+            for service in factory.services
+        }
+        self.accounts: dict[Service, int] = {}
         self.replicas: dict[int, Replica] = {}
         self.in_service: dict[int, None] = {}
         self._namespaces = None if namespaces is None else dict.fromkeys(namespaces)
@@ -114,6 +120,17 @@ class Deployment:
         """A change was announced."""
         self.changes.append(change)
         self.objects.setdefault(change.key, ConfigObject(change.namespace, change.service))
+
+    def written(self) -> list[ConfigChange]:
+        """The changes that the API server holds: all but those that an EndpointSlice is still to say."""
+        waiting = dict.fromkeys(
+            change for service in self.kubernetes.services for change in self.kubernetes.unwritten(service)
+        )
+        return [change for change in self.changes if change not in waiting]
+
+    def note_accounts(self, service: Service, changes: int) -> None:
+        """A replica saw the service's accounts change for so many times."""
+        self.accounts[service] = max(changes, self.accounts.get(service, 0))
 
     def unannounced(self, kind: str, service: Service) -> ConfigChange:
         """A change that follows from another one and has no row of its own."""
@@ -186,6 +203,8 @@ class Deployment:
             known = replica.known.get(change.number)
             if known is not None and known.order <= replica.context.order:
                 break
+            if known is not None and change.kind == "Endpoints":
+                continue  # EDS reads the live index: it is there before the push that is to carry it.
             if self.ledger.is_applied(change.number, connection.proxy):
                 self.recorder.regression(
                     self.clock.now_ns, connection.proxy, replica.number, change.number, change.kind

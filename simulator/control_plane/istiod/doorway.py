@@ -63,12 +63,18 @@ class Doorway:
             self._initialize(connection)
             return connection
         self._waiting[connection] = None
-        review_ns = self._reviews.take(now_ns)
-        review_ns += replica.costs.ns(
-            "token_review", entity=stream.proxy, index=replica.shared.streams_of(stream.proxy)
-        )
-        self._after(wait_ns + review_ns, connection, lambda: self._reviewed(connection))
+        index = replica.shared.streams_of(stream.proxy)
+        self._after(wait_ns, connection, lambda: self._review(connection, index))
         return connection
+
+    def _review(self, connection: Connection, index: int) -> None:
+        """The TokenReview: it waits for the Kubernetes client's limiter, then for the API server."""
+        if connection.is_closed or self._is_stopped:
+            return
+        replica = self._replica
+        review_ns = self._reviews.take(replica.clock.now_ns)
+        review_ns += replica.costs.ns("token_review", entity=connection.proxy, index=index)
+        self._after(review_ns, connection, lambda: self._reviewed(connection))
 
     def _open(self, stream: Stream) -> Connection:
         replica, shared = self._replica, self._replica.shared

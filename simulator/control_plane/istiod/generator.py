@@ -9,7 +9,7 @@ networking/core/cluster.go (BuildDeltaClusters); xds/eds.go (canSendPartialFullP
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -20,13 +20,20 @@ from simulator.calibration.istiod_costs import (
     sidecar_scope_cost_ns,
 )
 from simulator.control_plane.istiod.costs import IstiodCosts
-from simulator.control_plane.istiod.push_context import PushContext
+from simulator.control_plane.istiod.push_context import KnownChanges, PushContext
 from simulator.control_plane.istiod.push_request import PushRequest
 from simulator.control_plane.istiod.xds_cache import XdsCache
 from simulator.mesh.configuration import ClusterLoadAssignment, RouteConfiguration
 from simulator.mesh.content import ContentFactory
-from simulator.mesh.kinds import DELTA_CDS_KINDS, KINDS, PARTIAL_EDS_KINDS, PUSH_ORDER, kind_of
-from simulator.mesh.services import Service
+from simulator.mesh.kinds import (
+    DELTA_CDS_KINDS,
+    HEADLESS_ENDPOINT_PUSHES,
+    KINDS,
+    PARTIAL_EDS_KINDS,
+    PUSH_ORDER,
+    kind_of,
+)
+from simulator.mesh.services import ROOT_NAMESPACE, Service
 from simulator.mesh.visibility import VisibilityClass
 from simulator.xds.resource_types import EDS, ResourceType, resource_type
 from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Names, Resource, Resources
@@ -40,14 +47,15 @@ class Generated:
     """One response to be: its type, content, names said to be gone, and what making it cost.
 
     Attributes:
-        is_live: Made from the live endpoint index, not from a snapshot.
+        live: Made from the live endpoint index: how many changes the replica had heard of then; 0 where it
+            was made from a snapshot.
     """
 
     type: ResourceType
     resources: Resources
     removed: Names
     cost_ns: int
-    is_live: bool
+    live: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -103,6 +111,7 @@ class Generator:
         cache: The four XDS caches.
         costs: Costs of this replica.
         objects: What is known of a config key.
+        known: The changes this replica has heard of.
         is_lazy: Sidecar scopes are computed when a proxy first needs them (ENABLE_LAZY_SIDECAR_EVALUATION).
 
     Attributes:
@@ -115,6 +124,7 @@ class Generator:
         cache: XdsCache,
         costs: IstiodCosts,
         objects: Mapping[str, ConfigObject],
+        known: KnownChanges,
         *,
         is_lazy: bool,
     ) -> None:
@@ -122,6 +132,7 @@ class Generator:
         self._cache = cache
         self._costs = costs
         self._objects = objects
+        self._known = known
         self._is_lazy = is_lazy
         self._scopes: dict[tuple[int, int], None] = {}
         self._plans: dict[tuple[PushRequest, int, bool], _Plan] = {}
@@ -148,12 +159,18 @@ class Generator:
         keys = [key for key in request.keys if self._is_relevant(key, class_)]
         if not keys:
             return _NOTHING
-        types = tuple(t for t in TYPES if any(self._needs(t.name, key, class_) for key in keys))
+        is_headless = "headlessendpoint" in request.reasons and "service" not in request.reasons
+        types = tuple(t for t in TYPES if any(self._needs(t.name, key, class_, is_headless) for key in keys))
         kinds = tuple(dict.fromkeys(kind_of(key) for key in keys))
         clusters = assignments = None
-        if is_delta and all(kind in DELTA_CDS_KINDS for kind in kinds):
+        # A PeerAuthentication of the root namespace is about all services.
+        is_of_all = any(
+            kind_of(key) == "PeerAuthentication" and self._objects[key].namespace == ROOT_NAMESPACE
+            for key in keys
+        )
+        if is_delta and not is_of_all and all(kind in DELTA_CDS_KINDS for kind in kinds):
             clusters = self._affected(keys).union(self._factory.fixed_clusters)
-        if all(kind in PARTIAL_EDS_KINDS for kind in kinds):
+        if not is_of_all and all(kind in PARTIAL_EDS_KINDS for kind in kinds):
             assignments = self._affected(keys)
         return _Plan(types, clusters, assignments)
 
@@ -161,30 +178,39 @@ class Generator:
         known = self._objects[key]
         return class_.is_relevant(KINDS[kind_of(key)], known.namespace, known.service)
 
-    def _needs(self, type_name: str, key: str, class_: VisibilityClass) -> bool:
-        condition = KINDS[kind_of(key)].pushes.get(type_name)
+    def _needs(self, type_name: str, key: str, class_: VisibilityClass, is_headless: bool) -> bool:
+        kind = kind_of(key)
+        pushes = HEADLESS_ENDPOINT_PUSHES if is_headless and kind == "ServiceEntry" else KINDS[kind].pushes
+        condition = pushes.get(type_name)
         return condition is not None and class_.meets(condition, self._objects[key].namespace)
 
     def _affected(self, keys: list[str]) -> Names:
         """Clusters of the services that the keys are about."""
         names: dict[str, None] = {}
         for key in keys:
-            known = self._objects[key]
-            services = (known.service,) if known.service is not None else self._of_policy(key, known)
-            for service in services:
+            for service in self._services_of(key):
                 names.update(dict.fromkeys(service.cluster_names()))
         return Names(names)
 
-    def _of_policy(self, key: str, known: ConfigObject) -> list[Service]:
-        """A PeerAuthentication is about all services of its namespace, a Sidecar about none in particular."""
-        if kind_of(key) != "PeerAuthentication":
-            return []
-        return [s for s in self._factory.services if s.namespace == known.namespace]
+    def _services_of(self, key: str) -> Sequence[Service]:
+        """A VirtualService or a Sidecar is about those that come into a scope or drop out of it: none here. A
+        PeerAuthentication is about all of its namespace."""
+        kind, known = kind_of(key), self._objects[key]
+        if kind in ("VirtualService", "Sidecar"):
+            return ()
+        if kind == "PeerAuthentication":
+            return [s for s in self._factory.services if s.namespace == known.namespace]
+        return () if known.service is None else (known.service,)
 
     # --- responses
 
-    def push(self, connection: Watching, request: PushRequest) -> tuple[list[Generated], int]:
-        """The responses of a push, and what it costs in all."""
+    def push(
+        self,
+        connection: Watching,
+        request: PushRequest,
+        leaves_out: Callable[[ResourceType], bool] | None = None,
+    ) -> tuple[list[Generated], int]:
+        """The responses of a push, but for types that it leaves out, and what it costs in all."""
         plan = self._plan(request, connection.class_, connection.is_delta)
         recomputes = not request.only_endpoints
         cost_ns = self._costs.ns("push", lambda c: push_cost_ns(c, recomputes=recomputes))
@@ -192,7 +218,7 @@ class Generator:
             cost_ns += self._scope_ns(connection)
         made = []
         for type_ in plan.types:
-            if not connection.watches(type_):
+            if not connection.watches(type_) or (leaves_out is not None and leaves_out(type_)):
                 continue
             only = plan.clusters if type_.name == "cds" else plan.assignments if type_ is EDS else None
             generated = self._generate(connection, type_, only, request.start_ns, is_push=True)
@@ -205,7 +231,10 @@ class Generator:
         self, connection: Watching, type_: ResourceType, added: Names, token_ns: int
     ) -> tuple[list[Generated], int]:
         """The responses to a subscription: what was asked for; after CDS over delta, EDS again (forceEDSPush,
-        so that clusters that warm anew after a reconnect get their endpoints)."""
+        so that clusters that warm anew after a reconnect get their endpoints). Types that istiod does not
+        serve are not answered."""
+        if type_ not in TYPES:
+            return [], 0
         only = None if type_.wildcard or not added else added
         generated = self._generate(connection, type_, only, token_ns, is_push=False)
         made = [] if generated is None else [generated]
@@ -250,7 +279,7 @@ class Generator:
         cost_ns = self._cost_ns(connection, type_, resources, token_ns)
         if type_.wildcard:
             connection.sent_names[type_] = held.names
-        return Generated(type_, resources, removed, cost_ns, type_ is EDS)
+        return Generated(type_, resources, removed, cost_ns, self._known.count if type_ is EDS else 0)
 
     @staticmethod
     def _removed(connection: Watching, type_: ResourceType, held: Resources) -> Names:

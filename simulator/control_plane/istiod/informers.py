@@ -55,6 +55,7 @@ class Informers:
         replica = self._replica
         if not replica.is_serving:
             return
+        replica.metrics.on_watch_event(event.stream, event.kind)
         changes = cast("tuple[ConfigChange, ...]", event.changes)
         if event.stream == "config":
             replica.config_changed(event.kind, event.key, changes)

@@ -16,17 +16,24 @@ from simulator.xds.sotw import RequestKind
 _REJECTS = ("cds", "eds", "lds", "rds")
 """Types with a pilot_xds_*_reject of their own."""
 
+_OF_NO_INFORMER = ("Secret", "ConfigMap", "MeshConfig")
+"""Kinds whose events are in neither pilot_k8s_cfg_events nor pilot_k8s_reg_events."""
+
+_INFORMERS = {"Endpoints": "EndpointSlice", "ServiceEntry": "Services", "Pod": "Pods"}
+"""Labels of pilot_k8s_reg_events."""
+
 
 class IstiodMetrics:
     """The metrics of one replica."""
 
-    __slots__ = ("_clock", "_istio", "_replica", "_version")
+    __slots__ = ("_clock", "_istio", "_largest_request", "_replica", "_version")
 
     def __init__(self, istio: IstioMetrics, clock: Clock, replica: int, version: str) -> None:
         self._istio = istio
         self._clock = clock
         self._replica = replica
         self._version = version
+        self._largest_request = 0
 
     @property
     def _is_off(self) -> bool:
@@ -87,9 +94,22 @@ class IstiodMetrics:
 
     def on_request_size(self, size_bytes: int) -> None:
         """The largest request ever received."""
-        self._istio.raise_to("pilot_xds_recv_max", self._replica, size_bytes)
+        if size_bytes > self._largest_request:
+            self._largest_request = size_bytes
+            self._istio.set("pilot_xds_recv_max", self._replica, size_bytes)
 
-    def on_stream_error(self) -> None:
-        """A stream ended with an error."""
+    def on_watch_event(self, stream: str, kind: str) -> None:
+        """An informer was told of an object; nothing is told apart but updates."""
+        if kind in _OF_NO_INFORMER:
+            return
+        if stream == "config":
+            self._istio.count("pilot_k8s_cfg_events", self._replica, type=kind, event="update")
+        else:
+            informer = _INFORMERS.get(kind, kind)
+            self._istio.count("pilot_k8s_reg_events", self._replica, type=informer, event="update")
+
+    def on_write_timeout(self) -> None:
+        """A Send ended in DeadlineExceeded, and its stream with it."""
         if not self._is_off:
+            self._istio.count("pilot_xds_write_timeout", self._replica)
             self._istio.count("pilot_total_xds_internal_errors", self._replica)

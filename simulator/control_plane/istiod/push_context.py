@@ -43,11 +43,13 @@ class Knowledge:
     """What one replica knows of one change.
 
     Attributes:
+        number: How many changes the replica had heard of before.
         observed_ns: Its handlers processed the watch event.
         order: The first context that holds it.
         push: The round whose batch it was in; None where it was there when the replica started.
     """
 
+    number: int
     observed_ns: int
     order: int = NEVER
     push: PushRow | None = None
@@ -62,14 +64,19 @@ class KnownChanges:
         self.replica = replica
         self._known: dict[int, Knowledge] = {}
 
+    @property
+    def count(self) -> int:
+        """How many it has heard of: what is made from the live endpoint index now holds these."""
+        return len(self._known)
+
     def observe(self, change: int, now_ns: int) -> None:
         """The replica learned of it."""
         if change not in self._known:
-            self._known[change] = Knowledge(now_ns)
+            self._known[change] = Knowledge(len(self._known), now_ns)
 
     def observe_at_start(self, change: int, now_ns: int) -> None:
         """It was there when the replica read the state of the cluster."""
-        self._known[change] = Knowledge(now_ns, order=0)
+        self._known[change] = Knowledge(len(self._known), now_ns, order=0)
 
     def gather(self, change: int, order: int, push: PushRow) -> None:
         """Its batch is being pushed."""
@@ -85,7 +92,7 @@ class KnownChanges:
 class CarriedByPush:
     """A response of a push, to the ledger."""
 
-    __slots__ = ("_dequeued_ns", "_is_live", "_known", "_now_ns", "_order", "_pushes")
+    __slots__ = ("_dequeued_ns", "_known", "_live", "_now_ns", "_order", "_pushes")
 
     def __init__(
         self,
@@ -94,20 +101,19 @@ class CarriedByPush:
         order: int,
         dequeued_ns: int,
         now_ns: int,
-        *,
-        is_live: bool,
+        live: int,
     ) -> None:
         self._known = known
         self._pushes = pushes
         self._order = order
         self._dequeued_ns = dequeued_ns
         self._now_ns = now_ns
-        self._is_live = is_live
+        self._live = live
 
     def sending(self, change: Change[Names]) -> Sending | None:
         """By the push that was made for it, or by an earlier one that read the live index."""
         known = self._known.get(change.id)
-        if known is None or (known.order > self._order and not self._is_live):
+        if known is None or (known.order > self._order and known.number >= self._live):
             return None
         push, observed_ns = known.push, known.observed_ns
         if push is None or push.push_id not in self._pushes:
@@ -129,21 +135,19 @@ class CarriedByPush:
 class CarriedByAnswer:
     """An answer to a request, to the ledger."""
 
-    __slots__ = ("_carried_by", "_is_live", "_known", "_now_ns", "_order")
+    __slots__ = ("_carried_by", "_known", "_live", "_now_ns", "_order")
 
-    def __init__(
-        self, known: KnownChanges, carried_by: str, order: int, now_ns: int, *, is_live: bool
-    ) -> None:
+    def __init__(self, known: KnownChanges, carried_by: str, order: int, now_ns: int, live: int) -> None:
         self._known = known
         self._carried_by = carried_by
         self._order = order
         self._now_ns = now_ns
-        self._is_live = is_live
+        self._live = live
 
     def sending(self, change: Change[Names]) -> Sending | None:
         """If the content holds it."""
         known = self._known.get(change.id)
-        if known is None or (known.order > self._order and not self._is_live):
+        if known is None or (known.order > self._order and known.number >= self._live):
             return None
         return _skipping(known, self._carried_by, self._now_ns, self._known.replica)
 

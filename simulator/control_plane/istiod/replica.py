@@ -93,7 +93,7 @@ class Replica:
         self.cpu = MultiServer(shared.clock, settings.procs, number, on_queue=self._depth("cpu"))
         self.cache = XdsCache(settings.cache)
         self.generator = Generator(
-            shared.factory, self.cache, self.costs, shared.objects, is_lazy=settings.is_lazy
+            shared.factory, self.cache, self.costs, shared.objects, self.known, is_lazy=settings.is_lazy
         )
         self.registry = RegistryQueue(
             shared.clock,
@@ -121,6 +121,8 @@ class Replica:
         self._informers = Informers(self)
         self._index = EndpointIndex(settings.sends_unhealthy)
         self._batch = _Batch()
+        self._accounts: dict[Service, int] = {}
+        """How often a service's accounts changed, and its clusters with them."""
         self._contexts = 0
         self.context = PushContext(0, self._version(0), shared.content(()), NO_RESOURCES, 0)
         self._pushing: PushRow | None = None
@@ -141,9 +143,11 @@ class Replica:
         shared = self.shared
         for service in shared.services:
             self._note_endpoints(service, shared.kubernetes.endpoints(service))
-        for change in shared.changes:
+        for change in shared.written():
             self.known.observe_at_start(change.number, self.clock.now_ns)
-        content = shared.content(tuple(shared.changes))
+        self._accounts = dict(shared.accounts)
+        renewed = [shared.unannounced("ServiceEntry", s) for s, n in self._accounts.items() for _ in range(n)]
+        content = shared.content((*shared.changes, *renewed))
         self.context = PushContext(0, self._version(0), content, self.generator.assignments, 0)
         self.registry.start()
         self.is_ready = True
@@ -177,21 +181,23 @@ class Replica:
         push_type = self._note_endpoints(service, endpoints)
         self._observe(changes)
         self.metrics.on_inbound("eds")
-        if push_type is PushType.NONE:
-            return
-        key = config_key("Endpoints", service.namespace, service.name)
-        self._batch.add(key, changes)
-        keys = Names((key,))
-        if push_type is PushType.FULL:
-            # The service accounts are in the clusters: these change as well.
-            altering = config_key("ServiceEntry", service.namespace, service.name)
-            self._batch.add(altering, (self.shared.unannounced("ServiceEntry", service),))
-            keys = Names((key, altering))
-        if service.headless and not service.is_all_http:
-            keys = keys.union(Names((config_key("ServiceEntry", service.namespace, service.name),)))
-            self._config_update(PushRequest(keys, {"headlessendpoint": 1}))
-            return
-        self._config_update(PushRequest(keys, {"endpoint": 1}))
+        if push_type is not PushType.NONE:
+            key = config_key("Endpoints", service.namespace, service.name)
+            self._batch.add(key, changes)
+            keys = Names((key,))
+            if push_type is PushType.FULL:
+                # The service accounts are in the clusters: these change as well.
+                altering = config_key("ServiceEntry", service.namespace, service.name)
+                self._batch.add(altering, (self.shared.unannounced("ServiceEntry", service),))
+                self._accounts[service] = self._accounts.get(service, 0) + 1
+                self.shared.note_accounts(service, self._accounts[service])
+                keys = Names((key, altering))
+            self._config_update(PushRequest(keys, {"endpoint": 1}))
+        if service.headless:
+            # Its addresses are in the name table and, for TCP, in listeners.
+            kind = "DNSName" if service.is_all_http else "ServiceEntry"
+            key = self.shared.unannounced(kind, service).key
+            self._config_update(PushRequest(Names((key,)), {"headlessendpoint": 1}))
 
     def config_changed(self, kind: str, key: str, changes: tuple[ConfigChange, ...]) -> None:
         """A handler learned of a configuration object or a Service."""
@@ -279,9 +285,8 @@ class Replica:
         )
 
     def _eager_scope_services(self) -> int:
-        """Services in sidecar scopes that are computed here (up to 1.26, where Sidecar resources exist)."""
-        settings = self.shared.settings
-        if settings.is_lazy or not settings.has_sidecar_resources:
+        """Services in sidecar scopes that are computed here, where these are not lazy."""
+        if self.shared.settings.is_lazy:
             return 0
         classes = self.shared.visibility.classes
         return sum(len(c.services) for c in classes if c.kind == "sidecar")
@@ -326,7 +331,9 @@ class Replica:
             if Alters.ROUTES in alters or "rds" in KINDS[kind].pushes:
                 self.cache.clear_type("rds", now_ns)
             if Alters.NAMESPACE_CLUSTERS in alters:
-                self.cache.clear_type("eds", now_ns)  # A PeerAuthentication clears all of EDS.
+                # A PeerAuthentication clears all of EDS; the version of all of them is part of a cluster's key.
+                self.cache.clear_type("eds", now_ns)
+                self.cache.clear_type("cds", now_ns)
             if Alters.SECRET in alters:
                 self.cache.clear_type("sds", now_ns)
         names = [n for key in request.keys for n in self.shared.clusters_of(key)]
@@ -431,13 +438,13 @@ class Replica:
 
     def watch_send(self, connection: Connection) -> None:
         """PILOT_XDS_SEND_TIMEOUT, where there is one, ends a stream whose Send blocks for so long."""
-        timeout_ns = self.shared.settings.send_timeout_ns
+        timeout_ns, sent = self.shared.settings.send_timeout_ns, connection.responses
         if timeout_ns == 0:
             return
 
         def give_up() -> None:
-            if connection.is_blocked:
-                self.metrics.on_stream_error()
+            if connection.is_blocked and connection.responses == sent:
+                self.metrics.on_write_timeout()
                 connection.reset()
 
         self.shared.deadlines.arm(timeout_ns, give_up, entity=connection.proxy)

@@ -24,11 +24,10 @@ class IstiodSettings:
         requests_per_second: PILOT_MAX_REQUESTS_PER_SECOND, resolved; None where there is no limit.
         max_connection_age_ns: ``--keepaliveMaxServerConnectionAge``; None for infinity.
         max_connection_age_grace_ns: MaxServerConnectionAgeGrace.
-        is_lazy: ENABLE_LAZY_SIDECAR_EVALUATION.
+        is_lazy: Sidecar scopes are computed when a proxy first needs them (ENABLE_LAZY_SIDECAR_EVALUATION, or
+            the version's way with namespaces that have no Sidecar resource), not with every PushContext.
         endpoints_build_context: An endpoint-only push has a PushContext of its own (from 1.31).
         sends_unhealthy: PILOT_AUTO_SEND_UNHEALTHY_ENDPOINTS.
-        has_sidecar_resources: Sidecar resources exist, so that their scopes are computed eagerly where that
-            is done.
         flow_control_timeout_ns: PILOT_FLOW_CONTROL_TIMEOUT; 0 where PILOT_ENABLE_FLOW_CONTROL is off.
         send_timeout_ns: PILOT_XDS_SEND_TIMEOUT; 0 for none.
         client_qps: ``--kubernetesApiQPS``, of TokenReviews.
@@ -47,7 +46,6 @@ class IstiodSettings:
     is_lazy: bool = True
     endpoints_build_context: bool = True
     sends_unhealthy: bool = True
-    has_sidecar_resources: bool = False
     flow_control_timeout_ns: int = 0
     send_timeout_ns: int = 0
     client_qps: int = 80

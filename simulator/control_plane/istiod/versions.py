@@ -43,15 +43,16 @@ class Dated(Generic[Value]):
         return [value for since, value in self.rows if since <= minor][-1]
 
 
-_AUTO = -1  # the limit follows the processors
+AUTO = -1
+"""A limit that follows the processors."""
 _OFF = 0
 
 PUSH_THROTTLE = Dated(
-    ((OLDEST, 100), (21, _AUTO)),
+    ((OLDEST, 100), (21, AUTO)),
     "PILOT_PUSH_THROTTLE, pilot/pkg/features/tuning.go; 100 in 1.3 to 1.20, istio/istio#48438",
 )
 CONNECT_LIMIT = Dated(
-    ((OLDEST, _OFF), (12, 100), (13, 25), (21, _AUTO)),
+    ((OLDEST, _OFF), (12, 100), (13, 25), (21, AUTO)),
     "PILOT_MAX_REQUESTS_PER_SECOND, pilot/pkg/features/tuning.go; istio/istio#35046, #37094, #48438",
 )
 LAZY_SIDECAR_SCOPES = Dated(
@@ -146,11 +147,11 @@ class Behaviour:
 
     def push_throttle(self, processors: int) -> int:
         """Concurrent pushes (PILOT_PUSH_THROTTLE) of an istiod with GOMAXPROCS ``processors``."""
-        return auto_limit(processors) if self._push_throttle == _AUTO else self._push_throttle
+        return auto_limit(processors) if self._push_throttle == AUTO else self._push_throttle
 
     def connect_limit(self, processors: int) -> int | None:
         """New streams a second (PILOT_MAX_REQUESTS_PER_SECOND); None where there is no limit."""
-        if self._connect_limit == _AUTO:
+        if self._connect_limit == AUTO:
             return auto_limit(processors)
         return None if self._connect_limit == _OFF else self._connect_limit
 

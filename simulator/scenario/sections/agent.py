@@ -136,7 +136,7 @@ class Agent(Settings):
         source="pilot/cmd/pilot-agent/options (false)",
     )
     proxy_config_xds_agent: Switch = setting(
-        "Whether the agent subscribes to proxy configuration (PCDS)",
+        "Whether the agent subscribes to proxy configuration (PCDS), which istiod leaves unanswered",
         False,
         stands_for="PROXY_CONFIG_XDS_AGENT",
         source="pilot/cmd/pilot-agent/options (false)",

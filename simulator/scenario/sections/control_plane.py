@@ -249,13 +249,21 @@ class ControlPlane(Settings):
             if key in self.model_fields_set
         ]
         if self.kind == "istiod":
-            found += self._unknown_to_version()
+            if not self._is_version_unread(info):
+                found += self._unknown_to_version()
             found += self._unusable_costs(getattr(info.context, "directory", None) or Path())
         else:
             found += _within(("costs",), check_scripted_costs(self.costs))
         if found:
             raise refusals(found)
         return self
+
+    def _is_version_unread(self, info: ValidationInfo) -> bool:
+        """Whether a version was written that cannot be meant, so that the default stands in its place."""
+        tree = getattr(info.context, "tree", None)
+        written = tree.child("control_plane") if tree is not None else None
+        is_written = written is not None and written.child("version") is not None
+        return is_written and "version" not in self.model_fields_set
 
     def _unknown_to_version(self) -> list[tuple[Location, str]]:
         known = behaviour(self.version)

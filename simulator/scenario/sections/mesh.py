@@ -12,7 +12,7 @@ from simulator.mesh.services import stable_id
 from simulator.mesh.visibility import ScopeSettings
 from simulator.scenario.durations import DurationNs
 from simulator.scenario.problems import Location, described, refusal, refusals, suggestion
-from simulator.scenario.quantities import Choice, JsonSchema, OrNone, Whole
+from simulator.scenario.quantities import Choice, JsonSchema, OrNone, Switch, Whole
 from simulator.scenario.sections.mesh_values import NamespacesField, ScopeField, SelectedNamespaces
 from simulator.scenario.sections.services import EndpointCount, ServiceMapping, ServicesField
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
@@ -136,7 +136,7 @@ class Sizes(Settings):
         "A cluster",
         1000,
         stands_for="cluster.v3.Cluster",
-        source="315.7 kB for 310 clusters (istio/istio#33338), 6.3 MB for 6977 (#39652)",
+        source="315.7 kB for 310 clusters (istio/istio#36763), 6.3 MB for 6977 (#39652)",
     )
     assignment: Annotated[int, Whole(1, 10**9)] = setting(
         "A ClusterLoadAssignment without its endpoints",
@@ -209,6 +209,12 @@ class Mesh(Settings):
         1,
         stands_for="label topology.kubernetes.io/zone",
         assumption="one: the endpoint cache holds one entry a cluster",
+    )
+    wasm_plugins: Switch = setting(
+        "Whether every sidecar runs a Wasm filter whose configuration comes by ECDS; agent.wasm fetches its module",
+        False,
+        stands_for="a WasmPlugin in each namespace (kind TrafficExtension)",
+        source="none by default",
     )
     sizes: Sizes = setting(
         "Encoded sizes of resources in bytes",

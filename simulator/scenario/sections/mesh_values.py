@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from simulator.mesh.visibility import ScopeSettings
 from simulator.scenario.kubernetes_quantities import PortionValue, written_percentage
-from simulator.scenario.problems import described, refusal
+from simulator.scenario.problems import described, refusal, suggestion
 from simulator.scenario.quantities import JsonSchema, Marker, Whole
 from simulator.scenario.sections.services import LABEL, MOST_SERVICES
 
@@ -90,6 +90,7 @@ class ScopeValue(Marker):
                 return ScopeSettings("own")
             if key == "namespaces":
                 raise refusal(f"must be own, not {described(of)}", "namespaces")
+            raise refusal(f"unknown key; {suggestion(str(key), ('services', 'namespaces'))}", key)
         raise refusal(
             "must be all, a percentage such as 25%, {services: 20} or {namespaces: own}, "
             f"not {described(value)}"

@@ -17,13 +17,14 @@ class Network(Settings):
         "One-way delay of each message; absent = that of the calibration's loopback",
         None,
         stands_for="the network between Envoy and the management server",
-        source="the calibration file: loopback, as in the Envoy 1.40 measurements",
+        source="the calibration file: loopback, as in the Envoy 1.40 measurements; for a mesh it stands for a way "
+        "within one zone",
     )
     loss: ProbabilityField = setting(
         "Share of messages that are lost for good, which resets their stream",
         0.0,
         stands_for="packet loss that TCP does not make up for",
-        source=FORMAT,
+        assumption="none: TCP retransmits what a network at work loses",
     )
     bandwidth: Annotated[Annotated[int, Bytes(per_second=True)] | None, OrNone()] = setting(
         "Bytes a second of each proxy's link, each way: 100M or 1Gi; absent = not limited",

@@ -88,7 +88,7 @@ class Propagation(Settings):
         "Poll: how long one request may take; long-poll: how long beyond wait x 17/16",
         1 * S,
         stands_for="ApiConfigSource.request_timeout",
-        source="source/extensions/config_subscription/rest/http_subscription_impl.cc (1000 ms)",
+        source="source/common/config/utility.cc:apiConfigSourceRequestTimeout (1000 ms)",
     )
     wait: PositiveDurationNs = setting(
         "Long-poll: how long a request is held when nothing changes; the next one follows at once",
@@ -109,7 +109,7 @@ class Propagation(Settings):
         source="envoy/config/subscription_factory.h; measured rule D2",
     )
     watch: Annotated[Literal["path", "directory"], Choice(("path", "directory"))] = setting(
-        "File: watch each file (replaced by renaming), or a directory (swapped by symbolic link)",
+        "File, scripted: watch each file (replaced by renaming), or a directory (swapped by symbolic link)",
         "path",
         stands_for="PathConfigSource.path or watched_directory",
         source="watched_directory is optional (config_source.proto); measured rule F1",

@@ -16,6 +16,7 @@ from simulator.wire.stream import Path, Stream
 from simulator.xds.messages import DeltaDiscoveryRequest, DiscoveryRequest, Response
 from simulator.xds.resource_types import CDS, EDS, ResourceType
 from simulator.xds.resources import NO_NAMES, Names, Resource, Resources
+from simulator.xds.sotw import RequestKind
 
 HELD = Resources(Resource(name, 1, None) for name in ("c0", "c1"))
 
@@ -28,6 +29,7 @@ class World:
         self.recorder = Recorder(["p0"], messages=False, states=False)
         self.ledger: ChangeLedger[Names] = ChangeLedger(self.recorder, Names.minus)
         self.asked: list[tuple[str, list[str]]] = []
+        self.answers: list[RequestKind] = []
         self.got: list[Response] = []
         self._form = form
         links = [Link(Constant(1), draws, purpose, 0) for purpose in ("there", "back")]
@@ -50,6 +52,9 @@ class World:
 
     def on_subscription(self, session: object, type_: ResourceType, added: Names) -> None:
         self.asked.append((type_.name, list(added)))
+
+    def on_answer(self, session: object, type_: object, kind: RequestKind) -> None:
+        self.answers.append(kind)
 
     def on_session_closed(self, session: object) -> None:
         self.asked.append(("closed", []))

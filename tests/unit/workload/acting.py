@@ -52,6 +52,7 @@ class Mesh:
         self.watched: list[tuple[int, WatchEvent]] = []
         self.settings: list[PodSettings] = []
         self.started: list[Pod] = []
+        self.deleted: list[Pod] = []
         self.changes = 0
 
     def _watched(self, event: WatchEvent) -> None:
@@ -80,6 +81,9 @@ class Mesh:
         self.started.append(pod)
         self._note(f"start {pod.name}")
         self.clock.after(self.proxy_start_ns + ready_after_ns, on_ready)
+
+    def pod_deleted(self, pod: Pod) -> None:
+        self.deleted.append(pod)
 
     def stop_pod(self, pod: Pod) -> None:
         self._note(f"stop {pod.name}")

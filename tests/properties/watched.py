@@ -1,0 +1,137 @@
+"""A mesh whose Envoys are watched: what their workers hold at each moment, beside what the tables say."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+
+import simulator as xs
+from simulator.control_plane.istiod.deployment import Deployment
+from simulator.envoy.data_plane import DataPlane, Published
+from simulator.envoy.startup import Server
+from simulator.experiment.provenance import manifest
+from simulator.mesh.services import Proxy
+from simulator.mesh.visibility import VisibilityClass
+from simulator.scenario.build_mesh import MeshWorld
+from simulator.xds.resources import Resource, Resources
+
+Content = dict[str, Resources]
+"""By type: what is held."""
+
+
+def content_of(published: Published) -> Content:
+    return {
+        "cds": published.clusters,
+        "eds": published.hosts,
+        "lds": published.listeners,
+        "rds": published.routes,
+    }
+
+
+@dataclass(frozen=True)
+class Backwards:
+    """A resource that gave way to an older revision of itself."""
+
+    t_ns: int
+    proxy: str
+    type: str
+    name: str
+    before: int
+    after: int
+
+
+@dataclass
+class _Watched(list[Server]):
+    """The Envoys of a run, each watched from its start."""
+
+    names: dict[int, str]
+    held: dict[int, Content] = field(default_factory=dict)
+    backwards: list[Backwards] = field(default_factory=list)
+
+    def append(self, server: Server) -> None:
+        super().append(server)
+        proxy = server.process.proxy
+        self.held[proxy] = {}
+        DataPlane(server, lambda t_ns, published: self._note(t_ns, server, content_of(published)))
+
+    def _note(self, t_ns: int, server: Server, content: Content) -> None:
+        if server.process.is_exited:
+            return
+        proxy = server.process.proxy
+        for type_name, resources in content.items():
+            before = self.held[proxy].get(type_name)
+            if before is resources or before is None:
+                continue
+            for resource in resources:
+                older = before.get(resource.name)
+                if older is not None and older.revision > resource.revision:
+                    self.backwards.append(
+                        Backwards(
+                            t_ns, self.names[proxy], type_name, resource.name, older.revision, resource.revision
+                        )
+                    )
+        self.held[proxy] = content
+
+
+@dataclass(frozen=True)
+class Play:
+    """A run and what its Envoys held."""
+
+    scenario: xs.Scenario
+    result: xs.Result
+    mesh: MeshWorld
+    watched: _Watched
+
+    @property
+    def backwards(self) -> list[Backwards]:
+        """Every time that an Envoy's workers went back to what they had before."""
+        return self.watched.backwards
+
+    def differences(self) -> Iterator[str]:
+        """What live Envoys hold in the end that is not what the API server says."""
+        deployment: Deployment = self.mesh._deployment
+        renewed = [
+            deployment.unannounced("ServiceEntry", service)
+            for service, number in deployment.accounts.items()
+            for _ in range(number)
+        ]
+        content = deployment.content((*deployment.changes, *renewed))
+        for server in self.watched:
+            proxy = server.process.proxy
+            if server.process.is_exited or self.watched.held[proxy] == {}:
+                continue
+            known = deployment.proxies[proxy]
+            class_ = deployment.visibility.of(known)
+            expected = {name: content.of(name, class_) for name in ("cds", "lds", "rds")}
+            expected["eds"] = self._endpoints(class_)
+            yield from self._differing(known, expected, self.watched.held[proxy])
+
+    def _endpoints(self, class_: VisibilityClass) -> Resources:
+        deployment = self.mesh._deployment
+        made: list[Resource[object]] = []
+        for service in class_.services:
+            made += deployment.factory.assignments(service, deployment.kubernetes.endpoints(service))
+        return Resources(made)
+
+    @staticmethod
+    def _differing(proxy: Proxy, expected: Content, held: Content) -> Iterator[str]:
+        for type_name, resources in expected.items():
+            mine = held[type_name]
+            if {*mine.names} != {*resources.names}:
+                yield f"{proxy.name} has {type_name} {list(mine.names)}, not {list(resources.names)}"
+                continue
+            for resource in resources:
+                own = mine[resource.name]
+                same = own.body == resource.body
+                if not same or (type_name != "eds" and own.revision != resource.revision):
+                    yield f"{proxy.name} has {type_name} {own}, not {resource}"
+
+
+def play(scenario: xs.Scenario) -> Play:
+    """Runs a scenario with istiod and watches its Envoys."""
+    mesh = MeshWorld(scenario, scenario.seed, 0)
+    world = mesh.world()
+    watched = world.servers = _Watched(world.recorder.proxy_names)
+    world.run()
+    result = xs.Result.from_recorder(world.recorder, manifest(scenario, scenario.seed, 0))
+    return Play(scenario, result, mesh, watched)
