@@ -17,25 +17,56 @@ from importlib import import_module
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
+    from simulator.experiment.compare import compare
+    from simulator.experiment.errors import ExperimentError, ExperimentStopped
     from simulator.experiment.run import run
+    from simulator.experiment.sweep import sweep
     from simulator.report import plots
+    from simulator.results.comparison import Comparison
+    from simulator.results.load import load_experiment
+    from simulator.results.replications import Replications
     from simulator.results.result import Result
+    from simulator.results.sweep import Sweep
     from simulator.scenario.loader import load_scenario
     from simulator.scenario.problems import ScenarioError
     from simulator.scenario.schema import Scenario
 
     __version__: str
 
-__all__ = ["Result", "Scenario", "ScenarioError", "__version__", "load_scenario", "plots", "run"]
+__all__ = [
+    "Comparison",
+    "ExperimentError",
+    "ExperimentStopped",
+    "Replications",
+    "Result",
+    "Scenario",
+    "ScenarioError",
+    "Sweep",
+    "__version__",
+    "compare",
+    "load_experiment",
+    "load_scenario",
+    "plots",
+    "run",
+    "sweep",
+]
 
 # Public name -> (module it is loaded from, name in that module; None for the module itself).
 _HOMES: dict[str, tuple[str, str | None]] = {
+    "Comparison": ("simulator.results.comparison", "Comparison"),
+    "ExperimentError": ("simulator.experiment.errors", "ExperimentError"),
+    "ExperimentStopped": ("simulator.experiment.errors", "ExperimentStopped"),
+    "Replications": ("simulator.results.replications", "Replications"),
     "Result": ("simulator.results.result", "Result"),
     "Scenario": ("simulator.scenario.schema", "Scenario"),
     "ScenarioError": ("simulator.scenario.problems", "ScenarioError"),
+    "Sweep": ("simulator.results.sweep", "Sweep"),
+    "compare": ("simulator.experiment.compare", "compare"),
+    "load_experiment": ("simulator.results.load", "load_experiment"),
     "load_scenario": ("simulator.scenario.loader", "load_scenario"),
     "plots": ("simulator.report.plots", None),
     "run": ("simulator.experiment.run", "run"),
+    "sweep": ("simulator.experiment.sweep", "sweep"),
 }
 
 

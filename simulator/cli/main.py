@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from simulator.cli import run, schema, status, trace, validate
+from simulator.cli import compare, lab, run, schema, status, sweep, trace, validate
 from simulator.cli.nearest import did_you_mean
 from simulator.cli.refusal import BadInput
 
@@ -21,7 +21,16 @@ __all__ = ["COMMANDS", "main"]
 
 DONE, BAD_INPUT, FAILED, INTERRUPTED, NO_READER = 0, 2, 3, 130, 141
 
-COMMANDS: Final = {"run": run, "validate": validate, "schema": schema, "trace": trace, "status": status}
+COMMANDS: Final = {
+    "run": run,
+    "compare": compare,
+    "sweep": sweep,
+    "validate": validate,
+    "schema": schema,
+    "trace": trace,
+    "status": status,
+    "lab": lab,
+}
 """Command -> its module: HELP, DESCRIPTION, ``add_arguments(parser)`` and ``execute(options) -> status``."""
 
 _EPILOG: Final = """\
@@ -29,7 +38,7 @@ exit status:
   0  done, and every expectation of the scenario is met
   1  an expectation is not met
   2  bad input; nothing was written
-  3  the run failed inside (XDSIM_DEBUG=1 shows where)
+  3  the run failed inside (XDSIM_DEBUG=1 shows where); of many runs: all failed, or the disk is full
 
 first steps:
   xdsim run scenarios/first-start.yaml

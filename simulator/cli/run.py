@@ -4,14 +4,21 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
-import os
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from simulator.cli.experiment_arguments import (
+    add_executor_arguments,
+    add_replication_arguments,
+    experiment_options,
+    refusals,
+    status_of,
+)
+from simulator.cli.progress_bar import progress_bar
 from simulator.cli.refusal import BadInput
 from simulator.cli.scenario_arguments import add_scenario_arguments, load
+from simulator.cli.writable import check_writable
 
 if TYPE_CHECKING:
     from simulator.results.result import Result
@@ -19,7 +26,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "execute"]
 
-HELP = "play a scenario and write its results"
+HELP = "play a scenario, once or many times, and write its results"
 DESCRIPTION = (
     "Plays one scenario, prints the phases of start-up, the metrics and the verdicts on its expectations, "
     "and writes tables and figures into a results directory."
@@ -34,6 +41,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--out", metavar="DIR", type=Path, help="results directory (default: results/NAME-SEED)"
     )
+    add_replication_arguments(parser, "one run")
+    add_executor_arguments(parser)
     add_scenario_arguments(parser)
 
 
@@ -44,7 +53,11 @@ def execute(options: argparse.Namespace) -> int:
     scenario = load(options.scenario, options.overrides)
     seed = scenario.seed if options.seed is None else options.seed
     directory = Path("results", f"{scenario.name}-{seed}") if options.out is None else options.out
-    _check_writable(directory)
+    check_writable(directory)
+    if options.replications is not None or options.until_ci is not None:
+        return _replicated(scenario, seed, directory, options)
+    if options.executor is not None or options.resume or options.keep_tables or options.ci_of is not None:
+        raise BadInput("--executor, --resume, --keep-tables and --ci-of go with --replications or --until-ci")
     with _working(scenario):
         result = xs.run(scenario, seed=seed)
         figures = _save(result, directory)
@@ -55,32 +68,27 @@ def execute(options: argparse.Namespace) -> int:
     return 0 if result.met else UNMET
 
 
+def _replicated(scenario: Scenario, seed: int, directory: Path, options: argparse.Namespace) -> int:
+    """Many runs of the scenario instead of one."""
+    import simulator as xs
+
+    with refusals(directory), progress_bar(f"playing {scenario.name}") as progress:
+        keywords = {**experiment_options(options, directory), "seed": seed}
+        replicated = xs.run(scenario, progress=progress, **keywords)
+
+    from simulator.cli.experiment_tables import print_replications
+    from simulator.report.experiment_figures import write_experiment_figures
+
+    figures = write_experiment_figures(replicated, directory)
+    print_replications(replicated, directory, figures)
+    return status_of(replicated)
+
+
 def _save(result: Result, directory: Path) -> list[Path]:
     from simulator.report.figures import write_figures
 
     result.save(directory)
     return write_figures(result, directory)
-
-
-def _check_writable(directory: Path) -> None:
-    """Refuse, before the work is done, a place where the results could not be put."""
-    if directory.exists() and not directory.is_dir():
-        raise BadInput(f"--out {directory}: there is a file of that name; name a directory")
-    nearest = next(parent for parent in (directory, *directory.absolute().parents) if parent.exists())
-    if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
-        raise BadInput(f"--out {directory}: cannot write into {nearest}")
-    manifest = directory / "manifest.json"
-    if manifest.exists() and not _is_ours(manifest):
-        raise BadInput(f"--out {directory}: its manifest.json is not of a run; name another directory")
-
-
-def _is_ours(manifest: Path) -> bool:
-    """Whether an earlier run wrote it: results may replace results, and nothing else."""
-    try:
-        content = json.loads(manifest.read_bytes())
-    except (OSError, ValueError):
-        return False
-    return isinstance(content, dict) and "digest" in content
 
 
 def _working(scenario: Scenario) -> contextlib.AbstractContextManager[object]:

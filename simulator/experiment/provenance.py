@@ -23,13 +23,14 @@ def manifest(scenario: Scenario, seed: int, replication: int) -> dict[str, Any]:
         "replication": replication,
         "engine": "events",
         "scenario": scenario.resolved(),
-        "versions": dict(_versions()),
-        "git_commit": _commit(),
+        "versions": dict(versions()),
+        "git_commit": commit(),
     }
 
 
 @lru_cache(maxsize=1)
-def _versions() -> tuple[tuple[str, str], ...]:
+def versions() -> tuple[tuple[str, str], ...]:
+    """Python and the packages that results depend on, with their versions."""
     found = [("python", platform.python_version())]
     for package in _PACKAGES:
         try:
@@ -40,7 +41,7 @@ def _versions() -> tuple[tuple[str, str], ...]:
 
 
 @lru_cache(maxsize=1)
-def _commit() -> str | None:
+def commit() -> str | None:
     """The commit of the checkout the package runs from; None for an installed package."""
     root = Path(__file__).resolve().parents[2]
     if not (root / ".git").exists():

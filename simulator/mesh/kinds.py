@@ -26,7 +26,6 @@ class Relevance(Enum):
     SCOPE = "sidecars whose scope depends on it; every gateway"
     SERVICE = "proxies that see the service"
     OWN_SIDECARS = "sidecars of its namespace (of all, if it is the root namespace)"
-    NONE = "no proxy"
 
 
 class Condition(Enum):
@@ -123,7 +122,7 @@ _ROWS = (
     ),
     Kind(
         "DNSName",
-        Relevance.SERVICE,
+        Relevance.ALL,
         _types(nds=_A),
         (),
         ContextWork.SERVICES,
@@ -196,7 +195,7 @@ _ROWS = (
     ),
     Kind(
         "Secret",
-        Relevance.GATEWAYS,
+        Relevance.ALL,
         _types(sds=_X),
         (Alters.SECRET,),
         ContextWork.COPY,
@@ -210,8 +209,8 @@ _ROWS = (
         ContextWork.COPY,
         reason="secret",
     ),
-    Kind("ProxyConfig", Relevance.NONE, _types(), (), ContextWork.INDEX),
-    Kind("WorkloadGroup", Relevance.NONE, _types(), (), ContextWork.COPY),
+    Kind("ProxyConfig", Relevance.ALL, _types(), (), ContextWork.INDEX),
+    Kind("WorkloadGroup", Relevance.ALL, _types(), (), ContextWork.COPY),
     Kind(
         "WorkloadEntry",
         Relevance.SERVICE,

@@ -84,8 +84,6 @@ class VisibilityClass:
                 if service is not None:
                     return self.kind == "gateway" or self.sees(service)
                 return self.kind == "gateway" or is_own or namespace in self.namespaces
-            case Relevance.NONE:
-                return False
 
     def meets(self, condition: Condition, namespace: str) -> bool:
         """Whether a type is generated for its proxies under that condition."""

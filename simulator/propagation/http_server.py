@@ -156,32 +156,39 @@ class PinnedConnection:
         serving: The replicas that are ready now.
         draws: Random numbers of the run.
         proxy: Whose connection it is.
+        opened: Connections that the proxy opened before, in another process: each has a draw of its own.
+
+    Attributes:
+        opened: Connections opened so far.
+        server: The replica it was last opened to, unless it failed.
     """
 
-    def __init__(self, serving: Callable[[], Sequence[PollServer]], draws: Draws, proxy: int) -> None:
+    def __init__(
+        self, serving: Callable[[], Sequence[PollServer]], draws: Draws, proxy: int, opened: int = 0
+    ) -> None:
         self._serving = serving
         self._draws = draws
         self._proxy = proxy
-        self._opened = 0
-        self._server: PollServer | None = None
+        self.opened = opened
+        self.server: PollServer | None = None
 
     @property
     def replica(self) -> int:
         """The replica it was last opened to; 0 before."""
-        return 0 if self._server is None else self._server.replica
+        return 0 if self.server is None else self.server.replica
 
     def on_poll(self, request: DiscoveryRequest, respond: Reply) -> bool:
         """Hands the request on; False if no replica is ready or the connection fails."""
         serving = self._serving()
-        if self._server is None or self._server not in serving:
+        if self.server is None or self.server not in serving:
             if not serving:
                 return False
-            chosen = self._draws.integer_below(len(serving), "kube_proxy.backend", self._proxy, self._opened)
-            self._opened += 1
-            self._server = serving[chosen]
-        if self._server.on_poll(request, respond):
+            chosen = self._draws.integer_below(len(serving), "kube_proxy.backend", self._proxy, self.opened)
+            self.opened += 1
+            self.server = serving[chosen]
+        if self.server.on_poll(request, respond):
             return True
-        self._server = None
+        self.server = None
         return False
 
 

@@ -11,8 +11,7 @@ from abc import abstractmethod
 from typing import Generic, TypeVar
 
 from simulator.recording.ledger import ChangeLedger, Sender
-from simulator.wire.contract import Publisher
-from simulator.wire.stream import Stream
+from simulator.wire.contract import Publisher, ServerEnd
 from simulator.xds.delta import DeltaServerRecord
 from simulator.xds.messages import (
     DeltaDiscoveryRequest,
@@ -33,7 +32,7 @@ class _Session(Generic[_R]):
 
     is_delta = False
 
-    def __init__(self, stream: Stream, publisher: Publisher, ledger: ChangeLedger[Names]) -> None:
+    def __init__(self, stream: ServerEnd, publisher: Publisher, ledger: ChangeLedger[Names]) -> None:
         self.proxy = stream.proxy
         self.label = stream.label
         self._stream = stream

@@ -11,7 +11,7 @@ and one outcome.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
@@ -74,6 +74,8 @@ class _Delivery(Generic[N]):
     unacked: Parts[N]
     is_superseded: bool = False
     """A newer change of the same objects was applied before it served."""
+    followers: list[_Delivery[N]] = field(default_factory=list)
+    """Newer changes that alter nothing beyond it: they take effect when it does."""
 
     @property
     def is_pending(self) -> bool:
@@ -207,6 +209,37 @@ class ChangeLedger(Generic[N]):
             if delivery.row.t_sent_ns is None:
                 _note_sending(delivery.row, carriage)
         return tuple(range(first_id, len(self._carriages)))
+
+    def on_nothing_new(self, changes: Sequence[int], proxies: Iterable[int], replica: int, t_ns: int) -> None:
+        """A replica learned of changes of one object that together alter nothing, such as an endpoint that
+        left and came back: nothing is sent. Its proxies have them as soon as they have what was before.
+        """
+        for proxy in proxies:
+            deliveries = [self._deliveries.get((change, proxy)) for change in changes]
+            pending = [d for d in deliveries if d is not None and d.is_pending]
+            before = self._before(pending[0]) if pending else None
+            for delivery in pending:
+                delivery.is_superseded = delivery is not pending[-1]
+                delivery.row.replica, delivery.row.t_observed_ns = replica, t_ns
+                if before is None:
+                    self._follow(delivery, t_ns)
+                else:
+                    before.followers.append(delivery)
+
+    def _before(self, delivery: _Delivery[N]) -> _Delivery[N] | None:
+        """The newest open delivery of an older change of the same objects."""
+        parts = delivery.parts.items()
+        older = [other for type_name, names in parts for other in self._older(delivery, type_name, names)]
+        return max(older, key=lambda other: other.change.id, default=None)
+
+    def _follow(self, delivery: _Delivery[N], t_ns: int) -> None:
+        """It takes effect without a message of its own: each instant skipped equals the one before it."""
+        row = delivery.row
+        row.carried_by, observed_ns = "earlier_push", row.t_observed_ns
+        row.t_debounced_ns = row.t_enqueued_ns = row.t_dequeued_ns = observed_ns
+        row.t_sent_ns = row.t_received_ns = row.t_applied_ns = observed_ns
+        row.t_acked_ns = t_ns
+        self._take_effect(delivery, t_ns)
 
     def _common(self, names: N, others: N) -> N:
         rest = self._minus(names, others)
@@ -359,6 +392,9 @@ class ChangeLedger(Generic[N]):
         if delivery.is_pending:
             delivery.row.t_active_ns = t_ns
             self._end(delivery, "superseded" if delivery.is_superseded else "active")
+            for follower in delivery.followers:
+                if follower.is_pending:
+                    self._follow(follower, t_ns)
 
     def _end(self, delivery: _Delivery[N], outcome: str) -> None:
         delivery.row.outcome = outcome

@@ -134,6 +134,7 @@ class Recorder:
     __slots__ = (
         "_depths",
         "change_rows",
+        "control_plane_busy_ns",
         "counters",
         "delivery_rows",
         "events",
@@ -153,6 +154,8 @@ class Recorder:
         "state_rows",
         "traffic_rows",
         "warning_counts",
+        "xds_bytes",
+        "xds_messages",
     )
 
     def __init__(
@@ -189,6 +192,12 @@ class Recorder:
         """Istio's own metrics, of istiod and of the agents."""
         self.events = 0
         """Number of engine events of the run, set once at its end."""
+        self.xds_messages = 0
+        """xDS messages of the run, polls that find nothing new included; counted at every recording level."""
+        self.xds_bytes = 0
+        """Encoded bytes of these messages."""
+        self.control_plane_busy_ns = 0
+        """Time that processors of the control plane were busy, set once at the end of the run."""
         self._depths: dict[tuple[int, str], _Depth] = {}
 
     def add_proxy(self, proxy: int, name: str) -> None:
@@ -243,6 +252,12 @@ class Recorder:
                     bytes,
                 )
             )
+
+    def count_message(self, t_ns: int, size_bytes: int) -> None:
+        """Count one xDS message, whether the table of them is kept or not."""
+        if t_ns >= 0:
+            self.xds_messages += 1
+            self.xds_bytes += size_bytes
 
     def change(self, kind: str, name: str, t_changed_ns: int, proxies_concerned: int) -> int:
         """Note one exogenous change; returns its `change_id`, counted from 0."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-__all__ = ["count_text", "seconds_text", "share_text", "timed_out_text"]
+__all__ = ["amount_text", "count_text", "seconds_text", "share_text", "timed_out_text"]
 
 
 def seconds_text(ns: float) -> str:
@@ -49,3 +49,14 @@ def share_text(share: float) -> str:
     if 1 <= percent <= 99:
         return f"{percent:.0f} %"
     return f"{percent:.2f} %" if percent < 1 or percent > 99.9 else f"{percent:.1f} %"
+
+
+def amount_text(amount: float) -> str:
+    """A number for people, with three figures: ``1.23 M``, ``45.6 k``, ``12``, ``0.035``."""
+    if not math.isfinite(amount):
+        return "-" if math.isnan(amount) else "∞" if amount > 0 else "-∞"
+    for size, unit in ((1e9, " G"), (1e6, " M"), (1e4, " k")):
+        if abs(amount) >= size * 0.99995:
+            scaled = amount / (1e3 if unit == " k" else size)
+            return f"{scaled:.4g}{unit}" if abs(scaled) >= 1000 else f"{scaled:.3g}{unit}"
+    return f"{amount:,.0f}" if float(amount).is_integer() else f"{amount:,.4g}"

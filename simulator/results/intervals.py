@@ -41,7 +41,7 @@ LEVEL: Final = 0.95
 """Confidence of every interval unless another is asked for."""
 RESAMPLES: Final = 2000
 """Bootstrap resamples: the end of a 95 % interval rests on the outermost fifty."""
-_CANDIDATES: Final = 4000
+_CANDIDATES: Final = 1000
 """Order statistics around a quantile that a bootstrap tells apart."""
 
 

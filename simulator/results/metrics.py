@@ -105,6 +105,18 @@ def metric_values(metric: Metric, rows: pd.DataFrame, filters: Filters = ()) -> 
     return _SHAPES[metric.shape](metric, rows, filters)
 
 
+def all_values(observed: Observed) -> dict[str, Values]:
+    """The values of every metric that has any, by its name; a total is one value."""
+    found: dict[str, Values] = {}
+    for metric in METRICS.values():
+        if metric.shape is Shape.COLUMN:
+            continue
+        values = metric_values(metric, metric_rows(observed, metric))
+        if len(values):
+            found[metric.name] = values.sum(keepdims=True) if metric.shape in TOTALS else values
+    return found
+
+
 def summary(observed: Observed) -> pd.DataFrame:
     """Metric x (mean, p50, p90, p99, max, n, ci_low, ci_high, unit, pending, note), for every metric with
     rows.
@@ -113,15 +125,7 @@ def summary(observed: Observed) -> pd.DataFrame:
     one independent unit at most, so it has no interval, and the note says so. Failed and stale requests and
     regressions are totals: one number for the run.
     """
-    lines: dict[str, dict[str, object]] = {}
-    for metric in METRICS.values():
-        if metric.shape is Shape.COLUMN:
-            continue
-        values = metric_values(metric, metric_rows(observed, metric))
-        if len(values) and metric.shape in TOTALS:
-            lines[metric.name] = _summary_line(metric, values.sum(keepdims=True))
-        elif len(values):
-            lines[metric.name] = _summary_line(metric, values)
+    lines = {name: _summary_line(METRICS[name], values) for name, values in all_values(observed).items()}
     table = pd.DataFrame.from_dict(lines, orient="index", columns=list(SUMMARY_COLUMNS))
     return summary_types(table)
 

@@ -61,32 +61,35 @@ class Result:
         asks not to keep them.
         """
         tables = build_tables(recorder)
-        kept = {
-            **dict.fromkeys(TABLES, True),
-            "messages": recorder.keeps_messages,
-            "states": recorder.keeps_states,
-            "deliveries": recorder.keeps_deliveries,
-            "queues": recorder.keeps_queues,
-            "proxy_pushes": recorder.keeps_proxy_pushes,
-        }
+        kept = kept_tables(recorder)
         result = cls(
             tables,
             {
                 **manifest,
                 "digest": digest_of(tables),
                 "events": recorder.events,
-                "tables": {table: len(tables[table]) for table in TABLES if kept[table]},
+                "totals": {
+                    "xds_messages": recorder.xds_messages,
+                    "xds_bytes": recorder.xds_bytes,
+                    "control_plane_cpu": recorder.control_plane_busy_ns / 1e9,
+                    "push_rounds": len(recorder.push_rows),
+                },
+                "tables": {table: len(rows) for table, rows in tables.items()},
             },
             warnings=recorder.warnings,
             counters_text=_counters_text(recorder),
         )
         result.expectations = [evaluate(expectation, result) for expectation in expectations]
-        dropped = [table for table in ("deliveries", "proxy_pushes") if not kept[table]]
-        if dropped:
-            result._summary = metrics.summary(result)
-        for table in dropped:
-            result.tables[table] = empty_frame(table)
+        result.drop([table for table in TABLES if table not in kept])
         return result
+
+    def drop(self, tables: Sequence[str]) -> None:
+        """Forget the rows of some tables; what they say stays in the summary, the verdicts and the digest."""
+        if any(len(self.tables[table]) for table in tables):
+            self._summary = self.summary()
+        for table in tables:
+            self.tables[table] = empty_frame(table)
+            self.manifest["tables"].pop(table, None)
 
     @property
     def changes(self) -> pd.DataFrame:
@@ -212,6 +215,18 @@ class Result:
             "expectations": [asdict(outcome) for outcome in self.expectations],
             "warnings": self.warnings,
         }
+
+
+def kept_tables(recorder: Recorder) -> tuple[str, ...]:
+    """The tables that a run's recording keeps."""
+    is_kept = {
+        "messages": recorder.keeps_messages,
+        "states": recorder.keeps_states,
+        "deliveries": recorder.keeps_deliveries,
+        "queues": recorder.keeps_queues,
+        "proxy_pushes": recorder.keeps_proxy_pushes,
+    }
+    return tuple(table for table in TABLES if is_kept.get(table, True))
 
 
 def _counters_text(recorder: Recorder) -> str:

@@ -50,10 +50,11 @@ class Samples:
         total = float(np.sum(np.sort(values)))
         if len(values) <= kept_at_most or float(values.min()) < 0:
             return cls(np.sort(values).astype(np.float64), total)
-        return cls._of_histogram(Histogram.of(values), total)
+        return cls.of_histogram(Histogram.of(values), total)
 
     @classmethod
-    def _of_histogram(cls, histogram: Histogram, total: float) -> Samples:
+    def of_histogram(cls, histogram: Histogram, total: float) -> Samples:
+        """Samples that a histogram stands for, and their exact sum."""
         counts = histogram.counts.astype(np.float64)
         return cls(histogram.values(), total, is_exact=False, counts=counts, histogram=histogram)
 
@@ -65,7 +66,7 @@ class Samples:
         is_few = sum(part.n for part in filled) <= pooled_at_most
         if not filled or (is_few and all(part.is_exact for part in filled)):
             return cls(np.sort(np.concatenate([np.empty(0), *(part.values for part in filled)])), total)
-        return cls._of_histogram(Histogram.merged(part.as_histogram() for part in filled), total)
+        return cls.of_histogram(Histogram.merged(part.as_histogram() for part in filled), total)
 
     @cached_property
     def n(self) -> int:

@@ -26,6 +26,10 @@ from simulator.results.tables import PANDAS_TYPES
 MANIFEST: Final = "manifest.json"
 SUMMARY: Final = "summary.json"
 COUNTERS: Final = "counters.prom"
+RUNS: Final = "runs"
+"""Directory of the records of an experiment's runs."""
+TOKEN: Final = ".token"
+"""Names the experiment that a directory of runs belongs to."""
 
 _ARROW_TYPES: Final[Mapping[str, pa.DataType]] = {
     "int64": pa.int64(),

@@ -461,11 +461,15 @@ class MeshWorld:
     # --- the end
 
     def _warn(self) -> None:
-        """Overload is said aloud: stations that were busy throughout and still have a queue."""
+        """Overload is said aloud: stations that were busy throughout and still have a queue.
+
+        What they did is added up.
+        """
         for number, replica in sorted(self._deployment.replicas.items()):
             self._warn_of(number, replica)
         for text in self._sources.warnings():
             self._recorder.warn(text)
+        self._recorder.control_plane_busy_ns = self._deployment.busy_ns + self._sources.busy_ns()
 
     def _warn_of(self, number: int, replica: Replica) -> None:
         duration_ns, procs = self._scenario.duration, self._deployment.settings.procs

@@ -15,6 +15,7 @@ from simulator.engine.delays import Delay
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
 from simulator.envoy.process import Process
+from simulator.mesh.services import Service
 from simulator.propagation.file import FilesystemSubscriptions, KubeletSettings, KubeletSync
 from simulator.propagation.http_loop import HttpSubscriptions, RestNetwork
 from simulator.propagation.http_server import Acknowledgements, PinnedConnection, PollServer
@@ -28,8 +29,15 @@ from simulator.wire.contract import ConfigSource
 from simulator.wire.link import Link
 from simulator.wire.stream import Path
 from simulator.wire.trouble import Trouble, TroubleSettings
-from simulator.xds.resource_types import AGENT_TYPES, NDS, PCDS, ResourceType, resource_type
-from simulator.xds.resources import Resource
+from simulator.xds.resource_types import (
+    AGENT_TYPES,
+    NDS,
+    PCDS,
+    RESOURCE_TYPES,
+    ResourceType,
+    resource_type,
+)
+from simulator.xds.resources import Names, Resource
 
 if TYPE_CHECKING:
     from simulator.xds.messages import Response
@@ -58,6 +66,9 @@ class Sources(Protocol):
 
     def warnings(self) -> list[str]:
         """What went beyond its capacity."""
+
+    def busy_ns(self) -> int:
+        """Time that servers of the strategy's own were busy."""
 
 
 class Streams:
@@ -167,6 +178,10 @@ class Streams:
         """Replicas warn of their own queues."""
         return []
 
+    def busy_ns(self) -> int:
+        """Streams have no servers of their own."""
+        return 0
+
 
 class _Http:
     """What polling and long polling share."""
@@ -182,13 +197,22 @@ class _Http:
         self._network = RestNetwork(latency, network.loss, network.bandwidth)
         self._servers: dict[int, PollReplica | LongPollReplica] = {}
         self._sources: dict[int, HttpSubscriptions] = {}
+        self._connections: dict[int, PinnedConnection] = {}
         self._cut: dict[int, None] = {}
+        self._past_busy_ns = 0
 
     def _serving(self) -> list[PollServer]:
         return [self._servers[number] for number in sorted(self._servers)]
 
     def _connection(self, process: Process) -> PinnedConnection:
-        return PinnedConnection(self._serving, self._draws, process.proxy)
+        proxy = process.proxy
+        opened = self._connections[proxy].opened if proxy in self._connections else 0
+        connection = PinnedConnection(self._serving, self._draws, proxy, opened)
+        self._connections[proxy] = connection
+        return connection
+
+    def _clients_of(self, server: PollServer) -> Callable[[Service], list[int]]:
+        return lambda _service: [p for p, c in self._connections.items() if c.server is server]
 
     def _kept(self, process: Process, source: HttpSubscriptions) -> ConfigSource:
         self._sources[process.proxy] = source
@@ -203,6 +227,7 @@ class _Http:
         """It answers nobody any more."""
         server = self._servers.pop(replica, None)
         if server is not None:
+            self._past_busy_ns += server.busy_ns
             server.stop()
 
     def partition(self, proxy: int, *, is_on: bool) -> None:
@@ -223,6 +248,7 @@ class _Http:
     def forget(self, proxy: int) -> None:
         """It polls no more."""
         self._sources.pop(proxy, None)
+        self._connections.pop(proxy, None)
 
     def warnings(self) -> list[str]:
         """Replicas whose answers fell behind."""
@@ -232,6 +258,10 @@ class _Http:
             for number, server in sorted(self._servers.items())
             if server.queue_length > self._scenario.propagation.server.concurrency
         ]
+
+    def busy_ns(self) -> int:
+        """Time that answers took."""
+        return self._past_busy_ns + sum(server.busy_ns for server in self._servers.values())
 
 
 class Polls(_Http):
@@ -252,7 +282,7 @@ class Polls(_Http):
         published = PublishedState(replica, server.service_time)
         if self._acknowledgements is None:
             self._acknowledgements = Acknowledgements(published.on_acked)
-        self._servers[replica.number] = PollReplica(
+        polled = PollReplica(
             self._clock,
             replica.number,
             published,
@@ -260,6 +290,8 @@ class Polls(_Http):
             server.concurrency,
             self._depth(replica.number),
         )
+        self._servers[replica.number] = polled
+        replica.clients = self._clients_of(polled)
 
 
 class LongPolls(_Http):
@@ -292,6 +324,7 @@ class LongPolls(_Http):
             self._depth(replica.number),
         )
         self._servers[replica.number] = server
+        replica.clients = self._clients_of(server)
         replica.published.append(
             lambda type_name, names: (
                 server.on_published(resource_type(type_name), names) if type_name not in AGENT_TYPES else None
@@ -303,15 +336,16 @@ class Files:
     """File: istiod's content in ConfigMaps, which the kubelets move into place."""
 
     def __init__(self, scenario: Scenario, clock: Clock, draws: Draws) -> None:
-        self._first: Replica | None = None
+        self._writer: Replica | None = None
+        self._replicas: dict[int, Replica] = {}
         settings = KubeletSettings(sync_period_ns=scenario.propagation.sync_period)
         self._kubelets = KubeletSync(clock, draws, settings, self._latest)
         self._mounted: dict[int, None] = {}
 
     def _latest(self) -> PublishedContext:
-        assert self._first is not None, "files are written by the first replica"
-        state = PublishedState(self._first, None)
-        return PublishedContext(self._first, state, self._first.context)
+        assert self._writer is not None, "files are written by a replica"
+        state = PublishedState(self._writer, None)
+        return PublishedContext(self._writer, state, self._writer.context)
 
     def make(self, process: Process) -> ConfigSource:
         """Envoy's file subscriptions: ConfigMap volumes are swapped by symbolic link."""
@@ -323,19 +357,29 @@ class Files:
         return files
 
     def begin_replica(self, replica: Replica) -> None:
-        """One replica writes: they all would write the same."""
-        if self._first is None or not self._first.is_serving:
-            self._first = replica
-            replica.published.append(
-                lambda type_name, names: (
-                    self._kubelets.on_published(resource_type(type_name), names)
-                    if type_name not in AGENT_TYPES
-                    else None
-                )
-            )
+        """One replica writes, the oldest: they all would write the same."""
+        self._replicas[replica.number] = replica
+        if self._writer is None or not self._writer.is_serving:
+            self._let_write(replica)
 
     def end_replica(self, replica: int) -> None:
-        """The ConfigMaps stay."""
+        """Another one writes; where there is none, the ConfigMaps stay as they are."""
+        ended = self._replicas.pop(replica)
+        if ended is self._writer and self._replicas:
+            self._let_write(next(iter(self._replicas.values())))
+
+    def _let_write(self, replica: Replica) -> None:
+        """It writes what it publishes, and first what it has."""
+        is_first, self._writer = self._writer is None, replica
+        replica.clients = lambda _service: list(self._mounted)
+        replica.published.append(self._on_published)
+        if not is_first:
+            for type_name in RESOURCE_TYPES:
+                self._on_published(type_name, None)
+
+    def _on_published(self, type_name: str, names: Names | None) -> None:
+        if type_name not in AGENT_TYPES:
+            self._kubelets.on_published(resource_type(type_name), names)
 
     def partition(self, proxy: int, *, is_on: bool) -> None:
         """Files are on the node: nothing is between them and Envoy."""
@@ -351,6 +395,10 @@ class Files:
     def warnings(self) -> list[str]:
         """Nothing queues."""
         return []
+
+    def busy_ns(self) -> int:
+        """Nobody serves files."""
+        return 0
 
 
 def wasm_module(resource: Resource[object]) -> str | None:

@@ -89,7 +89,9 @@ class MeshTraffic:
         sender = self._senders.get(proxy.id)
         if sender is None:
             sent = self._sent_by(proxy, class_)
-            sender = self._senders[proxy.id] = _Sender([(r, EdgeTraffic(r.settings, self._lives)) for r in sent])
+            sender = self._senders[proxy.id] = _Sender(
+                [(r, EdgeTraffic(r.settings, self._lives)) for r in sent]
+            )
         return sender
 
     def _sent_by(self, proxy: Proxy, class_: VisibilityClass) -> list[_Request]:

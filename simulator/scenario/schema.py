@@ -26,6 +26,7 @@ from simulator.scenario.references import unknown_names
 from simulator.scenario.sections.agent import Agent
 from simulator.scenario.sections.control_plane import ControlPlane
 from simulator.scenario.sections.envoy import Envoy, FetchTimeouts, RateLimit, RuntimeLayer
+from simulator.scenario.sections.lab import Lab
 from simulator.scenario.sections.mesh import Mesh, Proxies, Start
 from simulator.scenario.sections.network import Network
 from simulator.scenario.sections.propagation import Backoff, Propagation, Server
@@ -63,6 +64,7 @@ __all__ = [
     "FetchTimeouts",
     "HealthAnswer",
     "HealthCheck",
+    "Lab",
     "ListenerMapping",
     "Mesh",
     "NamedCluster",
@@ -157,6 +159,7 @@ class Scenario(Settings):
     workload: tuple[WorkloadEntryField, ...] = setting(
         "What happens to the mesh", (), stands_for="what happens to the mesh", source=FORMAT
     )
+    lab: Lab = setting("The bench of real Envoys", Lab(), stands_for="the machine", source=FORMAT)
     recording: Recording = setting("What is kept of a run", Recording(), stands_for=SPELLING, source=FORMAT)
     expect: tuple[Annotated[Expectation, ExpectationText()], ...] = setting(
         "Assertions about the results: [stat(]metric[, column=value ...][)] op literal",

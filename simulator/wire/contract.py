@@ -150,8 +150,30 @@ class StreamClient(Protocol):
         """The stream could not be opened, or ended."""
 
 
+class ServerEnd(Protocol):
+    """A stream as the session at its server's end uses it: simulated, or a real one."""
+
+    id: int
+    label: str
+    is_open: bool
+
+    @property
+    def proxy(self) -> int:
+        """Index of the proxy at the client's end."""
+
+    @property
+    def now_ns(self) -> int:
+        """The present."""
+
+    def send_response(self, response: Response) -> None:
+        """Server to client."""
+
+    def reset_by_server(self) -> None:
+        """Ends the stream."""
+
+
 class StreamServer(Protocol):
-    """The server's end of a stream."""
+    """What handles a stream at its server's end."""
 
     def on_request(self, request: Request) -> None:
         """A request arrived."""

@@ -222,7 +222,8 @@ class Stream:
 def note_message(
     recorder: Recorder, t_ns: int, proxy: int, stream: int, message: Request | Response, replica: int = 0
 ) -> None:
-    """Notes a message at the instant the control plane sees it."""
+    """Notes a message at the instant the control plane sees it, and counts it in any case."""
+    recorder.count_message(t_ns, message.size_bytes)
     if not recorder.keeps_messages:
         return
     version, nonce, error, names = message.noted

@@ -120,7 +120,8 @@ class Trouble:
                 return
             for stream in streams:
                 if end == "server":
-                    stream.end_at_server()
+                    # What it says as it closes is retransmitted too: the client hears of it afterwards.
+                    stream.reset_by_server()
                 else:
                     stream.end_at_client()
 

@@ -85,6 +85,11 @@ class _Member(Generic[P]):
         return self._machine.state is _S.AVAILABLE
 
     @property
+    def is_created(self) -> bool:
+        """Whether it exists and was never Ready."""
+        return self._machine.state is _S.CREATED
+
+    @property
     def is_deleted(self) -> bool:
         """Whether it counts no more."""
         return self._machine.state is _S.DELETED
@@ -185,7 +190,8 @@ class Deployment(Generic[P]):
             self._reconcile()
 
     def _ready(self, member: _Member[P]) -> None:
-        if not member.is_deleted:
+        # Not one that was deleted before, nor one whose container was restarted and that is Ready again.
+        if member.is_created:
             self._driver.ready(member.pod)
             member.fire(_G.READY)
 

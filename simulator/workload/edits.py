@@ -85,7 +85,8 @@ class Edits:
         for service in candidates:
             if service.name == name:
                 return service
-        return drawn_service(candidates, self._draws, label, stable_id(f"{kind}/{namespace}/{name}"))
+        # The object is the same one whichever entry writes it.
+        return drawn_service(candidates, self._draws, "edit", stable_id(f"{kind}/{namespace}/{name}"))
 
     def _new_name(self, kind: str, happening: Happening, service: Service | None) -> str:
         """The kind's short form, the service, the number of the happening; a second entry that leaves the

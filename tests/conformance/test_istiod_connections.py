@@ -273,16 +273,17 @@ def test_a_partition_is_noticed_by_keepalive_and_content_arrives_after_it() -> N
     assert rows["p0"].t_sent_ns > 121e9
 
 
-@pytest.mark.parametrize("interval", ["30s", "5s"])
-def test_istiod_gives_a_dead_peer_up_within_the_interval_and_the_time_out(interval: str) -> None:
+@pytest.mark.parametrize("seconds", [30, 5])
+def test_istiod_gives_a_dead_peer_up_within_the_interval_and_the_time_out(seconds: int) -> None:
+    keepalive = {"interval": f"{seconds}s", "timeout": "10s"}
     result = run(
         {"partition": {"proxies": "100%"}, "at": "1s"},
-        edit("100s"),
+        edit(f"{1 + seconds + 10}s"),
         proxies=40,
-        duration="110s",
-        plane={"keepalive": {"interval": interval, "timeout": "10s"}},
+        duration="60s",
+        plane={"keepalive": keepalive},
     )
-    # By then nobody is connected any more.
+    # By then nobody is connected any more, the latest since 10 s after an interval.
     assert metric(result, "pilot_xds") == 0
     assert list(result.pushes.proxies) == [0]
     early = run(
@@ -290,7 +291,7 @@ def test_istiod_gives_a_dead_peer_up_within_the_interval_and_the_time_out(interv
         edit("10.8s"),
         proxies=40,
         duration="11s",
-        plane={"keepalive": {"interval": interval, "timeout": "10s"}},
+        plane={"keepalive": keepalive},
     )
     # And before the time-out has passed everybody still is.
     assert list(early.pushes.proxies) == [40]
@@ -304,6 +305,7 @@ def test_a_partition_that_is_over_before_anyone_notices_only_delays() -> None:
     assert len({m.stream for m in responses(result, "p0")}) == 1
 
 
+@pytest.mark.slow
 def test_packet_loss_breaks_streams_and_nothing_is_lost_for_good() -> None:
     result = run(
         {"edit": "VirtualService", "every": "1s", "until": "50s"},
@@ -319,5 +321,5 @@ def test_packet_loss_breaks_streams_and_nothing_is_lost_for_good() -> None:
 
 
 def test_without_loss_no_stream_breaks() -> None:
-    result = run({"edit": "VirtualService", "every": "1s"}, proxies=5, duration="50s")
+    result = run({"edit": "VirtualService", "every": "1s"}, proxies=5, duration="20s")
     assert len({m.stream for m in requests(result, "p0")}) == 1

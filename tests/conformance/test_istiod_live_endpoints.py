@@ -137,11 +137,11 @@ def test_stage_instants_never_decrease_and_sum_exactly(version: str) -> None:
         {"edit": "DestinationRule", "poisson": "1/s"},
         {"edit": "AuthorizationPolicy", "poisson": "1/s"},
         {"endpoints": "any", "poisson": "3/s"},
-        {"restart": {"proxies": 1}, "every": "5s"},
-        {"restart_istiod": 1, "at": "12s", "down_for": "3s"},
-        proxies=8,
-        services=5,
-        duration="30s",
+        {"restart": {"proxies": 1}, "every": "3s"},
+        {"restart_istiod": 1, "at": "5s", "down_for": "2s"},
+        proxies=6,
+        services=4,
+        duration="14s",
         version=version,
         costs={
             "watch_delay": {"uniform": ["1ms", "50ms"]},
@@ -164,7 +164,7 @@ def test_stage_instants_never_decrease_and_sum_exactly(version: str) -> None:
             reached += 1
         if not pd.isna(row.carried_by) and row.carried_by in ("request", "reconnect", "earlier_push"):
             assert row.t_observed_ns == row.t_debounced_ns == row.t_enqueued_ns == row.t_dequeued_ns
-    assert reached > 200
+    assert reached > 100
     assert set(result.deliveries.carried_by.dropna()) >= {"push", "reconnect"}
 
 

@@ -207,6 +207,23 @@ def test_a_blocked_reader_that_is_gone_gives_its_slot_back() -> None:
     assert next(t for t in times(result, "p1") if t > 6) == pytest.approx(9.0, abs=0.01 + LATENCY)
 
 
+def test_a_push_that_waits_for_a_core_when_its_stream_ends_costs_nothing_any_more() -> None:
+    # One core, two pushes of 5 s: the second proxy restarts before its push has begun.
+    result = run(
+        edits("1s"),
+        {"restart": {"proxies": ["p0", "p1"]}, "at": "2s"},
+        proxies=2,
+        duration="30s",
+        costs={"push": "5s"},
+        plane={"cpu": 1},
+        agent={"bootstrap": "0s"},
+    )
+    # The job that had begun ends at 6.1 s, the other is gone: both are answered then.
+    first = [times(result, proxy)[0] for proxy in ("p0", "p1")]
+    assert first == [pytest.approx(6.1, abs=0.01)] * 2
+    assert set(result.deliveries.carried_by) == {"reconnect"}
+
+
 def test_each_send_time_is_that_of_its_own_response() -> None:
     result = run(
         slow(["p0"], lasts="29.5s"),

@@ -54,6 +54,18 @@ def test_tasks_of_the_registry_run_one_after_the_other() -> None:
     assert pushes_at(result) == [2.1, 3.1, 4.1]
 
 
+def test_a_task_of_the_registry_that_fails_is_queued_again_a_second_later() -> None:
+    result = run(
+        *({"endpoints": f"s{n}", "at": "1s"} for n in range(20)),
+        services=20,
+        duration="30s",
+        plane={"registry": {"failure_rate": 0.5}},
+    )
+    waits = (result.deliveries.t_observed_ns - 1_000_000_000) / 1e9
+    assert set(waits % 1) == {0.0}
+    assert set(waits) >= {0.0, 1.0, 2.0}
+
+
 @pytest.mark.slow
 def test_a_stream_of_edits_that_never_pauses_is_pushed_when_the_maximum_is_seen_to_be_reached() -> None:
     result = run(edits(every(50, 0, 60_000)), duration="61s")

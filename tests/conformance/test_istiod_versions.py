@@ -6,16 +6,16 @@ import pytest
 
 import simulator as xs
 from simulator.scenario.istiod import istiod_settings
-from tests.conformance.istiod import mesh, metric, requests, responses, run
+from tests.conformance.istiod import histogram, mesh, requests, responses, run
 
 EDIT = {"edit": "AuthorizationPolicy", "namespace": "ns0", "at": "1s"}
 
 
 def at_a_time(version: str, cpu: float) -> int:
-    """How many of 130 proxies are pushed to at once."""
+    """How many of 105 proxies are pushed to at once."""
     result = run(
         EDIT,
-        proxies=130,
+        proxies=105,
         services=1,
         endpoints=1,
         duration="3s",
@@ -24,25 +24,29 @@ def at_a_time(version: str, cpu: float) -> int:
         plane={"cpu": cpu},
     )
     waiting = result.queues[result.queues.queue == "push"].depth.iloc[-1]
-    return 130 - int(waiting)
+    return 105 - int(waiting)
 
 
 @pytest.mark.parametrize(
-    ("version", "cpu", "throttle"),
+    ("version", "cpu", "throttle", "is_played"),
     [
-        ("1.10", 2, 100),
-        ("1.20", 8, 100),
-        ("1.21", 1, 20),
-        ("1.21", 2, 25),
-        ("1.32", 4, 35),
-        ("1.32", 8, 55),
-        ("1.32", 17, 100),
-        ("1.32", 64, 100),
-        ("1.32", 0.5, 20),
+        ("1.10", 2, 100, False),
+        ("1.20", 8, 100, True),
+        ("1.21", 1, 20, True),
+        ("1.21", 2, 25, False),
+        ("1.32", 4, 35, True),
+        ("1.32", 8, 55, False),
+        ("1.32", 17, 100, False),
+        ("1.32", 64, 100, False),
+        ("1.32", 0.5, 20, True),
     ],
 )
-def test_the_throttle_follows_the_version_and_the_cores(version: str, cpu: float, throttle: int) -> None:
-    assert at_a_time(version, cpu) == throttle
+def test_the_throttle_follows_the_version_and_the_cores(
+    version: str, cpu: float, throttle: int, is_played: bool
+) -> None:
+    assert istiod_settings(mesh(version=version, plane={"cpu": cpu})).push_throttle == throttle
+    if is_played:
+        assert at_a_time(version, cpu) == throttle
 
 
 @pytest.mark.parametrize(
@@ -105,9 +109,9 @@ def test_sidecar_scopes_are_computed_with_the_context_up_to_1_26(version: str, i
     [push] = result.pushes.itertuples()
     build = (push.t_context_ready_ns - push.t_started_ns) / 1e9
     # Two scopes of two services each; lazily, the one that sees the service pays for itself alone.
-    assert build == pytest.approx(0.4 if is_eager else 0.0)
+    assert build == pytest.approx(0.4 if is_eager else 0.0, abs=0.001)
     [sent] = {m.t for m in responses(result)}
-    assert sent == pytest.approx(1.1 + (0.4 if is_eager else 0.2))
+    assert sent == pytest.approx(1.1 + (0.4 if is_eager else 0.2), abs=0.001)
 
 
 def test_a_lazy_scope_is_paid_for_once_by_the_first_proxy_that_needs_it() -> None:
@@ -146,21 +150,16 @@ def test_flow_control_and_the_send_time_out_are_refused_where_istio_has_them_not
     )
 
 
-@pytest.mark.parametrize(("version", "hits"), [("1.10", False), ("1.11", False), ("1.12", True)])
-def test_clusters_are_cached_from_1_12(version: str, hits: bool) -> None:
+@pytest.mark.parametrize(("version", "is_cached"), [("1.10", False), ("1.11", False), ("1.12", True)])
+def test_clusters_are_cached_from_1_12(version: str, is_cached: bool) -> None:
+    # The cache was filled before: four clusters and three fixed ones are generated again, or not.
     result = run(
         {"restart": {"proxies": ["p0"]}, "at": "1s"},
-        {"restart": {"proxies": ["p0"]}, "at": "5s"},
         version=version,
         services=4,
         duration="9s",
-        costs={"generate": {"cds_per_miss": "1s"}},
+        costs={"generate": {"cds_per_miss": "50ms"}},
         agent={"bootstrap": "0s"},
-        in_mesh={"start": "connected"},
     )
-    count, total = (
-        metric(result, "pilot_xds_push_time_count", type="cds"),
-        metric(result, "pilot_xds_push_time_sum", type="cds"),
-    )
-    assert count >= 1
-    assert (total == 0) == hits
+    count, total = histogram(result, "pilot_xds_push_time", type="cds")
+    assert (count, total) == (1, pytest.approx(0.0 if is_cached else 7 * 0.05, abs=0.001))

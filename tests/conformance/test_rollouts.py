@@ -235,6 +235,28 @@ def test_a_deleted_pod_is_told_of_changes_until_its_proxy_ends() -> None:
     assert set(others.outcome) <= {"active", "superseded"}
 
 
+def test_a_proxy_whose_pod_ends_while_it_restarts_does_not_come_back() -> None:
+    # Deleted at 10 s, the pod ends at 15 s; the new Envoy would have started at 15.2 s.
+    result = play(
+        rollout(max_surge=0, max_unavailable="100%", pre_stop="5s"),
+        {"restart": {"proxies": ["p0"]}, "at": "14.9s"},
+    )
+    assert set(result.startups.proxy_id) == {"web-1-0.ns0"}
+
+
+@pytest.mark.parametrize("native", [False, True])
+def test_a_new_pod_whose_proxy_restarts_later_is_no_new_endpoint(native: bool) -> None:
+    again = {"restart": {"proxies": "100%"}, "at": "40s"}
+    result = play(scale_up(), again, agent={"native_sidecars": native})
+    assert len(changed_at(result)) == 1
+    rows = of_proxy(result.startups, "web-0-2.ns0")
+    assert [(row.epoch, row.cause, row.outcome) for row in rows] == [
+        (0, "scale_up", "stopped"),
+        (1, "restart", "live"),
+    ]
+    assert rows[1].t_started_ns / 1e9 == pytest.approx(40.3)
+
+
 # --- the Deployment
 
 
@@ -332,20 +354,20 @@ def test_a_rollout_of_istiod_moves_every_proxy_to_a_new_replica() -> None:
 
 def test_a_replica_more_gets_no_connection_until_proxies_dial_again() -> None:
     added = {"add_istiod": 3, "at": "5s"}
-    still = run(added, proxies=12, duration="60s")
+    still = run(added, proxies=8, duration="45s")
     assert streams(still, "p0") == []  # that of before the beginning goes on
     moving = run(
         added,
         {"restart": {"proxies": "100%"}, "at": "30s"},
-        proxies=12,
+        proxies=8,
         costs={"cache_sync": "2s"},
-        duration="60s",
+        duration="45s",
     )
-    replicas = [streams(moving, f"p{i}")[-1][0] for i in range(12)]
+    replicas = [streams(moving, f"p{i}")[-1][0] for i in range(8)]
     assert len(set(replicas)) >= 3
     assert set(replicas) <= {0, 1, 2, 3}
-    early = run(added, {"restart": {"proxies": "100%"}, "at": "8.5s"}, proxies=12, costs={"cache_sync": "3s"})
-    assert {streams(early, f"p{i}")[-1][0] for i in range(12)} == {0}
+    early = run(added, {"restart": {"proxies": "100%"}, "at": "8.5s"}, proxies=8, costs={"cache_sync": "3s"})
+    assert {streams(early, f"p{i}")[-1][0] for i in range(8)} == {0}
 
 
 def test_an_edit_while_istiod_is_down_arrives_with_the_reconnect() -> None:

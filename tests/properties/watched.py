@@ -90,12 +90,7 @@ class Play:
     def differences(self) -> Iterator[str]:
         """What live Envoys hold in the end that is not what the API server says."""
         deployment: Deployment = self.mesh._deployment
-        renewed = [
-            deployment.unannounced("ServiceEntry", service)
-            for service, number in deployment.accounts.items()
-            for _ in range(number)
-        ]
-        content = deployment.content((*deployment.changes, *renewed))
+        content = deployment.content(tuple(deployment.changes))
         for server in self.watched:
             proxy = server.process.proxy
             if server.process.is_exited or self.watched.held[proxy] == {}:
@@ -122,8 +117,10 @@ class Play:
                 continue
             for resource in resources:
                 own = mine[resource.name]
-                same = own.body == resource.body
-                if not same or (type_name != "eds" and own.revision != resource.revision):
+                # Assignments are made anew for an endpoint that left and came back, clusters for accounts
+                # that a replica sees for the first time.
+                is_older = type_name != "eds" and own.revision < resource.revision
+                if own.body != resource.body or is_older:
                     yield f"{proxy.name} has {type_name} {own}, not {resource}"
 
 

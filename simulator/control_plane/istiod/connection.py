@@ -25,6 +25,8 @@ from simulator.xds.resources import Names
 from simulator.xds.sotw import RequestKind
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
+
     from simulator.control_plane.istiod.replica import Replica
     from simulator.wire.stream import Stream
 
@@ -237,10 +239,14 @@ class Connection:
         self._push = None
         if isinstance(wanted, PushRequest):
             released = self._released = wanted
-            self._replica.submit(self, lambda: self._generate_released(type_, released), self._send)
+            self._submit(lambda: self._generate_released(type_, released))
         else:
             added, self._released = wanted, None
-            self._replica.submit(self, lambda: self._generate_answer(type_, added), self._send)
+            self._submit(lambda: self._generate_answer(type_, added))
+
+    def _submit(self, generate: Callable[[], int]) -> None:
+        """A CPU job, which is none if the stream has ended by the time a core is free."""
+        self._replica.submit(self, lambda: 0 if self.is_closed else generate(), self._send)
 
     def _generate_answer(self, type_: ResourceType, added: Names) -> int:
         replica = self._replica
@@ -269,7 +275,7 @@ class Connection:
 
     def start_push(self) -> None:
         """One CPU job for all types of a push."""
-        self._replica.submit(self, self._generate_push, self._send)
+        self._submit(self._generate_push)
 
     def _generate_push(self) -> int:
         assert self._push is not None
@@ -308,15 +314,14 @@ class Connection:
     def _send_one(self, generated: Generated) -> None:
         replica, now_ns = self._replica, self._replica.clock.now_ns
         type_ = generated.type
-        order = self.context.order
         carrier: CarriedByPush | CarriedByAnswer
         push = self._push or self._released
         if push is None:
             carried_by = "reconnect" if self._is_reconnect else "request"
-            carrier = CarriedByAnswer(replica.known, carried_by, order, now_ns, generated.live)
+            carrier = CarriedByAnswer(replica.known, carried_by, self.context, now_ns, generated.live)
         else:
             carrier = CarriedByPush(
-                replica.known, push.rounds, order, self._dequeued_ns, now_ns, generated.live
+                replica.known, push.rounds, self.context, self._dequeued_ns, now_ns, generated.live
             )
         self.session.send(type_, self.context.version, generated.resources, generated.removed, carrier)
         self.responses += 1
@@ -349,6 +354,7 @@ class Connection:
         """All was sent."""
         self._released = None
         if self._push is not None:
+            self._replica.metrics.on_converged(self._push.start_ns)
             self._end_push(self._replica.clock.now_ns if self._types_sent else None)
         self._types_sent = []
         self.work()

@@ -99,6 +99,7 @@ class Deployment:
         }
         self.accounts: dict[Service, int] = {}
         self.replicas: dict[int, Replica] = {}
+        self._past_busy_ns = 0
         self.in_service: dict[int, None] = {}
         self._namespaces = None if namespaces is None else dict.fromkeys(namespaces)
         self._streams: dict[tuple[int, str], int] = {}
@@ -164,7 +165,14 @@ class Deployment:
 
     def stop(self, number: int) -> None:
         """A process ends."""
-        self.replicas.pop(number).stop()
+        replica = self.replicas.pop(number)
+        self._past_busy_ns += replica.busy_ns
+        replica.stop()
+
+    @property
+    def busy_ns(self) -> int:
+        """Time that processors of all replicas were busy, those that have ended included."""
+        return self._past_busy_ns + sum(replica.busy_ns for replica in self.replicas.values())
 
     def set_in_service(self, number: int, *, is_in: bool) -> None:
         """Kube-proxy learned of a backend, or that it is gone."""

@@ -71,17 +71,19 @@ class _Plan:
     """What a push request means to a visibility class.
 
     Attributes:
+        is_relevant: It is not skipped as a whole (ProxyNeedsPush).
         types: Types it needs, in order of sending.
         clusters: Clusters a delta CDS push holds; None for all.
         assignments: Assignments an EDS push holds; None for all.
     """
 
+    is_relevant: bool
     types: tuple[ResourceType, ...]
     clusters: Names | None
     assignments: Names | None
 
 
-_NOTHING = _Plan((), NO_NAMES, NO_NAMES)
+_NOTHING = _Plan(False, (), NO_NAMES, NO_NAMES)
 
 
 class Watching(Protocol):
@@ -141,8 +143,8 @@ class Generator:
     # --- which proxies, which types
 
     def concerns(self, request: PushRequest, class_: VisibilityClass, *, is_delta: bool) -> bool:
-        """Whether proxies of the class need anything of the push (ProxyNeedsPush)."""
-        return bool(self._plan(request, class_, is_delta).types)
+        """Whether the push is anything to proxies of the class (ProxyNeedsPush), even if no type is."""
+        return self._plan(request, class_, is_delta).is_relevant
 
     def _plan(self, request: PushRequest, class_: VisibilityClass, is_delta: bool) -> _Plan:
         key = request, class_.index, is_delta
@@ -155,7 +157,7 @@ class Generator:
 
     def _make_plan(self, request: PushRequest, class_: VisibilityClass, is_delta: bool) -> _Plan:
         if request.forced:
-            return _Plan(TYPES, None, None)
+            return _Plan(True, TYPES, None, None)
         keys = [key for key in request.keys if self._is_relevant(key, class_)]
         if not keys:
             return _NOTHING
@@ -172,7 +174,7 @@ class Generator:
             clusters = self._affected(keys).union(self._factory.fixed_clusters)
         if not is_of_all and all(kind in PARTIAL_EDS_KINDS for kind in kinds):
             assignments = self._affected(keys)
-        return _Plan(types, clusters, assignments)
+        return _Plan(True, types, clusters, assignments)
 
     def _is_relevant(self, key: str, class_: VisibilityClass) -> bool:
         known = self._objects[key]

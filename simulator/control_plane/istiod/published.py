@@ -70,8 +70,8 @@ class PublishedState:
     ) -> tuple[int, ...]:
         """What a message about these names carries; no names for a wildcard type."""
         replica = self._replica
-        order = (context or replica.context).order
-        carrier = CarriedByPoll(replica.known, carried_by, order, t_enqueued_ns, t_dequeued_ns, t_sent_ns)
+        held = context or replica.context
+        carrier = CarriedByPoll(replica.known, carried_by, held, t_enqueued_ns, t_dequeued_ns, t_sent_ns)
         covered = None if type_.wildcard else names
         return replica.shared.ledger.carry_in(carrier, proxy, type_.name, covered)
 

@@ -29,6 +29,8 @@ class PushContext:
         content: What is served.
         assignments: The endpoint index when it was built: what polls are answered with.
         scopes: Order of the context whose sidecar scopes it shares.
+        endpoints_order: Order of the last push of endpoints that did not wait for the debounce: it may have
+            overtaken a context that is still being built.
     """
 
     order: int
@@ -36,6 +38,13 @@ class PushContext:
     content: MeshContent
     assignments: Resources
     scopes: int
+    endpoints_order: int = 0
+
+    def holds(self, known: Knowledge | None) -> bool:
+        """Whether it was built from a change that the replica knows so."""
+        if known is None:
+            return False
+        return known.order <= (max(self.order, self.endpoints_order) if known.is_apart else self.order)
 
 
 @dataclass(slots=True, eq=False)
@@ -47,12 +56,14 @@ class Knowledge:
         observed_ns: Its handlers processed the watch event.
         order: The first context that holds it.
         push: The round whose batch it was in; None where it was there when the replica started.
+        is_apart: That round was of endpoints alone and did not wait for the debounce.
     """
 
     number: int
     observed_ns: int
     order: int = NEVER
     push: PushRow | None = None
+    is_apart: bool = False
 
 
 class KnownChanges:
@@ -78,11 +89,17 @@ class KnownChanges:
         """It was there when the replica read the state of the cluster."""
         self._known[change] = Knowledge(len(self._known), now_ns, order=0)
 
-    def gather(self, change: int, order: int, push: PushRow) -> None:
+    def gather(self, change: int, order: int, push: PushRow, *, is_apart: bool) -> None:
         """Its batch is being pushed."""
         known = self._known[change]
         if known.push is None and known.order == NEVER:
-            known.order, known.push = order, push
+            known.order, known.push, known.is_apart = order, push, is_apart
+
+    def hold(self, change: int, order: int) -> None:
+        """It alters nothing: whatever holds what was before holds it as well."""
+        known = self._known[change]
+        if known.order == NEVER:
+            known.order = order
 
     def get(self, change: int) -> Knowledge | None:
         """None for a change it has not heard of."""
@@ -92,20 +109,20 @@ class KnownChanges:
 class CarriedByPush:
     """A response of a push, to the ledger."""
 
-    __slots__ = ("_dequeued_ns", "_known", "_live", "_now_ns", "_order", "_pushes")
+    __slots__ = ("_context", "_dequeued_ns", "_known", "_live", "_now_ns", "_pushes")
 
     def __init__(
         self,
         known: KnownChanges,
         pushes: tuple[int, ...],
-        order: int,
+        context: PushContext,
         dequeued_ns: int,
         now_ns: int,
         live: int,
     ) -> None:
         self._known = known
         self._pushes = pushes
-        self._order = order
+        self._context = context
         self._dequeued_ns = dequeued_ns
         self._now_ns = now_ns
         self._live = live
@@ -113,7 +130,7 @@ class CarriedByPush:
     def sending(self, change: Change[Names]) -> Sending | None:
         """By the push that was made for it, or by an earlier one that read the live index."""
         known = self._known.get(change.id)
-        if known is None or (known.order > self._order and known.number >= self._live):
+        if known is None or not (self._context.holds(known) or known.number < self._live):
             return None
         push, observed_ns = known.push, known.observed_ns
         if push is None or push.push_id not in self._pushes:
@@ -135,19 +152,21 @@ class CarriedByPush:
 class CarriedByAnswer:
     """An answer to a request, to the ledger."""
 
-    __slots__ = ("_carried_by", "_known", "_live", "_now_ns", "_order")
+    __slots__ = ("_carried_by", "_context", "_known", "_live", "_now_ns")
 
-    def __init__(self, known: KnownChanges, carried_by: str, order: int, now_ns: int, live: int) -> None:
+    def __init__(
+        self, known: KnownChanges, carried_by: str, context: PushContext, now_ns: int, live: int
+    ) -> None:
         self._known = known
         self._carried_by = carried_by
-        self._order = order
+        self._context = context
         self._now_ns = now_ns
         self._live = live
 
     def sending(self, change: Change[Names]) -> Sending | None:
         """If the content holds it."""
         known = self._known.get(change.id)
-        if known is None or (known.order > self._order and known.number >= self._live):
+        if known is None or not (self._context.holds(known) or known.number < self._live):
             return None
         return _skipping(known, self._carried_by, self._now_ns, self._known.replica)
 
@@ -155,20 +174,20 @@ class CarriedByAnswer:
 class CarriedByPoll:
     """The answer to a poll, to the ledger: the queue is that of the server of polls."""
 
-    __slots__ = ("_carried_by", "_dequeued_ns", "_enqueued_ns", "_known", "_order", "_sent_ns")
+    __slots__ = ("_carried_by", "_context", "_dequeued_ns", "_enqueued_ns", "_known", "_sent_ns")
 
     def __init__(
         self,
         known: KnownChanges,
         carried_by: str,
-        order: int,
+        context: PushContext,
         enqueued_ns: int,
         dequeued_ns: int,
         sent_ns: int,
     ) -> None:
         self._known = known
         self._carried_by = carried_by
-        self._order = order
+        self._context = context
         self._enqueued_ns = enqueued_ns
         self._dequeued_ns = dequeued_ns
         self._sent_ns = sent_ns
@@ -176,7 +195,7 @@ class CarriedByPoll:
     def sending(self, change: Change[Names]) -> Sending | None:
         """If the published state holds it."""
         known = self._known.get(change.id)
-        if known is None or known.order > self._order:
+        if known is None or not self._context.holds(known):
             return None
         # Who learned of a change after it happened elsewhere (a replica that started) observed it later.
         observed_ns = max(known.observed_ns, change.t_changed_ns)

@@ -9,7 +9,7 @@ Sources: pilot/pkg/xds/discovery.go; serviceregistry/kube/controller/controller.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -35,6 +35,7 @@ from simulator.mesh.content import ConfigChange
 from simulator.mesh.endpoints import EndpointSet
 from simulator.mesh.kinds import KINDS, Alters, ContextWork, config_key, kind_of
 from simulator.mesh.services import Service
+from simulator.xds.resource_types import EDS
 from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Names
 
 if TYPE_CHECKING:
@@ -55,6 +56,10 @@ class _Batch:
         """They wait for the push that has this key."""
         if changes:
             self.changes.setdefault(key, []).extend(changes)
+
+    def has(self, key: str) -> bool:
+        """Whether changes of it wait."""
+        return bool(self.changes.get(key))
 
     def take(self, keys: Names) -> list[ConfigChange]:
         """Those the push is about."""
@@ -77,6 +82,7 @@ class Replica:
     Attributes:
         connections: Its streams, in order of initialization.
         published: Told what a new PushContext publishes (polls and files).
+        clients: The proxies that have a service's endpoints from this replica.
     """
 
     def __init__(self, number: int, deployment: Deployment, *, is_synced: bool) -> None:
@@ -118,6 +124,7 @@ class Replica:
         self.doorway = Doorway(self)
         self.connections: dict[Connection, None] = {}
         self.published: list[Published] = []
+        self.clients: Callable[[Service], Iterable[int]] = self._watching
         self._informers = Informers(self)
         self._index = EndpointIndex(settings.sends_unhealthy)
         self._batch = _Batch()
@@ -181,8 +188,10 @@ class Replica:
         push_type = self._note_endpoints(service, endpoints)
         self._observe(changes)
         self.metrics.on_inbound("eds")
-        if push_type is not PushType.NONE:
-            key = config_key("Endpoints", service.namespace, service.name)
+        key = config_key("Endpoints", service.namespace, service.name)
+        if push_type is PushType.NONE:
+            self._nothing_new(service, key, changes)
+        else:
             self._batch.add(key, changes)
             keys = Names((key,))
             if push_type is PushType.FULL:
@@ -198,6 +207,21 @@ class Replica:
             kind = "DNSName" if service.is_all_http else "ServiceEntry"
             key = self.shared.unannounced(kind, service).key
             self._config_update(PushRequest(Names((key,)), {"headlessendpoint": 1}))
+
+    def _nothing_new(self, service: Service, key: str, changes: tuple[ConfigChange, ...]) -> None:
+        """What left is back: who has, or will be pushed, what was there before has these changes as well."""
+        if self._batch.has(key):
+            self._batch.add(key, changes)
+            return
+        for change in changes:
+            self.known.hold(change.number, self._contexts)
+        numbers = [change.number for change in changes]
+        self.shared.ledger.on_nothing_new(numbers, self.clients(service), self.number, self.clock.now_ns)
+
+    def _watching(self, service: Service) -> list[int]:
+        """Proxies whose streams here have the service's endpoints."""
+        cluster = service.cluster_names()[0]
+        return [c.proxy for c in self.connections if c.watches(EDS) and cluster in c.names(EDS)]
 
     def config_changed(self, kind: str, key: str, changes: tuple[ConfigChange, ...]) -> None:
         """A handler learned of a configuration object or a Service."""
@@ -243,10 +267,13 @@ class Replica:
     def _push_endpoints(self, request: PushRequest) -> None:
         """PILOT_ENABLE_EDS_DEBOUNCE=false: endpoints do not wait."""
         row = self._open_round(request, self.clock.now_ns, 1)
-        order, changes = self._gather(request, row)
-        self._submit_own(
-            lambda: self._context_ns(request), lambda: self._fan_out(request, row, order, changes)
-        )
+        order, changes = self._gather(request, row, is_apart=True)
+
+        def built() -> None:
+            # Order of what it was built from: a context under construction is not in it.
+            self._fan_out(request, row, self.context.order, changes, endpoints_order=order)
+
+        self._submit_own(lambda: self._context_ns(request), built)
 
     def _open_round(self, request: PushRequest, first_event_ns: int, events: int) -> PushRow:
         row = self.shared.recorder.push(
@@ -255,13 +282,15 @@ class Replica:
         row.t_started_ns = self.clock.now_ns
         return row
 
-    def _gather(self, request: PushRequest, row: PushRow) -> tuple[int, list[ConfigChange]]:
+    def _gather(
+        self, request: PushRequest, row: PushRow, *, is_apart: bool = False
+    ) -> tuple[int, list[ConfigChange]]:
         """The changes of the batch belong to this push, and to the context that it makes."""
         self._contexts += 1
         changes = self._batch.take(request.keys)
         for change in changes:
             if change.number >= 0:
-                self.known.gather(change.number, self._contexts, row)
+                self.known.gather(change.number, self._contexts, row, is_apart=is_apart)
         return self._contexts, changes
 
     def _context_ns(self, request: PushRequest) -> int:
@@ -291,14 +320,21 @@ class Replica:
         classes = self.shared.visibility.classes
         return sum(len(c.services) for c in classes if c.kind == "sidecar")
 
-    def _fan_out(self, request: PushRequest, row: PushRow, order: int, changes: list[ConfigChange]) -> None:
+    def _fan_out(
+        self,
+        request: PushRequest,
+        row: PushRow,
+        order: int,
+        changes: list[ConfigChange],
+        endpoints_order: int = 0,
+    ) -> None:
         """The new context is global; every connection is enqueued, in random order."""
-        now_ns, order = self.clock.now_ns, max(order, self.context.order)
+        now_ns, endpoints_order = self.clock.now_ns, max(endpoints_order, self.context.endpoints_order)
         row.t_context_ready_ns = now_ns
         assert row.t_started_ns is not None
         if not request.only_endpoints or self.shared.settings.endpoints_build_context:
             self.metrics.on_context(row.t_started_ns, len(self.shared.services))
-            self._renew_context(request, order, changes)
+            self._renew_context(request, order, changes, endpoints_order)
         else:
             self.context = PushContext(
                 order,
@@ -306,6 +342,7 @@ class Replica:
                 self.context.content,
                 self.generator.assignments,
                 self.context.scopes,
+                endpoints_order,
             )
         self._clear_cache(request)
         stamped = request.stamped(now_ns, row.push_id, self.context)
@@ -315,10 +352,15 @@ class Replica:
         for tell in self.published:
             self._tell_published(tell, changes, forced=request.forced)
 
-    def _renew_context(self, request: PushRequest, order: int, changes: list[ConfigChange]) -> None:
+    def _renew_context(
+        self, request: PushRequest, order: int, changes: list[ConfigChange], endpoints_order: int
+    ) -> None:
         content = self.context.content.after(changes, self.shared.visibility.classes)
         scopes = order if _context_work(request) in _REBUILDS_SCOPES else self.context.scopes
-        self.context = PushContext(order, self._version(order), content, self.generator.assignments, scopes)
+        version = self._version(max(order, endpoints_order))
+        self.context = PushContext(
+            order, version, content, self.generator.assignments, scopes, endpoints_order
+        )
 
     def _clear_cache(self, request: PushRequest) -> None:
         """Entries that depend on what changed go; a forced push clears all four caches."""
@@ -331,7 +373,7 @@ class Replica:
             if Alters.ROUTES in alters or "rds" in KINDS[kind].pushes:
                 self.cache.clear_type("rds", now_ns)
             if Alters.NAMESPACE_CLUSTERS in alters:
-                # A PeerAuthentication clears all of EDS; the version of all of them is part of a cluster's key.
+                # It clears all of EDS, and the version of all of the kind is part of a cluster's key.
                 self.cache.clear_type("eds", now_ns)
                 self.cache.clear_type("cds", now_ns)
             if Alters.SECRET in alters:
@@ -411,7 +453,6 @@ class Replica:
     ) -> None:
         """The push of one connection is over; its slot is free."""
         if sent_ns is not None:
-            self.metrics.on_converged(request.start_ns)
             for push in request.rounds:
                 row = self.shared.recorder.push_rows[push]
                 row.t_last_sent_ns = max(row.t_last_sent_ns or 0, sent_ns)
@@ -448,6 +489,11 @@ class Replica:
                 connection.reset()
 
         self.shared.deadlines.arm(timeout_ns, give_up, entity=connection.proxy)
+
+    @property
+    def busy_ns(self) -> int:
+        """Time its processors were busy: with completed jobs, and with the registry's queue."""
+        return self.cpu.busy_ns + self.registry.busy_ns
 
     def stop(self) -> None:
         """SIGTERM: the gRPC server is stopped hard, all its streams together."""

@@ -3,12 +3,32 @@
 A figure without data is drawn too and says that there is none.
 """
 
+from simulator.report.plots.comparison_cdf import comparison_cdf
 from simulator.report.plots.convergence import convergence
+from simulator.report.plots.debounce_curve import debounce_curve
 from simulator.report.plots.delay_cdf import delay_cdf
+from simulator.report.plots.paired_differences import paired_differences
+from simulator.report.plots.pareto import pareto
 from simulator.report.plots.queue_depths import queue_depths
 from simulator.report.plots.stale_windows import stale_windows
 from simulator.report.plots.startup import startup
 from simulator.report.plots.states import states
+from simulator.report.plots.sweep_heatmap import sweep_heatmap
+from simulator.report.plots.sweep_lines import sweep_lines
 from simulator.report.plots.waterfall import waterfall
 
-__all__ = ["convergence", "delay_cdf", "queue_depths", "stale_windows", "startup", "states", "waterfall"]
+__all__ = [
+    "comparison_cdf",
+    "convergence",
+    "debounce_curve",
+    "delay_cdf",
+    "paired_differences",
+    "pareto",
+    "queue_depths",
+    "stale_windows",
+    "startup",
+    "states",
+    "sweep_heatmap",
+    "sweep_lines",
+    "waterfall",
+]

@@ -31,7 +31,7 @@ TALL: Final = 0.84
 _QUEUES: Final = ("registry", "config_update", "push", "cpu", "poll")
 _LABELS: Final = {
     "registry": "registry",
-    "config_update": "ConfigUpdate channel",
+    "config_update": "debounce (events gathered)",
     "push": "push queue",
     "cpu": "CPU",
     "poll": "polls",

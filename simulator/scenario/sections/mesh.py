@@ -214,7 +214,7 @@ class Mesh(Settings):
         "Whether every sidecar runs a Wasm filter whose configuration comes by ECDS; agent.wasm fetches its module",
         False,
         stands_for="a WasmPlugin in each namespace (kind TrafficExtension)",
-        source="none by default",
+        source="meshes have no WasmPlugin unless somebody writes one (extensions/v1alpha1)",
     )
     sizes: Sizes = setting(
         "Encoded sizes of resources in bytes",

@@ -17,8 +17,8 @@ class Network(Settings):
         "One-way delay of each message; absent = that of the calibration's loopback",
         None,
         stands_for="the network between Envoy and the management server",
-        source="the calibration file: loopback, as in the Envoy 1.40 measurements; for a mesh it stands for a way "
-        "within one zone",
+        source="the calibration file: loopback, as in the Envoy 1.40 measurements; for a mesh it stands "
+        "for a way within one zone",
     )
     loss: ProbabilityField = setting(
         "Share of messages that are lost for good, which resets their stream",

@@ -347,7 +347,11 @@ class Traffic(Settings):
     to: Annotated[str, Text(200, meaning="the name of a service, or of a listener such as l0")] = setting(
         "Service that they go to; scripted: listener", stands_for="the clients' destination", source=FORMAT
     )
-    rate: RateValue = setting("Requests of each proxy", stands_for="the clients' request rate", source=FORMAT)
+    rate: RateValue = setting(
+        "Requests of each proxy, from when its application is ready until its pod is deleted",
+        stands_for="the clients' request rate",
+        source=FORMAT,
+    )
     connection: Annotated[Literal["fresh", "kept"], Choice(("fresh", "kept"))] = setting(
         "Scripted: a fresh connection for each request, or one that is kept open",
         "fresh",

@@ -83,6 +83,17 @@ def test_by_default_the_application_starts_beside_the_proxy(make_pod: MakePod) -
     assert make_pod().run(60) == [(1000, "app"), (1300, "envoy"), (4500, "ready")]
 
 
+def test_an_application_may_be_ready_before_its_proxy(make_pod: MakePod) -> None:
+    ready: list[str] = []
+    pod = make_pod(on_app_ready=lambda: ready.append("app"))
+    pod.run(1.9)
+    assert ready == []
+    pod.run(2.1)
+    assert ready == ["app"]
+    pod.run(60)
+    assert ready == ["app"]
+
+
 def test_a_pod_is_ready_when_its_application_is(make_pod: MakePod) -> None:
     assert make_pod(app_start_ns=20 * S).run(60)[-1] == (21_000, "ready")
 

@@ -45,6 +45,25 @@ def test_a_configuration_object_is_watched_at_the_instant_it_is_written(clock: C
     assert cluster.told[0][1].stream == "config"
 
 
+def test_a_ready_pod_is_known_when_its_kubelet_has_said_so(clock: Clock) -> None:
+    written: list[int] = []
+    for delay, expected in ((AT_ONCE, 7), (Constant(50 * MS), 7 + 50 * MS)):
+        api = Kubernetes(clock, Draws(1), KubernetesSettings(kubelet_status_delay=delay))
+        clock.at(clock.now_ns + 7, lambda api=api: api.write_status(11, lambda: written.append(clock.now_ns)))  # type: ignore[misc]
+        begun_ns = clock.now_ns
+        clock.run(clock.now_ns + 100 * MS)
+        assert written.pop() - begun_ns == expected
+
+
+def test_what_the_next_sync_will_write_is_told(clock: Clock) -> None:
+    cluster = Cluster(clock, Constant(50 * MS))
+    cluster.api.pod_deleted(REVIEWS, 11, "gone")
+    assert cluster.api.unwritten(REVIEWS) == ("gone",)
+    assert cluster.api.unwritten(RATINGS) == ()
+    clock.run(60 * MS)
+    assert cluster.api.unwritten(REVIEWS) == ()
+
+
 def test_slices_say_what_happened_to_a_pod_after_the_controllers_delay(clock: Clock) -> None:
     cluster = Cluster(clock, Constant(50 * MS))
     cluster.at(5, cluster.api.pod_deleted, REVIEWS, 11, "gone")

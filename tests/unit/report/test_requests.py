@@ -41,6 +41,12 @@ def test_harm_sums_final_results_and_keeps_stale_and_attempts_apart(mesh):
     assert harm_text(told) == "1.5 of 100 requests failed (2 %: 1 NR, 0.5 UF); 3 more were served stale"
 
 
+def test_where_no_request_failed_the_stale_ones_are_not_more_of_them(mesh):
+    mesh.recorder.traffic(0, S, 0, "s0", "200", False, 97, 97)
+    mesh.recorder.traffic(0, S, 0, "s0", "200", True, 3, 3)
+    assert harm_text(harm(mesh.result())) == "None of 100 requests failed; 3 were served stale"
+
+
 @pytest.mark.parametrize(
     ("delays", "reached"),
     [([3, 1, 2, 4], [2, 4, 4]), ([1], [1, 1, 1]), ([1, np.inf], [1, np.inf, np.inf]), ([5] * 100, [5, 5, 5])],

@@ -67,6 +67,17 @@ def test_requests_are_rate_times_time_and_equal_spans_are_joined() -> None:
     assert traffic(views, begin_ns=50 * S, end_ns=30 * S) == []
 
 
+def test_a_sender_that_comes_later_sends_nothing_before() -> None:
+    edge = EdgeTraffic(EdgeSettings(10.0, 10 * S, 100 * S), EndpointLives())
+    edge.set(15 * S, knows(1))
+    assert [as_tuple(row) for row in edge.rows(50 * S, begin_ns=5 * S)] == [
+        (10, 15, "refused", False, 50, 50),
+        (15, 50, "200", False, 350, 350),
+    ]
+    assert [as_tuple(row) for row in edge.rows(50 * S, begin_ns=20 * S)] == [(20, 50, "200", False, 300, 300)]
+    assert edge.rows(50 * S, begin_ns=60 * S) == []
+
+
 def test_what_stands_in_the_way_is_the_outcome() -> None:
     views = {
         10 * S: RoutingView("NR"),

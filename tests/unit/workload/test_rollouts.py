@@ -43,6 +43,7 @@ def test_one_pod_is_replaced_and_everything_happens_in_its_order(clock: Clock) -
     new = mesh.started[0]
     assert (new.name, new.cause, new.zone, new.service_account) == ("s0-1-0.shop", "rollout", 0, "default")
     assert mesh.done == [(1 * MS, f"start {new.name}"), (18 * MS, "stop p0")]
+    assert [pod.name for pod in mesh.deleted] == ["p0"]
     seen = [
         (t_ns // MS, event.kind, event.changes, event.endpoints and [e.health for e in event.endpoints])
         for t_ns, event in mesh.watched

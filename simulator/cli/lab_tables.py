@@ -1,0 +1,66 @@
+"""How the laboratory's verdicts look on the terminal."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.text import Text
+
+from simulator.cli.tables import footnote, new_table, show
+from simulator.cli.terminal import WIDE
+
+if TYPE_CHECKING:
+    from simulator.lab.verify import Verdict
+
+__all__ = ["print_left_out", "print_total", "print_verdict"]
+
+ORIGIN = "Times count from the first xDS subscription; without xDS from the end of server construction."
+
+
+def print_verdict(verdict: Verdict, question: str, *, in_full: bool) -> None:
+    """The table of one scenario; without `in_full` only what differs, or that nothing does."""
+    console = _console()
+    rows = verdict.rows if in_full else verdict.differing
+    n = len(verdict.measured)
+    played = "once" if n == 1 else f"{n} times"
+    if question:
+        console.print(Text(question.strip(), style="italic"))
+    if rows:
+        table = new_table(f"{verdict.name}, played {played}")
+        for column in ("rule", "expected", "simulated", "measured", "range", "n", "verdict"):
+            table.add_column(column, justify="right" if column == "n" else "left", overflow="fold")
+        for row in rows:
+            span = f"{row.low} .. {row.high}" if row.low and row.low != row.high else ""
+            said = f"{row.verdict}: {row.note}" if row.note else row.verdict
+            style = "" if row.is_met else "red"
+            cells = (row.rule, row.expected, row.simulated, row.measured, span, str(row.n), said)
+            table.add_row(*(Text(cell) for cell in cells), style=style)
+        show(console, table)
+        footnote(console, ORIGIN)
+    if verdict.agrees:
+        races = [row.note for row in verdict.rows if row.verdict == "race"]
+        beside = f"; races: {'; '.join(races)}" if races and not in_full else ""
+        console.print(Text(f"{verdict.name}: {len(verdict.rows)} rules agree{beside}"))
+    else:
+        console.print(Text(f"{verdict.name}: DISAGREES; the first difference:", style="bold red"))
+        console.print(Text(verdict.explained()), soft_wrap=True)
+
+
+def print_left_out(path: Path, reasons: list[str]) -> None:
+    """A scenario of a folder that no real Envoy can play."""
+    _console().print(Text(f"{path}: left out: {'; '.join(reasons)}", style="dim"))
+
+
+def print_total(played: int, differing: int) -> None:
+    """The last line."""
+    said = "all agree" if not differing else f"{differing} DISAGREE"
+    _console().print(Text(f"{played} scenarios played against real Envoys: {said}", style="bold"))
+
+
+def _console() -> Console:
+    return Console(
+        width=None if sys.stdout.isatty() else WIDE, markup=False, emoji=False, highlight=False
+    )

@@ -1,0 +1,64 @@
+"""``xdsim lab verify``: scenarios, or folders of them, in both worlds; fails where they disagree."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from simulator.cli.lab_arguments import check_playable, playable, runs_argument
+from simulator.cli.refusal import BadInput
+from simulator.cli.scenario_arguments import load
+
+__all__ = ["DESCRIPTION", "HELP", "add_arguments", "execute"]
+
+HELP = "hold the simulator against real Envoys; fails on disagreement"
+DESCRIPTION = (
+    "Plays every scenario in both worlds and prints, rule by rule, what is expected, simulated and measured. "
+    "Messages must come in the same order except for races; times must agree within max(20 ms, 5 %), counted "
+    "from the first xDS subscription, so that what a process needs to start does not matter. A disagreement "
+    "must hold in the majority of the runs. Scenarios in a folder that cannot be played (istiod) are named and "
+    "left out."
+)
+
+DIFFERS = 1
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the scenarios and how often."""
+    parser.add_argument("scenarios", metavar="FOLDER|SCENARIO", nargs="+", help="scenario files, or folders")
+    parser.add_argument("--all", action="store_true", help="print the rules that agree as well")
+    runs_argument(parser, 3)
+
+
+def execute(options: argparse.Namespace) -> int:
+    """0 if all agree, 1 if not; BadInput where nothing can be played."""
+    paths = [path for given in options.scenarios for path in _files(Path(given))]
+    scenarios = [(path, load(str(path), [])) for path in paths]
+    named = {Path(given) for given in options.scenarios}
+    check_playable([scenario for path, scenario in scenarios if path in named])
+    from simulator.cli.lab_tables import print_left_out, print_total, print_verdict
+    from simulator.lab.verify import verify
+
+    differing = played = 0
+    for path, scenario in scenarios:
+        reasons = playable(scenario)
+        if reasons:
+            print_left_out(path, reasons)
+            continue
+        verdict = verify(scenario, runs=options.runs)
+        print_verdict(verdict, "", in_full=options.all)
+        played += 1
+        differing += not verdict.agrees
+    if not played:
+        raise BadInput("none of these scenarios can be played against a real Envoy")
+    print_total(played, differing)
+    return DIFFERS if differing else 0
+
+
+def _files(given: Path) -> list[Path]:
+    if not given.is_dir():
+        return [given]
+    found = sorted(path for path in given.rglob("*.yaml"))
+    if not found:
+        raise BadInput(f"{given}: there are no scenarios (*.yaml) in it")
+    return found

@@ -1,0 +1,19 @@
+"""Section `lab`: the machine that real Envoys play the scenario on."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from simulator.scenario.quantities import OrNone, Whole
+from simulator.scenario.settings import Settings, setting
+
+
+class Lab(Settings):
+    """The bench: for scenarios that are also played against real Envoys."""
+
+    cores: Annotated[Annotated[int, Whole(1, 1024)] | None, OrNone()] = setting(
+        "Cores that all Envoys of a play share; absent = whatever the machine has",
+        None,
+        stands_for="the CPU affinity of the Envoy processes",
+        assumption="a few Envoys do not fill a machine, so their number matters to fleets only",
+    )
