@@ -27,9 +27,9 @@ __all__ = ["DESCRIPTION", "HELP", "add_arguments", "execute"]
 
 HELP = "play variants under the same random numbers and compare them"
 DESCRIPTION = (
-    "Plays two or more scenarios, or one scenario over values of its keys, with the same changes and the same "
-    "random numbers, and prints latency, staleness and cost of each with 95% confidence intervals, and the "
-    "paired differences to the first."
+    "Plays two or more scenarios, or one scenario over values of its keys, with the same changes and the "
+    "same random numbers, and prints latency, staleness and cost of each with 95% confidence intervals, and "
+    "the paired differences to the first."
 )
 
 

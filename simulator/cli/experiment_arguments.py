@@ -71,7 +71,8 @@ def add_over_argument(parser: argparse.ArgumentParser, *, ranges: bool) -> None:
         action="append",
         default=[],
         metavar="KEY=V1,V2",
-        help=f"values of one key of the scenario, e.g. --over propagation.strategy=push,poll{more}; may be repeated",
+        help="values of one key of the scenario, e.g. --over propagation.strategy=push,poll"
+        f"{more}; may be repeated",
     )
 
 

@@ -73,13 +73,12 @@ def _paired(console: Console, comparison: Comparison, other: str) -> None:
     table.add_column("", no_wrap=True)
     for name in ("difference", "95 % interval", "ratio", "correlation", "width to unpaired"):
         table.add_column(name, justify="right")
-    for (metric, stat), row in differences.iterrows():  # type: ignore[misc]
-        line = row.to_dict()
+    for line in differences.reset_index().to_dict(orient="records"):
         say = _seconds if line["unit"] == "s" else amount_text
         has_interval = math.isfinite(line["ci_low"]) or math.isfinite(line["ci_high"])
         table.add_row(
-            str(metric),
-            str(stat),
+            str(line["metric"]),
+            str(line["stat"]),
             _signed(line["difference"], say),
             f"{_signed(line['ci_low'], say)} .. {_signed(line['ci_high'], say)}" if has_interval else "-",
             "-" if math.isnan(line["ratio"]) else f"{line['ratio']:.3g}",

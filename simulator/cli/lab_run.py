@@ -23,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the scenario, how often, and where results go."""
     parser.add_argument("scenario", metavar="SCENARIO", help="scenario file (YAML)")
     parser.add_argument(
-        "--out", metavar="DIR", type=Path, help="write DIR/simulated and DIR/measured-1, ... (default: nothing)"
+        "--out",
+        metavar="DIR",
+        type=Path,
+        help="write DIR/simulated and DIR/measured-1, ... (default: nothing)",
     )
     runs_argument(parser, 1)
     add_scenario_arguments(parser)

@@ -17,7 +17,10 @@ if TYPE_CHECKING:
 
 __all__ = ["print_left_out", "print_total", "print_verdict"]
 
-ORIGIN = "Times count from the first xDS subscription; without xDS from the end of server construction."
+ORIGIN = (
+    "Times count from the first xDS subscription (without xDS from the end of server construction) "
+    "and must agree within max(20 ms, 5 %)."
+)
 
 
 def print_verdict(verdict: Verdict, question: str, *, in_full: bool) -> None:
@@ -61,6 +64,4 @@ def print_total(played: int, differing: int) -> None:
 
 
 def _console() -> Console:
-    return Console(
-        width=None if sys.stdout.isatty() else WIDE, markup=False, emoji=False, highlight=False
-    )
+    return Console(width=None if sys.stdout.isatty() else WIDE, markup=False, emoji=False, highlight=False)

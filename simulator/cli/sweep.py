@@ -23,8 +23,9 @@ __all__ = ["DESCRIPTION", "HELP", "add_arguments", "execute"]
 
 HELP = "play a scenario over values of its keys, on all processors"
 DESCRIPTION = (
-    "Plays a scenario at every combination of values, or at points that fill their ranges evenly. Each run is "
-    "kept as it ends: a sweep that is killed goes on with --resume. A run that fails is a row with its error."
+    "Plays a scenario at every combination of values, or at points that fill their ranges evenly. Each run "
+    "is kept as it ends: a sweep that is killed goes on with --resume. A run that fails is a row with its "
+    "error."
 )
 
 

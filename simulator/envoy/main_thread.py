@@ -96,7 +96,7 @@ class MainThread:
         return self._server.queue_length
 
     def start_flush_timer(self) -> None:
-        """The flush timer is armed when the server is constructed, long ago for one there already at t = 0."""
+        """The flush timer is armed when the server is constructed: long ago for one there at t = 0."""
         now_ns, interval_ns = self._clock.now_ns, self._flush_interval_ns
         if now_ns < 0:
             self._next_flush_ns = 1 + int(self._costs.phase("stats_flush_phase") * interval_ns)

@@ -166,7 +166,7 @@ def _check(cells: Sequence[Cell], options: Options) -> None:
         ("replications", options.replications),
         ("max_replications", options.max_replications),
     ):
-        if number is not None and (isinstance(number, bool) or not isinstance(number, int) or number < 1):
+        if number is not None and (type(number) is not int or number < 1):
             raise ExperimentError(f"{name} must be a whole number from 1, not {number!r}")
     if options.ci_of is not None and options.until_ci is None:
         raise ExperimentError("ci_of goes with until_ci")

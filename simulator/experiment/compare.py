@@ -46,7 +46,8 @@ def compare(
         over: Key path -> values: every combination is a variant.
         replications: Independent repetitions of each variant; paired between variants.
         seed: Seed of all variants; that of the first scenario if not given.
-        executor, out, resume, until_ci, ci_of, max_replications, keep_tables, measure, progress: As in `sweep`.
+        executor, out, resume, until_ci, ci_of, max_replications, keep_tables, measure, progress: As in
+            `sweep`.
 
     Raises:
         ScenarioError: Values that the scenario cannot have; it holds all problems.

@@ -13,7 +13,9 @@ from simulator.experiment.values import Range, Values
 __all__ = ["DESIGNS", "points_of"]
 
 DESIGNS: Final = ("grid", "lhs", "sobol")
-"""All combinations; a Latin hypercube (McKay, Beckman and Conover 1979); a scrambled Sobol sequence (Owen 1998)."""
+"""All combinations; a Latin hypercube (McKay, Beckman and Conover 1979); a scrambled Sobol sequence (Owen
+1998).
+"""
 
 
 def points_of(over: Mapping[str, Values], design: str, points: int | None, seed: int) -> list[dict[str, Any]]:
@@ -43,7 +45,8 @@ def _grid(over: Mapping[str, Values], points: int | None) -> list[dict[str, Any]
     for key, values in over.items():
         if isinstance(values, Range):
             raise ExperimentError(
-                f"{key}={values.low}..{values.high}: a grid needs single values; a range goes with design lhs or sobol"
+                f"{key}={values.low}..{values.high}: a grid needs single values; a range goes with design "
+                "lhs or sobol"
             )
     listed = [
         [(key, value) for value in values] for key, values in over.items() if not isinstance(values, Range)

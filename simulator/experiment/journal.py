@@ -8,7 +8,6 @@ experiment finds what it has already, also when its grid or its number of replic
 from __future__ import annotations
 
 import json
-import secrets
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -18,7 +17,16 @@ from simulator.experiment.task import Task
 from simulator.recording.columns import TABLES
 from simulator.results.records import RunRecord, read_record, write_record
 from simulator.results.samples import Samples
-from simulator.results.storage import COUNTERS, MANIFEST, RUNS, SUMMARY, TOKEN, json_bytes, write_bytes
+from simulator.results.storage import (
+    COUNTERS,
+    MANIFEST,
+    RUNS,
+    SUMMARY,
+    TOKEN,
+    json_bytes,
+    new_token,
+    write_bytes,
+)
 
 __all__ = ["Journal", "Recalled", "SamplesOf"]
 
@@ -77,8 +85,8 @@ class Journal:
         stored = [path for path in (directory / RUNS).glob("*.run") if path.is_file()]
         if stored and not earlier.get("finished"):
             raise ExperimentError(
-                f"{directory}: holds {len(stored):,} finished runs of an experiment that did not end; resume it "
-                f"(--resume), or name another directory"
+                f"{directory}: holds {len(stored):,} finished runs of an experiment that did not end; resume "
+                f"it (--resume), or name another directory"
             )
         for path in stored:
             path.unlink(missing_ok=True)
@@ -103,7 +111,10 @@ class Journal:
         return self._records[task.fingerprint]
 
     def keep(self, record: RunRecord) -> None:
-        """A run has ended: put its record down unless whoever played it has done so. Raises ExperimentStopped."""
+        """A run has ended: put its record down, unless whoever played it has done so.
+
+        Raises ExperimentStopped.
+        """
         if self.runs is None:
             self._records[record.fingerprint] = record
             return
@@ -158,5 +169,5 @@ def _token_in(runs: Path) -> str:
     """The name of this directory of runs, made when there is none: by it, workers elsewhere know it again."""
     path = runs / TOKEN
     if not path.exists():
-        write_bytes(path, secrets.token_hex(16).encode())
+        write_bytes(path, new_token().encode())
     return path.read_text(encoding="ascii")

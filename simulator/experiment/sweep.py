@@ -50,7 +50,8 @@ def sweep(
         seed: Seed of all draws, the design's included; the scenario's own if not given.
         executor: ``processes`` (one for each processor; the default), ``processes:N``, ``serial``,
             ``dask://HOST:PORT``, or any `concurrent.futures.Executor`. Results do not depend on it.
-        out: Directory for runs.parquet, summary.parquet and the runs themselves; without it, all stays in memory.
+        out: Directory for runs.parquet, summary.parquet and the runs themselves; without it, all stays in
+            memory.
         resume: Whether runs finished there already are taken over instead of played again.
         until_ci: ``"5%"``: add replications until half of the 95 % interval is that share of the estimate.
         ci_of: What that is about: ``"p99(active_delay)"``; by default the mean of the delay until active.

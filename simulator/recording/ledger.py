@@ -72,6 +72,8 @@ class _Delivery(Generic[N]):
     unapplied: Parts[N]
     inactive: Parts[N]
     unacked: Parts[N]
+    first_carriage: int = 0
+    """Carriages before this one went to a process of the proxy that is gone."""
     is_superseded: bool = False
     """A newer change of the same objects was applied before it served."""
     followers: list[_Delivery[N]] = field(default_factory=list)
@@ -266,6 +268,8 @@ class ChangeLedger(Generic[N]):
         for number in carriages:
             part = self._carriages[number]
             delivery = part.delivery
+            if number < delivery.first_carriage:
+                continue
             delivery.unacked = self._less(delivery.unacked, part.type_name, part.names)
             if not delivery.unacked and delivery.row.t_acked_ns is None:
                 delivery.row.t_acked_ns = t_ns
@@ -282,7 +286,7 @@ class ChangeLedger(Generic[N]):
         for deliveries in self._open.get(proxy, {}).values():
             for delivery in deliveries:
                 delivery.unapplied = delivery.inactive = delivery.unacked = delivery.parts
-                delivery.row.t_acked_ns = None
+                delivery.first_carriage, delivery.row.t_acked_ns = len(self._carriages), None
 
     def stale_windows(self, proxy: int, path: Mapping[str, N], end_ns: int) -> list[tuple[int, int]]:
         """Spans in which a change of one of the path's resources has happened but neither it nor a newer
@@ -303,10 +307,12 @@ class ChangeLedger(Generic[N]):
                 windows.append((change.t_changed_ns, fresh_ns))
         return windows[::-1]
 
-    def is_applied(self, change: int, proxy: int) -> bool:
-        """Whether the proxy has applied the change."""
+    def is_applied(self, change: int, proxy: int, type_name: str, names: N | None) -> bool:
+        """Whether the proxy has applied the change, and any of these resources (None: all) is part of it."""
         delivery = self._deliveries.get((change, proxy))
-        return delivery is not None and delivery.row.t_applied_ns is not None
+        if delivery is None or delivery.row.t_applied_ns is None or type_name not in delivery.parts:
+            return False
+        return names is None or bool(self._common(delivery.parts[type_name], names))
 
     def outstanding(self) -> Iterable[tuple[Change[N], DeliveryRow]]:
         """Changes and rows whose outcome is still open, proxy by proxy."""

@@ -11,8 +11,8 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.report import look, plots
 from simulator.report.plots.comparison_cdf import HEIGHT as CDF_HEIGHT
 from simulator.report.plots.debounce_curve import HEIGHT as DEBOUNCE_HEIGHT
-from simulator.report.plots.pareto import HEIGHT as PARETO_HEIGHT
 from simulator.report.plots.paired_differences import height as paired_height
+from simulator.report.plots.pareto import HEIGHT as PARETO_HEIGHT
 from simulator.report.plots.sweep_heatmap import height as heatmap_height
 from simulator.report.plots.sweep_lines import HEIGHT as LINES_HEIGHT
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Final
+from typing import Any, ClassVar, Final
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,6 @@ from simulator.results.intervals import (
 )
 from simulator.results.samples import Samples
 from simulator.results.statistics import Values, percent
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["HEADLINES", "Comparison"]
 
@@ -46,7 +43,7 @@ class Comparison(Experiment):
     kind: ClassVar[str] = "compare"
 
     def table(self, metric: str | None = None) -> pd.DataFrame:
-        """One row a variant: percentiles and mean of one metric with their 95 % intervals, staleness and costs.
+        """One row a variant: percentiles and mean of one metric with their 95 % intervals, staleness, costs.
 
         Without a `metric`: the delay until active, or the time to ready where no change concerns any proxy.
         Costs and staleness are means, costs per run.
@@ -117,13 +114,13 @@ class Comparison(Experiment):
         here = self.runs[(self.runs["cell"] == cell.index) & self.runs["error"].isna()]
         return here.set_index("replication")
 
-    def plot_convergence(self, ax: Axes | None = None) -> Axes:
+    def plot_convergence(self, ax: Any = None) -> Any:
         """Draw, for each variant, the share of proxies that use a change against time, with a band."""
         from simulator.report.plots import comparison_cdf
 
         return comparison_cdf(self, ax=ax)
 
-    def plot_paired(self, a: str, b: str, ax: Axes | None = None) -> Axes:
+    def plot_paired(self, a: str, b: str, ax: Any = None) -> Any:
         """Draw the differences a - b of the headline metrics with both intervals."""
         from simulator.report.plots import paired_differences
 

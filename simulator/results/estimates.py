@@ -44,7 +44,10 @@ class Estimate:
 
 
 def parse_statistic(text: str) -> tuple[str, str]:
-    """``p99(active_delay)`` as its statistic and its metric; a metric alone means its mean. Raises ValueError."""
+    """``p99(active_delay)`` as its statistic and its metric; a metric alone means its mean.
+
+    Raises ValueError.
+    """
     match = re.fullmatch(r"\s*(?:([a-z0-9.]+)\s*\(\s*([\w.]+)\s*\)|([\w.]+))\s*", text)
     if match is None:
         raise ValueError("write statistic(metric), such as p99(active_delay)")

@@ -10,6 +10,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self
 
+import numpy as np
 import pandas as pd
 
 from simulator.recording.instants import METRICS
@@ -156,7 +157,7 @@ class Experiment:
         return Samples.merged(self.units(variant, metric))
 
     def estimate(self, variant: str | int, metric: str, stat: str = "mean") -> Estimate:
-        """A statistic (mean, max, p50 ... p99.9) of the pooled samples, its interval from the replications."""
+        """A statistic (mean, max, p50 ... p99.9) of the pooled samples, with its interval."""
         return estimate(self.units(variant, metric), stat)
 
     def summary(self) -> pd.DataFrame:
@@ -230,7 +231,7 @@ class Experiment:
 
     @classmethod
     def load(cls, directory: str | os.PathLike[str]) -> Self:
-        """Read an experiment's directory; raises ResultsError, naming the file, when there is no such thing."""
+        """Read an experiment's directory; raises ResultsError, naming the file, when there is none."""
         path = Path(directory)
         manifest = storage.read_manifest(path)
         if cls.kind != Experiment.kind and manifest["kind"] != cls.kind:
@@ -257,7 +258,8 @@ class Experiment:
 
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if len(self.failed) else ""
-        return f"<{type(self).__name__} {self.manifest.get('name', '')}: {len(self.cells)} cells, {len(self.runs)} runs{failed}>"
+        told = f"{len(self.cells)} cells, {len(self.runs)} runs{failed}"
+        return f"<{type(self).__name__} {self.manifest.get('name', '')}: {told}>"
 
 
 def _line(units: Sequence[Samples], pooled: Samples, is_single: bool) -> dict[str, Any]:
@@ -354,5 +356,5 @@ def _plain(value: Any) -> Any:
     return value.item() if hasattr(value, "item") else value
 
 
-_NOTHING: Final = pd.Series([], dtype="float64").to_numpy()
+_NOTHING: Final = np.empty(0, dtype=np.float64)
 _MISSING: Final = {"float64": math.nan, "string": None, "Int64": None, "int64": 0}

@@ -14,6 +14,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Final
 
 import numpy as np
@@ -47,7 +48,7 @@ _CANDIDATES: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Interval:
-    """A confidence interval; NaN at both ends where there is none, infinite at an end that data cannot bound."""
+    """A confidence interval: NaN at both ends where there is none, infinite at an end that nothing bounds."""
 
     low: float
     high: float
@@ -178,8 +179,8 @@ def batches(values: Values, count: int = 20) -> list[Values]:
 
 
 def cycles(values: Values, starts: Sequence[int]) -> list[Values]:
-    """The samples of each regeneration cycle: from each start to the next, the last one left out as unfinished."""
-    return [values[begin:end] for begin, end in zip(starts, starts[1:], strict=False)]
+    """The samples of each regeneration cycle, from one start to the next; the last, unfinished, left out."""
+    return [values[begin:end] for begin, end in pairwise(starts)]
 
 
 def are_uncorrelated(means: Values, level: float = LEVEL) -> bool:
@@ -274,6 +275,5 @@ def _resampled_quantiles(units: Sequence[Samples], picks: Values, q: float) -> V
     counts = np.array([float(unit.n) for unit in units])
     wanted = q * (picks @ counts - 1) + 1
     reached = picks @ below >= np.round(wanted, 9)[:, None]
-    found: Values = values[np.minimum(reached.argmax(axis=1), len(values) - 1)]
-    found = np.where(reached.any(axis=1), found, values[-1])
+    found: Values = np.where(reached.any(axis=1), values[reached.argmax(axis=1)], values[-1])
     return found

@@ -53,7 +53,8 @@ class RunRecord:
         replication: Which repetition of the seed.
         row: Its numbers, by column.
         samples: Metric -> its samples; empty where the run failed.
-        is_final: False for a run that its surroundings ended, such as a killed worker: it is worth trying again.
+        is_final: False for a run that its surroundings ended, such as a killed worker: it is worth another
+            try.
     """
 
     fingerprint: str

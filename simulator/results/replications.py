@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from simulator.results.experiment import Experiment
 
 if TYPE_CHECKING:
     import pandas as pd
-    from matplotlib.axes import Axes
 
 __all__ = ["Replications"]
 
@@ -24,7 +23,7 @@ class Replications(Experiment):
         """
         return self.summary().drop(columns=["cell", "variant"]).set_index("metric")
 
-    def plot_convergence(self, ax: Axes | None = None) -> Axes:
+    def plot_convergence(self, ax: Any = None) -> Any:
         """Draw the share of proxies that use a change against time, with a band from the replications."""
         from simulator.report.plots import comparison_cdf
 

@@ -112,6 +112,11 @@ def json_bytes(content: Any) -> bytes:
     return (json.dumps(content, indent=2, allow_nan=False, ensure_ascii=False) + "\n").encode()
 
 
+def new_token() -> str:
+    """A text that no other call gives."""
+    return secrets.token_hex(16)
+
+
 def write_bytes(path: Path, content: bytes) -> None:
     """Put a file in its place whole: a reader sees the old one or the new one, never a part."""
     beside = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}")

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, ClassVar
+from typing import Any, ClassVar
 
 import pandas as pd
 
 from simulator.results.experiment import Experiment
-
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
 
 __all__ = ["Sweep"]
 
@@ -43,9 +40,7 @@ class Sweep(Experiment):
             )
         return pd.DataFrame(rows, index=pd.Index([cell.label for cell in self.cells], name="variant"))
 
-    def plot(
-        self, metric: str | None = None, stat: str = "p99", x: str | None = None, ax: Axes | None = None
-    ) -> Axes:
+    def plot(self, metric: str | None = None, stat: str = "p99", x: str | None = None, ax: Any = None) -> Any:
         """Draw a statistic over the keys: a line with its interval, or, for two keys, a heat map.
 
         With `x`, always lines: one for each combination of the other keys.

@@ -44,6 +44,7 @@ from simulator.scenario.istiod import agent_settings, istiod_laws, istiod_settin
 from simulator.scenario.mesh_sources import Files, LongPolls, Polls, Sources, Streams
 from simulator.scenario.mesh_traffic import MeshTraffic
 from simulator.scenario.schema import Scenario
+from simulator.scenario.sections.workload import RolloutEntry, ScaleUpEntry
 from simulator.scenario.world import EVENT_BUDGET, OVERLOADED, World
 from simulator.wire.contract import Publisher, PushSession
 from simulator.wire.stream import Stream
@@ -222,7 +223,7 @@ class MeshWorld:
         scenario = self._scenario
         for service in self._services.values():
             self._kubernetes.add_service(service, self._initial_endpoints(service))
-        for proxy in self._proxies.values():
+        for proxy in (*self._proxies.values(), *self._pods_to_come()):
             self._visibility.of(proxy)
         for number in range(scenario.control_plane.replicas):
             self._begin_replica(number)
@@ -235,6 +236,14 @@ class MeshWorld:
         workload.play(timeline(entries, self._draws, scenario.duration))
         self._world.at_end += [self._traffic.finish, self._warn]
         return self._world
+
+    def _pods_to_come(self) -> list[Proxy]:
+        """A sidecar of each service that may get pods: what happens before they come is part of what they
+        see."""
+        if not any(isinstance(entry, RolloutEntry | ScaleUpEntry) for entry in self._scenario.workload):
+            return []
+        services = self._services.values()
+        return [Proxy(POD_IDS, "", "sidecar", service.namespace, service) for service in services]
 
     def _start_ns(self, proxy: Proxy) -> int:
         start = self._scenario.mesh.start

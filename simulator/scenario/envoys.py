@@ -30,7 +30,7 @@ MakeSource = Callable[[Process], ConfigSource]
 
 
 class StreamNumbers:
-    """Numbers the streams of one Envoy."""
+    """Numbers the streams of one proxy, whichever of its processes opens them."""
 
     def __init__(self) -> None:
         self._last = 0
@@ -60,6 +60,7 @@ class Envoys:
         self._draws = draws
         self._recorder = recorder
         self._ledger = ledger
+        self._streams: dict[int, StreamNumbers] = {}
         self.settings = envoy_settings(scenario, calibration)
         self.gateway_settings = replace(
             self.settings, initial_fetch_timeout_ns=_fetch_timeouts(scenario, is_gateway=True)
@@ -108,7 +109,7 @@ class Envoys:
         """A config source over gRPC: ADS, or a stream for each subscription."""
         propagation = self._scenario.propagation
         mux = DeltaMux if propagation.protocol == "delta" else SotwMux
-        counter = StreamNumbers()
+        counter = self._streams.setdefault(process.proxy, StreamNumbers())
         if propagation.streams == "separate":
             return SeparateStreams(process, path, mux, counter.next)
         return mux(process, path, MuxIdentity("ads", counter.next))

@@ -250,13 +250,20 @@ class _Http:
         self._sources.pop(proxy, None)
         self._connections.pop(proxy, None)
 
+    def _at_a_time(self) -> int:
+        """Answers under way at once: what istiod generates needs a core each, a stated service time a slot."""
+        server = self._scenario.propagation.server
+        if server.service_time is not None:
+            return server.concurrency
+        return min(server.concurrency, self._scenario.control_plane.procs)
+
     def warnings(self) -> list[str]:
         """Replicas whose answers fell behind."""
         return [
-            f"istiod-{number}: polls arrive faster than {self._scenario.propagation.server.concurrency} "
-            f"of them at a time are served; {server.queue_length} wait at the end"
+            f"istiod-{number}: polls arrive faster than {self._at_a_time()} of them at a time are served; "
+            f"{server.queue_length} wait at the end"
             for number, server in sorted(self._servers.items())
-            if server.queue_length > self._scenario.propagation.server.concurrency
+            if server.queue_length > self._at_a_time()
         ]
 
     def busy_ns(self) -> int:
@@ -287,7 +294,7 @@ class Polls(_Http):
             replica.number,
             published,
             self._acknowledgements,
-            server.concurrency,
+            self._at_a_time(),
             self._depth(replica.number),
         )
         self._servers[replica.number] = polled
@@ -320,12 +327,12 @@ class LongPolls(_Http):
             published,
             self._acknowledgements,
             propagation.wait,
-            propagation.server.concurrency,
+            self._at_a_time(),
             self._depth(replica.number),
         )
         self._servers[replica.number] = server
         replica.clients = self._clients_of(server)
-        replica.published.append(
+        replica.pushes.published.append(
             lambda type_name, names: (
                 server.on_published(resource_type(type_name), names) if type_name not in AGENT_TYPES else None
             )
@@ -372,7 +379,7 @@ class Files:
         """It writes what it publishes, and first what it has."""
         is_first, self._writer = self._writer is None, replica
         replica.clients = lambda _service: list(self._mounted)
-        replica.published.append(self._on_published)
+        replica.pushes.published.append(self._on_published)
         if not is_first:
             for type_name in RESOURCE_TYPES:
                 self._on_published(type_name, None)

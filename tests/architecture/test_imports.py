@@ -55,6 +55,7 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "matplotlib": ("report",),
     "pyarrow": ("results",),
     "rich": ("cli",),
+    "distributed": (),  # loaded by name, where a Dask cluster is asked for
     # Chance comes from engine/draws.py, by key; time from engine/events.py. The wall clock is for those who
     # run runs.
     "random": (),
@@ -63,7 +64,8 @@ ROOMS: dict[str, tuple[str, ...]] = {
     "numpy.random": (),
     "time": ("cli", "experiment", "lab"),
     "datetime": ("cli", "experiment", "lab"),
-    "scipy.stats": (),  # takes almost a second to import; scipy.special has what is needed
+    # Takes almost a second to import, and scipy.special has what is needed, but for designs of experiments.
+    "scipy.stats": ("experiment",),
 }
 ONLY_INSIDE_FUNCTIONS = ("scipy",)
 """Imported when used: most runs need nothing of it."""

@@ -1,4 +1,4 @@
-"""A mesh that is connected when the clock starts serves at once, and streams opened anew take nothing back."""
+"""A mesh connected when the clock starts serves at once, and streams opened anew take nothing back."""
 
 from __future__ import annotations
 

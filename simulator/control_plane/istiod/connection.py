@@ -28,6 +28,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulator.control_plane.istiod.replica import Replica
+    from simulator.mesh.content import ConfigChange
     from simulator.wire.stream import Stream
 
 
@@ -78,6 +79,7 @@ class Connection:
         class_: What its proxy sees.
         zone: Locality of its proxy.
         context: The PushContext it was last pushed (LastPushContext).
+        behind: Changes that were not in it when the stream began: the proxy may have them and lose them.
         sent_names: Names held by the last response of each wildcard type.
         responses: How many were sent.
     """
@@ -98,6 +100,7 @@ class Connection:
         "_stream",
         "_types_sent",
         "_unanswered",
+        "behind",
         "class_",
         "context",
         "proxy",
@@ -129,6 +132,7 @@ class Connection:
         self.class_ = class_
         self.zone = zone
         self.context = context
+        self.behind: list[ConfigChange] = []
         self.token_ns = 0
         self.sent_names: dict[ResourceType, Names] = {}
         self.responses = 0
@@ -322,6 +326,11 @@ class Connection:
         else:
             carrier = CarriedByPush(
                 replica.known, push.rounds, self.context, self._dequeued_ns, now_ns, generated.live
+            )
+        if self.behind:
+            names = generated.resources.names.union(generated.removed)
+            self.behind = replica.shared.note_regressions(
+                self.behind, carrier, replica.number, self.proxy, type_.name, names
             )
         self.session.send(type_, self.context.version, generated.resources, generated.removed, carrier)
         self.responses += 1

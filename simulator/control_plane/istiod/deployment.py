@@ -18,7 +18,7 @@ from simulator.xds.resources import Names
 
 if TYPE_CHECKING:
     from simulator.calibration.costs import Law
-    from simulator.control_plane.istiod.connection import Connection
+    from simulator.control_plane.istiod.push_context import Content
     from simulator.control_plane.istiod.settings import IstiodSettings
     from simulator.engine.draws import Draws
     from simulator.engine.events import Clock, Deadlines
@@ -203,17 +203,47 @@ class Deployment:
         """Connections dialled by the proxy so far: keys the draws of the newest."""
         return self._dialled.get(proxy, 0)
 
-    def count_regressions(self, replica: Replica, connection: Connection) -> None:
-        """A replica that has not heard of a change takes a proxy back that has it already."""
-        if self.clock.now_ns < 0:
-            return
-        for change in reversed(self.changes):
-            known = replica.known.get(change.number)
-            if known is not None and known.order <= replica.context.order:
-                break
-            if known is not None and change.kind == "Endpoints":
-                continue  # EDS reads the live index: it is there before the push that is to carry it.
-            if self.ledger.is_applied(change.number, connection.proxy):
-                self.recorder.regression(
-                    self.clock.now_ns, connection.proxy, replica.number, change.number, change.kind
-                )
+    # --- content that goes back
+
+    def behind(self, replica: Replica) -> list[ConfigChange]:
+        """The changes that the context of a replica does not hold, oldest first: it lags."""
+        changes, known = self.changes, replica.known
+        while known.held < len(changes) and self._is_held(replica, changes[known.held]):
+            known.held += 1
+        return [change for change in changes[known.held :] if not self._is_held(replica, change)]
+
+    def _is_held(self, replica: Replica, change: ConfigChange) -> bool:
+        held = replica.context.holds(replica.known.get(change.number))
+        return held or not self.watches(change.namespace)
+
+    def note_regressions(
+        self,
+        behind: list[ConfigChange],
+        content: Content,
+        replica: int,
+        proxy: int,
+        type_name: str,
+        names: Names | None,
+    ) -> list[ConfigChange]:
+        """A message of a replica that lags goes to a proxy which may have newer content from another one.
+
+        Args:
+            behind: What the replica did not hold when the proxy came to it.
+            content: What the message is made from.
+            replica: Its number.
+            proxy: Who gets it.
+            type_name: Its type.
+            names: Resources it says something about; None for all.
+
+        Returns:
+            What the proxy may still lose.
+        """
+        kept = []
+        for change in behind:
+            if content.holds(change.number):
+                continue
+            if self.ledger.is_applied(change.number, proxy, type_name, names):
+                self.recorder.regression(self.clock.now_ns, proxy, replica, change.number, type_name)
+            else:
+                kept.append(change)
+        return kept

@@ -106,7 +106,6 @@ class Doorway:
         if connection.is_closed or self._is_stopped:
             return
         self._waiting.pop(connection, None)
-        self._replica.shared.count_regressions(self._replica, connection)
         self._schedule_end(connection)
         self._replica.add(connection)
 
@@ -130,6 +129,10 @@ class Doorway:
             call()
         else:
             self._replica.clock.after(delay_ns, call, band=Band.TIMER, entity=connection.proxy)
+
+    def forget(self, connection: Connection) -> None:
+        """It ended; perhaps while it waited to be let in."""
+        self._waiting.pop(connection, None)
 
     def stop(self) -> None:
         """The process ends: whoever waits is cut off with the others."""

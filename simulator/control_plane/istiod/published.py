@@ -19,6 +19,7 @@ from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Names, Resource, Res
 
 if TYPE_CHECKING:
     from simulator.control_plane.istiod.replica import Replica
+    from simulator.mesh.content import ConfigChange
 
 
 class PublishedState:
@@ -33,6 +34,8 @@ class PublishedState:
         self._replica = replica
         self._service_time = service_time
         self._served: dict[tuple[int, ResourceType, str], int] = {}
+        self._behind: dict[int, list[ConfigChange]] = {}
+        """By proxy: what the replica had not published when it came; it may have it, and lose it."""
 
     def version(self, request: DiscoveryRequest) -> str:
         """Version of what the request would get now."""
@@ -42,6 +45,8 @@ class PublishedState:
         """The answer given now, None where the client has the content already, and what giving it takes."""
         content = self._content(request)
         version = _version_of(content)
+        if request.node not in self._behind:
+            self._behind[request.node] = self._replica.shared.behind(self._replica)
         if version == request.version_info:
             return None, self._service_ns(request, None)
         service_ns = self._service_ns(request, content)
@@ -73,6 +78,10 @@ class PublishedState:
         held = context or replica.context
         carrier = CarriedByPoll(replica.known, carried_by, held, t_enqueued_ns, t_dequeued_ns, t_sent_ns)
         covered = None if type_.wildcard else names
+        if self._behind.get(proxy):
+            self._behind[proxy] = replica.shared.note_regressions(
+                self._behind[proxy], carrier, replica.number, proxy, type_.name, covered
+            )
         return replica.shared.ledger.carry_in(carrier, proxy, type_.name, covered)
 
     def on_acked(self, changes: tuple[int, ...], proxy: int, t_ns: int) -> None:

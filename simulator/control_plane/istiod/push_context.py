@@ -9,6 +9,7 @@ Source: pilot/pkg/xds/discovery.go (Push, initPushContext); pilot/pkg/model/push
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Protocol
 
 from simulator.mesh.content import MeshContent
 from simulator.recording.ledger import Change, Sending
@@ -69,11 +70,13 @@ class Knowledge:
 class KnownChanges:
     """What one replica knows of the changes of the run, by their ids in the ledger."""
 
-    __slots__ = ("_known", "replica")
+    __slots__ = ("_known", "held", "replica")
 
     def __init__(self, replica: int) -> None:
         self.replica = replica
         self._known: dict[int, Knowledge] = {}
+        self.held = 0
+        """Of the changes of the run, in their order, so many at the beginning are in its context."""
 
     @property
     def count(self) -> int:
@@ -106,6 +109,13 @@ class KnownChanges:
         return self._known.get(change)
 
 
+class Content(Protocol):
+    """What a message is made from."""
+
+    def holds(self, change: int) -> bool:
+        """Whether it has the change."""
+
+
 class CarriedByPush:
     """A response of a push, to the ledger."""
 
@@ -127,10 +137,15 @@ class CarriedByPush:
         self._now_ns = now_ns
         self._live = live
 
+    def holds(self, change: int) -> bool:
+        """Whether its content has the change: by its context, or by the live endpoint index."""
+        known = self._known.get(change)
+        return known is not None and (self._context.holds(known) or known.number < self._live)
+
     def sending(self, change: Change[Names]) -> Sending | None:
         """By the push that was made for it, or by an earlier one that read the live index."""
         known = self._known.get(change.id)
-        if known is None or not (self._context.holds(known) or known.number < self._live):
+        if known is None or not self.holds(change.id):
             return None
         push, observed_ns = known.push, known.observed_ns
         if push is None or push.push_id not in self._pushes:
@@ -163,10 +178,15 @@ class CarriedByAnswer:
         self._now_ns = now_ns
         self._live = live
 
+    def holds(self, change: int) -> bool:
+        """Whether its content has the change: by its context, or by the live endpoint index."""
+        known = self._known.get(change)
+        return known is not None and (self._context.holds(known) or known.number < self._live)
+
     def sending(self, change: Change[Names]) -> Sending | None:
         """If the content holds it."""
         known = self._known.get(change.id)
-        if known is None or not (self._context.holds(known) or known.number < self._live):
+        if known is None or not self.holds(change.id):
             return None
         return _skipping(known, self._carried_by, self._now_ns, self._known.replica)
 
@@ -192,10 +212,14 @@ class CarriedByPoll:
         self._dequeued_ns = dequeued_ns
         self._sent_ns = sent_ns
 
+    def holds(self, change: int) -> bool:
+        """Whether the published state has the change."""
+        return self._context.holds(self._known.get(change))
+
     def sending(self, change: Change[Names]) -> Sending | None:
         """If the published state holds it."""
         known = self._known.get(change.id)
-        if known is None or not self._context.holds(known):
+        if known is None or not self.holds(change.id):
             return None
         # Who learned of a change after it happened elsewhere (a replica that started) observed it later.
         observed_ns = max(known.observed_ns, change.t_changed_ns)

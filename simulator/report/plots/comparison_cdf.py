@@ -91,9 +91,10 @@ def _finding(series: dict[str, tuple[list[Samples], Samples]]) -> str:
     slowest = max(medians, key=lambda label: medians[label])
     if len(series) == 1:
         pooled = series[fastest][1]
+        half = f"Half within {seconds_text(medians[fastest] * 1e9)}"
         if pooled.never:
-            return f"Half within {seconds_text(medians[fastest] * 1e9)}; {share_text(pooled.never / pooled.n)} never"
-        return f"Half within {seconds_text(medians[fastest] * 1e9)}, 99 % within {seconds_text(pooled.quantile(0.99) * 1e9)}"
+            return f"{half}; {share_text(pooled.never / pooled.n)} never"
+        return f"{half}, 99 % within {seconds_text(pooled.quantile(0.99) * 1e9)}"
     if medians[fastest] == medians[slowest]:
         return f"All alike: half within {seconds_text(medians[fastest] * 1e9)}"
     told = f"{fastest} is fastest: half within {seconds_text(medians[fastest] * 1e9)}"

@@ -1,4 +1,6 @@
-"""The U-shaped curve of debouncing: too short pushes too often, too long waits, and past a point never ends."""
+"""The U-shaped curve of debouncing: too short pushes too often, too long waits, and past a point every change
+waits for the maximum.
+"""
 
 from __future__ import annotations
 
@@ -27,7 +29,7 @@ _DELAYS: Final = (
 )
 _PUSHES: Final = look.SERIES_COLOURS[5]
 _CLIFF: Final = 2.0
-"""Where the delay grows by more than this factor from one value to the next, there is a cliff."""
+"""Where the delay grows by this factor more than the debounce time itself, there is a cliff."""
 
 
 def debounce_curve(experiment: Experiment, key: str = _KEY, ax: Axes | None = None) -> Axes:
@@ -72,7 +74,7 @@ def debounce_curve(experiment: Experiment, key: str = _KEY, ax: Axes | None = No
     ax.set_ylabel(f"{metric}", fontsize=9, color=look.INK)
     means = [estimate.value for estimate in curves["mean"]]
     best = min(range(len(means)), key=lambda place: means[place])
-    cliff = _cliff(means)
+    cliff = _cliff(at, means)
     ax.plot(
         at[best],
         means[best],
@@ -111,12 +113,12 @@ def _curve(ax: Axes, at: list[float], curve: list[Estimate], colour: str) -> Non
             )
 
 
-def _cliff(means: list[float]) -> int | None:
-    """The step, by its left end, over which the mean rises most; None where it never rises steeply."""
+def _cliff(at: list[float], means: list[float]) -> int | None:
+    """The step, by its left end, over which the mean rises most beyond the key itself; None where none."""
     steps = [
-        (after / before, place)
-        for place, (before, after) in enumerate(zip(means, means[1:], strict=False))
-        if before > 0
+        (means[place + 1] / means[place] / (at[place + 1] / at[place]), place)
+        for place in range(len(means) - 1)
+        if means[place] > 0 and at[place] > 0
     ]
     steepest = max(steps, default=(0.0, 0))
     return steepest[1] if steepest[0] > _CLIFF else None

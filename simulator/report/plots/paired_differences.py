@@ -34,7 +34,8 @@ def paired_differences(comparison: Comparison, a: str, b: str, ax: Axes | None =
     of a new figure.
     """
     differences = comparison.paired(a, b)
-    rows = [(f"{metric} {stat}", row.to_dict()) for (metric, stat), row in differences.iterrows()]  # type: ignore[misc]
+    named: list[dict[str, Any]] = differences.reset_index().to_dict(orient="records")  # type: ignore[assignment]
+    rows = [(f"{row['metric']} {row['stat']}", row) for row in named]
     rows = [(name, row) for name, row in rows if row["b"] and math.isfinite(row["difference"])]
     ax = look.own_axes(ax, height(len(rows)))
     if not rows:

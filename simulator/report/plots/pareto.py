@@ -138,6 +138,7 @@ def _finding(
     points: list[tuple[str, Estimate, Estimate]], front: list[tuple[str, Estimate, Estimate]], metric: str
 ) -> str:
     if len(front) == 1:
-        return f"{front[0][0]} is best in both" + (" of all" if len(points) > 2 else "")
+        return f"{front[0][0]} is best in both"
     cheapest, quickest = front[0][0], front[-1][0]
-    return f"{cheapest} costs least, {quickest} has the smallest {metric}: {len(front)} of {len(points)} are on the front"
+    told = f"{cheapest} costs least, {quickest} has the smallest {metric}"
+    return f"{told}: {len(front)} of {len(points)} are on the front"

@@ -6,6 +6,7 @@ import math
 from typing import TYPE_CHECKING, Final
 
 from matplotlib.lines import Line2D
+from matplotlib.markers import CARETUPBASE
 
 from simulator.report import look
 from simulator.report.plots.sweep_axes import KeyAxis, value_label
@@ -61,10 +62,18 @@ def sweep_lines(
     unit = experiment.unit(chosen)
     _vertical(ax, found, f"{stat} of {chosen}", unit)
     look.legend(ax, entries)
-    is_spread = any(math.isfinite(estimate.low) and math.isfinite(estimate.high) for estimate in found)
-    band = "bars: 95 % confidence intervals" if is_spread else "one run a point, so no intervals"
-    look.headline(ax, look.literal(_finding(drawn, key, chosen, stat, unit)), f"{stat} of {chosen}; {band}")
+    look.headline(
+        ax, look.literal(_finding(drawn, key, chosen, stat, unit)), f"{stat} of {chosen}; {_band(found)}"
+    )
     return ax
+
+
+def _band(found: list[Estimate]) -> str:
+    """What the bars are, and why some have no end."""
+    if all(math.isnan(estimate.low) for estimate in found):
+        return "one run a point, so no intervals"
+    unbounded = any(math.isinf(estimate.high) for estimate in found)
+    return "bars: 95 % confidence intervals" + ("; arrows: too few samples to bound it above" * unbounded)
 
 
 def _draw(ax: Axes, axis: KeyAxis, line: list[tuple[str, Estimate]], colour: str) -> None:
@@ -90,7 +99,7 @@ def _draw(ax: Axes, axis: KeyAxis, line: list[tuple[str, Estimate]], colour: str
                 zorder=2,
             )
             if not math.isfinite(estimate.high):
-                ax.plot(at, value, marker=6, color=colour, markersize=9, zorder=4)
+                ax.plot(at, value, marker=CARETUPBASE, color=colour, markersize=9, zorder=4)
 
 
 def _vertical(ax: Axes, found: list[Estimate], what: str, unit: str) -> None:
@@ -114,6 +123,5 @@ def _finding(
     if best[0] == worst[0]:
         return f"{stat} of {metric} does not depend on {key}"
     place = f"{key} = {best[1]}" + (f", {best[2]}" if best[2] else "")
-    if math.isinf(worst[0]):
-        return f"{stat} of {metric} is smallest, {value_label(best[0], unit)}, at {place}, and infinite elsewhere"
-    return f"{stat} of {metric} is smallest, {value_label(best[0], unit)}, at {place}; at worst {value_label(worst[0], unit)}"
+    told = f"{stat} of {metric} is smallest, {value_label(best[0], unit)}, at {place}"
+    return f"{told}; at worst {value_label(worst[0], unit)}"

@@ -41,7 +41,7 @@ class Server(Settings):
     """The server that polls meet."""
 
     concurrency: Annotated[int, Whole(1, 1_000_000)] = setting(
-        "Polls served at the same time",
+        "Polls served at the same time; at most control_plane.cpu of them unless service_time is given",
         100,
         stands_for="worker threads of a REST management server",
         assumption="no published value; 100 is Istio's push throttle of 1.3 to 1.20",
