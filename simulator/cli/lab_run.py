@@ -12,8 +12,8 @@ __all__ = ["DESCRIPTION", "HELP", "add_arguments", "execute"]
 
 HELP = "play a scenario against real Envoys and print simulated beside measured"
 DESCRIPTION = (
-    "Simulates a scenario, plays it in real time against real Envoys, and prints both side by side. It takes as "
-    "long as the scenario does, for each run."
+    "Simulates a scenario, plays it in real time against real Envoys, and prints both side by side. It takes "
+    "as long as the scenario does, for each run."
 )
 
 DIFFERS = 1

@@ -15,9 +15,10 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
+from simulator.recording.open_deliveries import NameSet, OpenDeliveries
 from simulator.recording.recorder import DeliveryRow, Recorder
 
-N = TypeVar("N")
+N = TypeVar("N", bound=NameSet)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,6 +69,7 @@ class _Delivery(Generic[N]):
 
     change: Change[N]
     row: DeliveryRow
+    announced: Parts[N]
     parts: Parts[N]
     unapplied: Parts[N]
     inactive: Parts[N]
@@ -126,8 +128,8 @@ class ChangeLedger(Generic[N]):
         self._minus = minus
         self._changes: list[Change[N]] = []
         self._deliveries: dict[tuple[int, int], _Delivery[N]] = {}
-        self._open: dict[int, dict[str, list[_Delivery[N]]]] = {}
-        """Deliveries without an outcome, by proxy and type, in order of their changes."""
+        self._open: dict[int, OpenDeliveries[_Delivery[N]]] = {}
+        """Deliveries without an outcome, by proxy."""
         self._carriages: list[_Carriage[N]] = []
 
     # --- the control plane's side
@@ -156,11 +158,12 @@ class ChangeLedger(Generic[N]):
 
     def _begin(self, change: Change[N], proxy: int, parts: Parts[N]) -> None:
         row = self._recorder.delivery(change.id, proxy, change.t_changed_ns)
-        delivery = _Delivery(change, row, parts, unapplied=parts, inactive=parts, unacked=parts)
+        delivery = _Delivery(change, row, parts, parts, unapplied=parts, inactive=parts, unacked=parts)
         self._deliveries[change.id, proxy] = delivery
-        by_type = self._open.setdefault(proxy, {})
-        for type_name in parts:
-            by_type.setdefault(type_name, []).append(delivery)
+        open_ones = self._open.get(proxy)
+        if open_ones is None:
+            open_ones = self._open[proxy] = OpenDeliveries()
+        open_ones.add(change.id, delivery, parts)
 
     def narrow(self, change: Change[N], proxy: int, wanted: N) -> None:
         """Of these names alone the proxy wants the change; nothing happens if it wants none of them now."""
@@ -189,10 +192,12 @@ class ChangeLedger(Generic[N]):
     def carry_in(self, sender: Sender[N], proxy: int, type_name: str, covered: N | None) -> tuple[int, ...]:
         """What a message to that proxy carries, as ids of carriages: of each change not applied there yet
         that the message holds, the names it covers (None: all)."""
-        by_type = self._open.get(proxy)
-        deliveries = by_type.get(type_name) if by_type is not None else None
-        if not deliveries:
+        open_ones = self._open.get(proxy)
+        if open_ones is None:
             return ()
+        deliveries = (
+            open_ones.of_type(type_name) if covered is None else open_ones.touching(type_name, covered)
+        )
         first_id = len(self._carriages)
         for delivery in deliveries:
             outstanding = delivery.unapplied.get(type_name)
@@ -276,17 +281,18 @@ class ChangeLedger(Generic[N]):
 
     def on_gone(self, proxy: int) -> None:
         """The proxy ended: what it did not get, it never will."""
-        for deliveries in self._open.get(proxy, {}).values():
-            for delivery in list(deliveries):
-                if delivery.is_pending:
-                    self._end(delivery, "disconnected")
+        for delivery in self._open_of(proxy):
+            self._end(delivery, "disconnected")
 
     def on_restarted(self, proxy: int) -> None:
         """The proxy starts anew, with nothing: what does not serve yet must be carried again, and ACKed."""
-        for deliveries in self._open.get(proxy, {}).values():
-            for delivery in deliveries:
-                delivery.unapplied = delivery.inactive = delivery.unacked = delivery.parts
-                delivery.first_carriage, delivery.row.t_acked_ns = len(self._carriages), None
+        for delivery in self._open_of(proxy):
+            delivery.unapplied = delivery.inactive = delivery.unacked = delivery.parts
+            delivery.first_carriage, delivery.row.t_acked_ns = len(self._carriages), None
+
+    def _open_of(self, proxy: int) -> Iterable[_Delivery[N]]:
+        open_ones = self._open.get(proxy)
+        return () if open_ones is None else open_ones.all()
 
     def stale_windows(self, proxy: int, path: Mapping[str, N], end_ns: int) -> list[tuple[int, int]]:
         """Spans in which a change of one of the path's resources has happened but neither it nor a newer
@@ -313,16 +319,6 @@ class ChangeLedger(Generic[N]):
         if delivery is None or delivery.row.t_applied_ns is None or type_name not in delivery.parts:
             return False
         return names is None or bool(self._common(delivery.parts[type_name], names))
-
-    def outstanding(self) -> Iterable[tuple[Change[N], DeliveryRow]]:
-        """Changes and rows whose outcome is still open, proxy by proxy."""
-        for by_type in self._open.values():
-            seen: dict[int, None] = {}
-            for deliveries in by_type.values():
-                for delivery in deliveries:
-                    if delivery.change.id not in seen:
-                        seen[delivery.change.id] = None
-                        yield delivery.change, delivery.row
 
     # --- the proxy's side (wire/contract.py: ChangeSink)
 
@@ -382,12 +378,9 @@ class ChangeLedger(Generic[N]):
         """Open deliveries of older changes of the same objects and, of that type, of nothing but these
         names."""
         change = delivery.change
-        open_ones = self._open.get(delivery.row.proxy, {}).get(type_name, ())
-        if len(open_ones) < 2:
-            return []
         return [
             other
-            for other in open_ones
+            for other in self._open[delivery.row.proxy].touching(type_name, names)
             if other.change.id < change.id
             and other.change.kind == change.kind
             and self._covers(change.objects, other.change.objects)
@@ -404,9 +397,7 @@ class ChangeLedger(Generic[N]):
 
     def _end(self, delivery: _Delivery[N], outcome: str) -> None:
         delivery.row.outcome = outcome
-        by_type = self._open[delivery.row.proxy]
-        for type_name in delivery.parts:
-            by_type[type_name].remove(delivery)
+        self._open[delivery.row.proxy].remove(delivery.change.id, delivery.announced)
 
 
 def _note_sending(row: DeliveryRow, carriage: _Carriage[N]) -> None:

@@ -13,6 +13,7 @@ from fractions import Fraction
 from typing import Any, Final, Protocol
 
 import numpy as np
+import numpy.typing as npt
 import pandas as pd
 
 from simulator.engine.clock import DurationError, parse_duration
@@ -36,10 +37,13 @@ _COUNTED_FROM: Final[Mapping[str, str]] = {
 }
 """Table -> the instant that decides whether a row falls into the warm-up."""
 
+_NEVER_ENDED: Final = "(never ended)"
+"""Column that says it of each delivery, where many metrics ask."""
 _NO_INTERVAL: Final = "no interval: one run is one independent unit"
 _SECOND: Final = 1e9  # nanoseconds
 
 Filters = Sequence[tuple[str, object]]
+Nanoseconds = npt.NDArray[np.int64]
 
 
 class MetricError(ValueError):
@@ -67,14 +71,26 @@ def metric_rows(observed: Observed, metric: Metric, filters: Filters = ()) -> pd
     if metric.table == "deliveries":
         changes = observed.tables["changes"].set_index("change_id")
         rows = rows.assign(**{column: rows["change_id"].map(changes[column]) for column in ("kind", "name")})
-    if metric.table in _COUNTED_FROM:
-        rows = rows[rows[_COUNTED_FROM[metric.table]] >= observed.warm_up_ns]
-    if metric.shape is Shape.REACHED_SPAN:
-        rows = rows[rows[metric.later].notna()]
+    rows = _reached(metric, _after_warm_up(observed, metric.table, rows))
     for column, value in filters:
         if not is_fetch_type(metric, column):
             rows = rows[passes(rows, metric, column, value)]
     return rows
+
+
+def _counted_rows(observed: Observed, table: str) -> pd.DataFrame:
+    """The rows of a table after the warm-up."""
+    return _after_warm_up(observed, table, observed.tables[table])
+
+
+def _after_warm_up(observed: Observed, table: str, rows: pd.DataFrame) -> pd.DataFrame:
+    if table in _COUNTED_FROM and observed.warm_up_ns:
+        return rows[rows[_COUNTED_FROM[table]] >= observed.warm_up_ns]
+    return rows
+
+
+def _reached(metric: Metric, rows: pd.DataFrame) -> pd.DataFrame:
+    return rows[rows[metric.later].notna()] if metric.shape is Shape.REACHED_SPAN else rows
 
 
 def is_fetch_type(metric: Metric, column: str) -> bool:
@@ -108,10 +124,19 @@ def metric_values(metric: Metric, rows: pd.DataFrame, filters: Filters = ()) -> 
 def all_values(observed: Observed) -> dict[str, Values]:
     """The values of every metric that has any, by its name; a total is one value."""
     found: dict[str, Values] = {}
+    counted: dict[str, pd.DataFrame] = {}
     for metric in METRICS.values():
         if metric.shape is Shape.COLUMN:
             continue
-        values = metric_values(metric, metric_rows(observed, metric))
+        if metric.table not in counted:
+            rows = _counted_rows(observed, metric.table)
+            if metric.table == "deliveries":
+                rows = rows.assign(**{_NEVER_ENDED: rows["outcome"].isin(NEVER)})
+            counted[metric.table] = rows
+        rows = counted[metric.table]
+        if not len(rows):
+            continue
+        values = metric_values(metric, _reached(metric, rows))
         if len(values):
             found[metric.name] = values.sum(keepdims=True) if metric.shape in TOTALS else values
     return found
@@ -125,7 +150,7 @@ def summary(observed: Observed) -> pd.DataFrame:
     one independent unit at most, so it has no interval, and the note says so. Failed and stale requests and
     regressions are totals: one number for the run.
     """
-    lines = {name: _summary_line(METRICS[name], values) for name, values in all_values(observed).items()}
+    lines = {name: summary_line(METRICS[name], values) for name, values in all_values(observed).items()}
     table = pd.DataFrame.from_dict(lines, orient="index", columns=list(SUMMARY_COLUMNS))
     return summary_types(table)
 
@@ -142,7 +167,8 @@ def summary_types(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def _summary_line(metric: Metric, values: Values) -> dict[str, object]:
+def summary_line(metric: Metric, values: Values) -> dict[str, object]:
+    """What the summary says of one metric."""
     percentages = {f"p{percentage}": Fraction(percentage, 100) for percentage in (50, 90, 99)}
     quantiles = {name: quantile(values, q) for name, q in percentages.items()}
     is_total = metric.shape in TOTALS
@@ -166,12 +192,13 @@ def _summary_line(metric: Metric, values: Values) -> dict[str, object]:
 def _span(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
     assert metric.later is not None
     assert metric.earlier is not None
-    never = rows[metric.later].isna() | rows[metric.earlier].isna()
+    (later, is_later), (earlier, is_earlier) = _instant(rows[metric.later]), _instant(rows[metric.earlier])
+    ended = is_later & is_earlier
     if metric.table == "deliveries":
-        never |= rows["outcome"].isin(NEVER)
-    seconds = _whole(rows[metric.later]) - _whole(rows[metric.earlier])
-    values: Values = seconds / _SECOND
-    values[never.to_numpy(dtype=bool)] = math.inf
+        told = _NEVER_ENDED in rows.columns
+        never = rows[_NEVER_ENDED] if told else rows["outcome"].isin(NEVER)
+        ended &= ~never.to_numpy(dtype=bool)
+    values: Values = np.where(ended, (later - earlier) / _SECOND, math.inf)
     return values
 
 
@@ -246,8 +273,16 @@ def _rows(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
     raise MetricError(f"{metric.name} is a table: count it, take a share of it, or name one of its columns")
 
 
-def _whole(cells: pd.Series[Any]) -> np.ndarray[Any, np.dtype[np.int64]]:
-    return cells.fillna(0).to_numpy(dtype=np.int64)
+def _instant(cells: pd.Series[Any]) -> tuple[Nanoseconds, npt.NDArray[np.bool_]]:
+    """The instants, 0 where there is none, and where there is one."""
+    return _whole(cells), ~cells.isna().to_numpy(dtype=bool)
+
+
+def _whole(cells: pd.Series[Any]) -> Nanoseconds:
+    if cells.dtype == "int64":
+        return cells.to_numpy()
+    whole: Nanoseconds = cells.to_numpy(dtype=np.int64, na_value=0)
+    return whole
 
 
 def _as_text(value: object) -> str:

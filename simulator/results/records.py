@@ -18,9 +18,11 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from simulator.recording.instants import METRICS
 from simulator.results import metrics
 from simulator.results.histograms import Histogram
 from simulator.results.samples import Samples
+from simulator.results.statistics import number
 from simulator.results.storage import write_bytes
 
 if TYPE_CHECKING:
@@ -74,7 +76,8 @@ class RunRecord:
         cls, fingerprint: str, replication: int, result: Result, measures: Mapping[str, float]
     ) -> RunRecord:
         """The record of a run that went well. `measures` are further numbers of the caller's own."""
-        summary = result.summary()
+        values = metrics.all_values(result)
+        lines = {name: metrics.summary_line(METRICS[name], found) for name, found in values.items()}
         totals = {name: float(result.manifest["totals"][name]) for name in TOTALS}
         single = {**totals, **{name: float(value) for name, value in measures.items()}}
         row = {
@@ -86,12 +89,12 @@ class RunRecord:
             "warnings": len(result.warnings),
             **single,
             **{
-                f"{metric}.{statistic}": float(line[statistic])
-                for metric, line in summary.iterrows()
+                f"{metric}.{statistic}": number(line[statistic])
+                for metric, line in lines.items()
                 for statistic in STATISTICS
             },
         }
-        samples = {name: Samples.of(values) for name, values in metrics.all_values(result).items()}
+        samples = {name: Samples.of(found) for name, found in values.items()}
         samples |= {name: Samples.of(np.array([value])) for name, value in single.items()}
         return cls(fingerprint, replication, row, samples)
 

@@ -10,6 +10,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import cache
 from typing import Any, Final
 
 import numpy as np
@@ -31,6 +32,8 @@ PANDAS_TYPES: Final[Mapping[str, str]] = {
 
 def frame(table: str, columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
     """One table of the contract from its columns, each with the type its kind asks for."""
+    if not any(len(columns[name]) for name in TABLES[table]):
+        return _empty(table).copy()
     return pd.DataFrame(
         {
             name: pd.Series(columns[name], dtype=PANDAS_TYPES[kind])
@@ -43,7 +46,14 @@ def frame(table: str, columns: Mapping[str, Sequence[object]]) -> pd.DataFrame:
 
 def empty_frame(table: str) -> pd.DataFrame:
     """The table without rows."""
-    return frame(table, dict.fromkeys(TABLES[table], ()))
+    return _empty(table).copy()
+
+
+@cache
+def _empty(table: str) -> pd.DataFrame:
+    return pd.DataFrame(
+        {name: pd.Series([], dtype=PANDAS_TYPES[kind]) for name, kind in TABLES[table].items()}
+    )
 
 
 def build_tables(recorder: Recorder) -> dict[str, pd.DataFrame]:

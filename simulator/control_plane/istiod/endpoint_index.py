@@ -41,6 +41,10 @@ class EndpointIndex:
         """The service's endpoints at this instant: the set last given, empty for an unknown service."""
         return self._shards.get(service) or NO_ENDPOINTS
 
+    def accounts(self, service: str) -> frozenset[str]:
+        """The service accounts of its endpoints, of those it had last if it has none."""
+        return self._accounts.get(service, frozenset())
+
     def update(self, service: str, endpoints: EndpointSet) -> PushType:
         """Takes the whole set of a service's endpoints; what of it calls for a push.
 
