@@ -12,14 +12,14 @@ from rich.text import Text
 from simulator.cli.tables import FEW, TOO_FEW, footnote, new_table, show
 from simulator.report.delays import MARKS, OUTCOMES, ChangeOutcomes, change_outcomes, delays_ns, reached_ns
 from simulator.report.requests import harm, harm_text
-from simulator.report.stages import stage_times
+from simulator.report.stages import bottleneck_text, stage_times
 from simulator.report.wording import count_text, seconds_text, share_text
 
 if TYPE_CHECKING:
     from simulator.results.result import Result
     from simulator.results.statistics import Values
 
-__all__ = ["print_convergence", "print_deliveries", "print_requests", "print_stages"]
+__all__ = ["print_bottleneck", "print_convergence", "print_deliveries", "print_requests", "print_stages"]
 
 CHANGES_AT_MOST: Final = 12
 """More changes than this are told by kind."""
@@ -77,6 +77,17 @@ def print_stages(console: Console, result: Result) -> None:
     footnote(console, "of what became active; stages that took no time are left out; shares are of the mean")
     if not whole.is_supported:
         footnote(console, TOO_FEW)
+
+
+def print_bottleneck(console: Console, result: Result) -> None:
+    """In one line: what owns the delay, in the middle and in the tail."""
+    told = result.bottlenecks
+    if not told:
+        return
+    if all(owner.stage == told[0].stage for owner in told):
+        told = told[-1:]
+    console.print()
+    console.print(Text(f"Bottleneck: {'; '.join(bottleneck_text(owner) for owner in told)}.", style="bold"))
 
 
 def print_requests(console: Console, result: Result) -> None:

@@ -13,9 +13,10 @@ from simulator.cli.tables import footnote, new_table, show
 from simulator.cli.terminal import WIDE
 
 if TYPE_CHECKING:
+    from simulator.lab.fuzz import Case, Fuzzed
     from simulator.lab.verify import Verdict
 
-__all__ = ["print_left_out", "print_total", "print_verdict"]
+__all__ = ["print_fuzzed", "print_fuzzed_case", "print_left_out", "print_total", "print_verdict"]
 
 ORIGIN = (
     "Times count from the first xDS subscription (without xDS from the end of server construction) "
@@ -61,6 +62,36 @@ def print_total(played: int, differing: int) -> None:
     """The last line."""
     said = "all agree" if not differing else f"{differing} DISAGREE"
     _console().print(Text(f"{played} scenarios played against real Envoys: {said}", style="bold"))
+
+
+def print_fuzzed_case(case: Case) -> None:
+    """An invented scenario that disagrees, or could not be played, and where it was saved."""
+    console = _console()
+    if case.small is not None:
+        console.print(Text(f"made small: {case.files[-1]}"), soft_wrap=True)
+        return
+    if case.verdict is None:
+        console.print(Text(f"case {case.number}: could not be played: {case.failure}", style="bold red"))
+    else:
+        print_verdict(case.verdict, "", in_full=False)
+    for path in case.files:
+        console.print(Text(f"saved: {path}"), soft_wrap=True)
+
+
+def print_fuzzed(fuzzed: Fuzzed) -> None:
+    """The last line of a round of fuzzing."""
+    played, asked = len(fuzzed.cases), fuzzed.asked
+    agreeing = played - len(fuzzed.disagreeing) - len(fuzzed.failed)
+    said = [f"{agreeing} of {played} cases agree"]
+    if fuzzed.replayed:
+        said.append(f"{fuzzed.replayed} of them when played again")
+    if fuzzed.disagreeing:
+        said.append(f"{len(fuzzed.disagreeing)} DISAGREE")
+    if fuzzed.failed:
+        said.append(f"{len(fuzzed.failed)} could not be played")
+    if played < asked:
+        said.append(f"{asked - played} not begun: time was up")
+    _console().print(Text(f"seed {fuzzed.seed}: {', '.join(said)} ({fuzzed.seconds:.0f} s)", style="bold"))
 
 
 def _console() -> Console:

@@ -16,8 +16,8 @@ DESCRIPTION = (
     "Plays every scenario in both worlds and prints, rule by rule, what is expected, simulated and measured. "
     "Messages must come in the same order except for races; times must agree within max(20 ms, 5 %), counted "
     "from the first xDS subscription, so that what a process needs to start does not matter. A disagreement "
-    "must hold in the majority of the runs. Scenarios in a folder that cannot be played (istiod) are named and "
-    "left out."
+    "must hold in the majority of the runs. Scenarios in a folder that cannot be played (istiod) are named "
+    "and left out."
 )
 
 DIFFERS = 1

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.text import Text
 
-from simulator.cli.journey import print_convergence, print_deliveries, print_requests, print_stages
+from simulator.cli.journey import print_bottleneck, print_convergence, print_deliveries, print_requests, print_stages
 from simulator.cli.tables import FEW, TOO_FEW, footnote, new_table, show
 from simulator.recording.instants import METRICS, STAGES
 from simulator.report.phases import PHASES, Start, durations, first_phase_of, late_types, read_starts
@@ -56,6 +56,7 @@ def print_run(
     _metrics(console, result)
     print_convergence(console, result)
     print_stages(console, result)
+    print_bottleneck(console, result)
     print_requests(console, result)
     print_deliveries(console, result)
     _expectations(console, result)

@@ -186,11 +186,11 @@ class ClusterBatch:
     # --- actions
 
     def start_pre_init(self) -> None:
-        """Type-specific discovery: STATIC at once, STRICT_DNS with its first resolution, EDS with its first
-        outcome."""
+        """Type-specific discovery: STATIC at once, STRICT_DNS with its first resolution (at once if it
+        has no names to resolve), EDS with its first outcome."""
         if self.sample.kind == "eds":
             self._manager.eds.start(self)
-        elif self.sample.kind == "strict_dns":
+        elif self.sample.kind == "strict_dns" and self.sample.endpoints > 0:
             self._resolve()
         else:
             self.fire(_G.PRE_INIT_COMPLETE)

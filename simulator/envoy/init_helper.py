@@ -133,6 +133,12 @@ class InitHelper:
 
     def done(self, batch: ClusterBatch) -> None:
         """These clusters are initialized, or went."""
+        if batch.counts_at_startup:
+            self.replaced(batch)
+            self.maybe_finish_initialize()
+
+    def replaced(self, batch: ClusterBatch) -> None:
+        """These make way for new objects of their names, for which is waited in their place."""
         if not batch.counts_at_startup:
             return
         batch.counts_at_startup = False
@@ -140,7 +146,6 @@ class InitHelper:
             self._primary -= len(batch.names)
         else:
             self._secondaries.pop(batch, None)
-        self.maybe_finish_initialize()
 
     def on_static_load_complete(self) -> None:
         """Every bootstrap cluster is loaded."""

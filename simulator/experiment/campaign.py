@@ -86,14 +86,14 @@ def conduct(
     }
     campaign = _Campaign(cells, options, until)
     executor = DEFAULT if options.executor is None else options.executor
-    with open_executor(executor) as players:
-        campaign.journal.open({**told, "cells": _plain(cells)}, resume=options.resume)
-        conductor = Conductor(campaign.journal, players, options.progress)
-        try:
-            campaign.play(conductor)
-        except (KeyboardInterrupt, ExperimentStopped):
-            _save_unfinished(campaign, result_type, told)
-            raise
+    try:
+        with open_executor(executor) as players:
+            campaign.journal.open({**told, "cells": _plain(cells)}, resume=options.resume)
+            campaign.play(Conductor(campaign.journal, players, options.progress))
+    except (KeyboardInterrupt, ExperimentStopped):
+        # The players have stopped by now: nothing is added behind the back of these tables.
+        _save_unfinished(campaign, result_type, told)
+        raise
     results = campaign.results(result_type, {**told, "finished": True})
     _save(campaign, results)
     campaign.journal.close()
@@ -122,6 +122,12 @@ class _Campaign:
                 wanted = next_count(
                     self._estimates(self.until), count, self.until, self.options.max_replications
                 )
+
+    def recall(self) -> None:
+        """Take note of records that were written and not looked at any more."""
+        for tasks in self._tasks.values():
+            for task in tasks:
+                self.journal.recall(task)
 
     def _add(self, cell: Cell, replications: range) -> list[Task]:
         tasks = tasks_of(
@@ -220,6 +226,9 @@ def _save(campaign: _Campaign, results: Experiment) -> None:
 
 def _save_unfinished(campaign: _Campaign, result_type: type[Experiment], manifest: Mapping[str, Any]) -> None:
     """The tables of what is finished, as far as they can be written."""
+    if not campaign.journal.is_open:
+        return
+    campaign.recall()
     try:
         _save(campaign, campaign.results(result_type, {**manifest, "finished": False}))
     except ExperimentStopped:

@@ -148,13 +148,14 @@ def stages_sum_to_the_delay(result: Result) -> Iterator[str]:
 
 
 def nothing_is_overwritten_by_what_is_older(result: Result) -> Iterator[str]:
-    """At one proxy the changes of one object take effect in the order in which they happened; one that is
-    superseded has the instant of a newer one."""
+    """At one proxy the changes of one object take effect in the order in which they happened; where one is
+    superseded, a newer one had been applied by then."""
     changes = result.changes[["change_id", "kind", "name"]]
     rows = result.deliveries.merge(changes, on="change_id").sort_values(["change_id"], kind="stable")
     rows = rows[rows.duplicated(["proxy_id", "kind", "name"], keep=False)]
     for (proxy, kind, name), group in rows.groupby(["proxy_id", "kind", "name"], sort=True):
         ids, active = group.change_id.to_numpy(), _instants(group, "t_active_ns")
+        applied = _instants(group, "t_applied_ns")
         outcomes = group.outcome.tolist()
         newest = -1
         for place, outcome in enumerate(outcomes):
@@ -164,7 +165,8 @@ def nothing_is_overwritten_by_what_is_older(result: Result) -> Iterator[str]:
             if newest >= 0 and at < active[newest]:
                 yield f"{kind} {name} at {proxy}: change {ids[place]} is active before {ids[newest]}"
             newest = place
-            if outcome == "superseded" and at not in active[place + 1 :]:
+            newer = applied[place + 1 :]
+            if outcome == "superseded" and not np.any((newer != _UNREACHED) & (newer <= at)):
                 yield f"{kind} {name} at {proxy}: change {ids[place]} is superseded by nothing"
 
 

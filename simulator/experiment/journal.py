@@ -43,6 +43,7 @@ class Journal:
     def __init__(self, directory: Path | None) -> None:
         self.directory = directory
         self.token = ""
+        self.is_open = False
         self._records: Recalled = {}
 
     @property
@@ -74,6 +75,7 @@ class Journal:
         runs.mkdir(parents=True, exist_ok=True)
         self.token = _token_in(runs)
         write_bytes(directory / MANIFEST, json_bytes({**manifest, "finished": False}))
+        self.is_open = True
 
     def _over_experiment(
         self, directory: Path, earlier: Mapping[str, Any], kind: str, *, resume: bool

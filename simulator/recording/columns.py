@@ -142,6 +142,13 @@ _REGRESSIONS: Final = {
     "type": "string",
 }
 
+_WATCH_EVENTS: Final = {
+    "change_id": "int64",
+    "replica": "int64",
+    "stream": "string",
+    "t_heard_ns": "int64",
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "changes": MappingProxyType(_CHANGES),
@@ -154,6 +161,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "queues": MappingProxyType(_QUEUES),
         "proxy_pushes": MappingProxyType(_PROXY_PUSHES),
         "regressions": MappingProxyType(_REGRESSIONS),
+        "watch_events": MappingProxyType(_WATCH_EVENTS),
     }
 )
 """Table name -> column name -> kind of column, both in the order in which they are written."""

@@ -33,6 +33,7 @@ class Shape(Enum):
     FAILED = "the value of one column where requests failed, otherwise nothing"
     STALE = "the value of one column where requests met what was out of date, otherwise nothing"
     OCCURRENCE = "one"
+    BOTTLENECK = "the stage in which the deliveries around a quantile of the delay spent most of their time"
     COLUMN = "the value of one column"
     ROWS = "the row itself"
 
@@ -209,6 +210,13 @@ _METRICS: Final[tuple[Metric, ...]] = (
         "what became of a change at one proxy; its share is that of the changes that came to decide traffic",
         column="outcome",
     ),
+    Metric(
+        "bottleneck",
+        "deliveries",
+        Shape.BOTTLENECK,
+        "the stage that owns p99 of active_delay, or with at=p50 its median; compare it with a name such as "
+        '"registry queue"',
+    ),
     _span(
         "pilot_proxy_convergence_time",
         "proxy_pushes",
@@ -311,6 +319,8 @@ def filter_columns(metric: Metric) -> tuple[str, ...]:
     the fetch that timed out.
     """
     columns = tuple(TABLES[metric.table])
+    if metric.shape is Shape.BOTTLENECK:
+        return (*columns, "kind", "name", "at")
     if metric.table == "deliveries":
         return (*columns, "kind", "name")
     if metric.shape in (Shape.TIMED_OUT, Shape.FETCH_TIMEOUTS):

@@ -45,6 +45,9 @@ ProxyPushRecord = tuple[int, int, int, int, int, int, "int | None", Sequence[str
 RegressionRecord = tuple[int, int, int, int, str]
 """(t_ns, proxy, replica, change_id, type)"""
 
+WatchEventRecord = tuple[int, int, str, int]
+"""(change_id, replica, stream, t_heard_ns)"""
+
 
 @dataclass(slots=True, eq=False)
 class StartupRow:
@@ -153,7 +156,9 @@ class Recorder:
         "startup_rows",
         "state_rows",
         "traffic_rows",
+        "utilisation",
         "warning_counts",
+        "watch_event_rows",
         "xds_bytes",
         "xds_messages",
     )
@@ -186,6 +191,7 @@ class Recorder:
         self.queue_rows: list[QueueRecord] = []
         self.proxy_push_rows: list[ProxyPushRecord] = []
         self.regression_rows: list[RegressionRecord] = []
+        self.watch_event_rows: list[WatchEventRecord] = []
         self.warning_counts: dict[str, int] = {}
         self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
         self.istio = IstioMetrics()
@@ -198,6 +204,9 @@ class Recorder:
         """Encoded bytes of these messages."""
         self.control_plane_busy_ns = 0
         """Time that processors of the control plane were busy, set once at the end of the run."""
+        self.utilisation: dict[str, float] = {}
+        """Station, named as the bottleneck it can be -> share of the run that its servers were busy, of the
+        busiest where there are several; set once at the end of the run."""
         self._depths: dict[tuple[int, str], _Depth] = {}
 
     def add_proxy(self, proxy: int, name: str) -> None:
@@ -350,6 +359,12 @@ class Recorder:
             last.row = len(self.queue_rows)
             self.queue_rows.append((t_ns, replica, queue, depth))
         last.t_ns, last.depth, last.rises = t_ns, depth, rises
+
+    def heard(self, change_id: int, replica: int, stream: str, t_heard_ns: int) -> None:
+        """Note that a replica heard of a change; `stream` is registry, whose events become tasks of a queue,
+        or config.
+        """
+        self.watch_event_rows.append((change_id, replica, stream, t_heard_ns))
 
     def regression(
         self,

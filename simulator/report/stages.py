@@ -6,6 +6,7 @@ sum to its delay exactly. Means of stages sum too; medians and percentiles of st
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping
 from dataclasses import dataclass
 from fractions import Fraction
@@ -15,15 +16,17 @@ import numpy as np
 
 from simulator.recording.columns import DELIVERY_INSTANTS
 from simulator.recording.instants import METRICS, STAGES
+from simulator.report.wording import seconds_text, share_text
 from simulator.results.metrics import metric_rows
 from simulator.results.statistics import Values, quantile, supports
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from simulator.results.bottleneck import Owner
     from simulator.results.result import Result
 
-__all__ = ["StageTimes", "arrived", "carried_by", "stage_times"]
+__all__ = ["StageTimes", "arrived", "bottleneck_text", "carried_by", "stage_times"]
 
 _P99: Final = Fraction(99, 100)
 _MEDIAN: Final = Fraction(1, 2)
@@ -92,6 +95,15 @@ def stage_times(result: Result) -> tuple[list[StageTimes], StageTimes | None]:
     labels = {**LABELS, **_LABELS_OF_CARRIERS.get(carried_by(rows), {})}
     stages = [_times(name, labels[name], rows) for name in STAGES]
     return stages, _times("active_delay", "changed to active", rows)
+
+
+def bottleneck_text(owner: Owner) -> str:
+    """What owns a quantile of the delay, in words: ``registry queue, 95 % of p99 (18.2 s), busy 40 % of the
+    run``.
+    """
+    busy = "" if owner.utilisation is None else f", busy {share_text(owner.utilisation)} of the run"
+    delay = "never" if math.isinf(owner.delay) else seconds_text(owner.delay * 1e9)
+    return f"{owner.stage}, {share_text(owner.share)} of {owner.at} ({delay}){busy}"
 
 
 def _times(name: str, label: str, rows: pd.DataFrame) -> StageTimes:

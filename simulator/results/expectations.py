@@ -27,8 +27,10 @@ import numpy as np
 import pandas as pd
 
 from simulator.engine.clock import format_duration
+from simulator.recording.bottlenecks import QUANTILES
 from simulator.recording.columns import TABLES
 from simulator.recording.instants import GOOD_OUTCOMES, Metric, Shape, UnknownMetric, find_metric
+from simulator.results.bottleneck import owner_of
 from simulator.results.metrics import (
     NEVER,
     TOTALS,
@@ -136,6 +138,8 @@ def _judge(expectation: Expectation, metric: Metric, observed: Observed) -> tupl
         stat = "sum" if metric.totalled else "count" if metric.shape is Shape.ROWS else None
     if stat == "share":
         return _judge_share(expectation, metric, observed, holds)
+    if metric.shape is Shape.BOTTLENECK and stat is None:
+        return _judge_bottleneck(expectation, metric, observed, holds)
     rows = metric_rows(observed, metric, expectation.filters)
     asked = _Asked(metric, rows, expectation.filters, holds)
     if stat is None:
@@ -143,6 +147,19 @@ def _judge(expectation: Expectation, metric: Metric, observed: Observed) -> tupl
     if stat == "count":
         return _judge_count(asked)
     return _judge_statistic(asked, stat)
+
+
+def _judge_bottleneck(
+    expectation: Expectation, metric: Metric, observed: Observed, holds: Callable[[object], bool]
+) -> tuple[bool, str, int]:
+    asked = [str(value) for column, value in expectation.filters if column == "at"]
+    at = asked[-1] if asked else QUANTILES[-1]
+    filters = [item for item in expectation.filters if item[0] != "at"]
+    owner = owner_of(observed, at, filters)
+    count = len(metric_rows(observed, metric, filters))
+    if owner is None:
+        return False, "no delivery took any time" if count else "no rows", count
+    return holds(owner.stage), f"{owner.stage} ({owner.share:.0%} of {at})", count
 
 
 def _judge_share(

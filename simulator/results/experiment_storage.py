@@ -40,7 +40,10 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
         else pa.Array.from_pandas(frame[name], type=kind)
         for name, kind in kinds.items()
     ]
-    fields = [pa.field(name, kind) for name, kind in kinds.items()]
+    # Whether whole numbers may be missing is told by the schema, also when none is.
+    fields = [
+        pa.field(name, kind, nullable=_kind_of(frame[name]) != "int64") for name, kind in kinds.items()
+    ]
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), sink, compression="zstd")
     write_bytes(path, sink.getvalue())
@@ -54,14 +57,14 @@ def read_frame(path: Path) -> pd.DataFrame:
         raise ResultsError(f"{path}: {error.strerror or error}") from error
     except (pa.ArrowException, ValueError) as error:
         raise ResultsError(f"{path}: not a table: {error}") from error
-    kinds = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "int64"}
+    kinds = {pa.string(): "string", pa.float64(): "float64", pa.int64(): "Int64"}
     return pd.DataFrame(
         {
-            name: pd.Series(
-                column.to_pylist(),
-                dtype="Int64" if column.type == pa.int64() and column.null_count else kinds[column.type],
+            field.name: pd.Series(
+                stored.column(field.name).to_pylist(),
+                dtype=kinds[field.type] if field.nullable else "int64",
             )
-            for name, column in zip(stored.column_names, stored.columns, strict=True)
+            for field in stored.schema
         }
     )
 

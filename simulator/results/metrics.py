@@ -61,6 +61,14 @@ class Observed(Protocol):
     def warm_up_ns(self) -> int:
         """Changes before this instant happened but are not counted."""
 
+    @property
+    def end_ns(self) -> int:
+        """When the run ended."""
+
+    @property
+    def utilisation(self) -> Mapping[str, float]:
+        """Station -> share of the run that its servers were busy."""
+
 
 def metric_rows(observed: Observed, metric: Metric, filters: Filters = ()) -> pd.DataFrame:
     """The rows `metric` looks at: those after the warm-up that pass every filter; raises MetricError.
@@ -126,7 +134,7 @@ def all_values(observed: Observed) -> dict[str, Values]:
     found: dict[str, Values] = {}
     counted: dict[str, pd.DataFrame] = {}
     for metric in METRICS.values():
-        if metric.shape is Shape.COLUMN:
+        if metric.shape in (Shape.COLUMN, Shape.BOTTLENECK):
             continue
         if metric.table not in counted:
             rows = _counted_rows(observed, metric.table)
@@ -269,6 +277,10 @@ def _column(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
     return cells.dropna().to_numpy(dtype=np.float64)
 
 
+def _bottleneck(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
+    raise MetricError('a bottleneck is a name, not a number: write bottleneck == "registry queue"')
+
+
 def _rows(metric: Metric, rows: pd.DataFrame, filters: Filters) -> Values:
     raise MetricError(f"{metric.name} is a table: count it, take a share of it, or name one of its columns")
 
@@ -315,6 +327,7 @@ _SHAPES: Final[Mapping[Shape, Callable[[Metric, pd.DataFrame, Filters], Values]]
     Shape.FAILED: _failed,
     Shape.STALE: _stale,
     Shape.OCCURRENCE: _occurrence,
+    Shape.BOTTLENECK: _bottleneck,
     Shape.COLUMN: _column,
     Shape.ROWS: _rows,
 }

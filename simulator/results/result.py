@@ -12,10 +12,12 @@ from typing import Any, Final
 import pandas as pd
 
 from simulator.engine.clock import DurationError, parse_duration
+from simulator.recording.bottlenecks import QUANTILES
 from simulator.recording.columns import TABLES
 from simulator.recording.counters import prometheus
 from simulator.recording.recorder import Recorder
 from simulator.results import metrics, storage
+from simulator.results.bottleneck import Owner, owner_of
 from simulator.results.expectations import Expectation, Outcome, evaluate
 from simulator.results.storage import ResultsError
 from simulator.results.tables import build_tables, digest_of, empty_frame
@@ -49,6 +51,7 @@ class Result:
         self.warnings: list[str] = list(warnings)
         self.counters_text = counters_text
         self._summary = summary
+        self._owners: list[Owner] | None = None
 
     @classmethod
     def from_recorder(
@@ -74,6 +77,7 @@ class Result:
                     "control_plane_cpu": recorder.control_plane_busy_ns / 1e9,
                     "push_rounds": len(recorder.push_rows),
                 },
+                "utilisation": dict(sorted(recorder.utilisation.items())),
                 "tables": {table: len(rows) for table, rows in tables.items()},
             },
             warnings=recorder.warnings,
@@ -87,6 +91,7 @@ class Result:
         """Forget the rows of some tables; what they say stays in the summary, the verdicts and the digest."""
         if any(len(self.tables[table]) for table in tables):
             self._summary = self.summary()
+            self._owners = self.bottlenecks
         for table in tables:
             self.tables[table] = empty_frame(table)
             self.manifest["tables"].pop(table, None)
@@ -154,6 +159,28 @@ class Result:
         return self._scenario_duration_ns("warm_up")
 
     @property
+    def end_ns(self) -> int:
+        """When the run ended: the duration of its scenario."""
+        return self._scenario_duration_ns("duration")
+
+    @property
+    def utilisation(self) -> Mapping[str, float]:
+        """Station, named as the bottleneck it can be -> share of the run that it was busy; of the busiest
+        where there are several.
+        """
+        return dict(self.manifest.get("utilisation", {}))
+
+    @property
+    def bottlenecks(self) -> list[Owner]:
+        """What owns the median and the 99th percentile of the delay of changes; nothing where there were
+        none.
+        """
+        if self._owners is None:
+            found = [owner_of(self, at) for at in QUANTILES]
+            self._owners = [owner for owner in found if owner is not None]
+        return list(self._owners)
+
+    @property
     def met(self) -> bool:
         """Whether every expectation is met."""
         return all(outcome.met for outcome in self.expectations)
@@ -182,7 +209,7 @@ class Result:
         manifest = storage.read_json(path / storage.MANIFEST)
         content = storage.read_json(path / storage.SUMMARY)
         try:
-            return cls(
+            result = cls(
                 storage.read_tables(path),
                 manifest,
                 _summary_of(content["metrics"]),
@@ -190,8 +217,11 @@ class Result:
                 content["warnings"],
                 storage.read_text(path / storage.COUNTERS),
             )
+            if "bottlenecks" in content:
+                result._owners = [Owner.of_plain(told) for told in content["bottlenecks"]]
         except (KeyError, TypeError) as error:
             raise ResultsError(f"{path / storage.SUMMARY}: not a summary of this version: {error}") from error
+        return result
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{len(rows)} {table}" for table, rows in self.tables.items() if len(rows))
@@ -213,6 +243,7 @@ class Result:
                 for metric, line in self.summary().to_dict(orient="index").items()
             },
             "expectations": [asdict(outcome) for outcome in self.expectations],
+            "bottlenecks": [owner.plain() for owner in self.bottlenecks],
             "warnings": self.warnings,
         }
 

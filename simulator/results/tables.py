@@ -184,6 +184,10 @@ def _regressions(recorder: Recorder) -> pd.DataFrame:
     return _frame_of_tuples("regressions", sorted(recorder.regression_rows), recorder, proxy_at=1)
 
 
+def _watch_events(recorder: Recorder) -> pd.DataFrame:
+    return _frame_of_tuples("watch_events", sorted(recorder.watch_event_rows), recorder, proxy_at=None)
+
+
 def _frame_of_tuples(
     table: str, rows: Sequence[tuple[object, ...]], recorder: Recorder, proxy_at: int | None
 ) -> pd.DataFrame:
@@ -217,4 +221,5 @@ _BUILDERS: Final[Mapping[str, Callable[[Recorder], pd.DataFrame]]] = {
     "queues": _queues,
     "proxy_pushes": _proxy_pushes,
     "regressions": _regressions,
+    "watch_events": _watch_events,
 }

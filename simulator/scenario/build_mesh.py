@@ -14,7 +14,6 @@ from simulator.agent.settings import TerminationSettings
 from simulator.agent.termination import termination
 from simulator.calibration.costs import Law
 from simulator.control_plane.istiod.deployment import Deployment
-from simulator.control_plane.istiod.replica import Replica
 from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock, Deadlines
@@ -24,14 +23,10 @@ from simulator.mesh.endpoints import Endpoint, EndpointSet
 from simulator.mesh.kinds import KINDS, config_key
 from simulator.mesh.kubernetes import Kubernetes, KubernetesSettings
 from simulator.mesh.services import (
-    GATEWAY_IDS,
     POD_IDS,
-    ROOT_NAMESPACE,
-    VM_IDS,
     Proxy,
     Service,
     Sizes,
-    pod_id,
 )
 from simulator.mesh.visibility import Visibility, altered
 from simulator.propagation.push import DeltaSession, SotwSession
@@ -41,11 +36,13 @@ from simulator.scenario.costs import read_calibration
 from simulator.scenario.envoys import Envoys
 from simulator.scenario.happenings import happenings
 from simulator.scenario.istiod import agent_settings, istiod_laws, istiod_settings
+from simulator.scenario.istiod_processes import IstiodProcesses
 from simulator.scenario.mesh_sources import Files, LongPolls, Polls, Sources, Streams
+from simulator.scenario.mesh_start import pods_by_service, proxies_of
 from simulator.scenario.mesh_traffic import MeshTraffic
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import RolloutEntry, ScaleUpEntry
-from simulator.scenario.world import EVENT_BUDGET, OVERLOADED, World
+from simulator.scenario.world import EVENT_BUDGET, World
 from simulator.wire.contract import Publisher, PushSession
 from simulator.wire.stream import Stream
 from simulator.workload.contract import Edit, Pod, PodEnd
@@ -74,7 +71,10 @@ class MeshWorld:
         self._deadlines = Deadlines(self._clock)
         self._draws = Draws(seed, replication)
         self._services = {s.label: s for s in scenario.mesh.named_services()}
-        self._proxies = {proxy.id: proxy for proxy in self._initial_proxies()}
+        self._proxies = {proxy.id: proxy for proxy in proxies_of(scenario, list(self._services.values()))}
+        self._pods_at_start = pods_by_service(
+            list(self._services.values()), list(self._proxies.values()), scenario.mesh.zones
+        )
         self._recorder = self._make_recorder()
         self._ledger: ChangeLedger[Names] = ChangeLedger(self._recorder, Names.minus)
         self._world = World(scenario, self._clock, self._recorder, self._ledger)
@@ -99,6 +99,14 @@ class MeshWorld:
             self._ledger,
         )
         self._sources = self._make_sources()
+        self._istiod = IstiodProcesses(
+            self._clock,
+            self._draws,
+            _law(self._laws, "cache_sync"),
+            self._deployment,
+            self._sources,
+            scenario.duration,
+        )
         self._traffic = MeshTraffic(
             scenario.traffic,
             self._service_names(),
@@ -114,7 +122,6 @@ class MeshWorld:
         self._epochs: dict[int, int] = {}
         self._gone: dict[int, None] = {}
         """Proxies whose pods are no more."""
-        self._istiod_starts: dict[int, int] = {}
 
     @property
     def kubernetes(self) -> Kubernetes:
@@ -122,22 +129,6 @@ class MeshWorld:
         return self._kubernetes
 
     # --- what there is at the start
-
-    def _initial_proxies(self) -> list[Proxy]:
-        mesh = self._scenario.mesh
-        services = list(self._services.values())
-        proxies = []
-        for number in range(mesh.proxies.sidecars + mesh.proxies.vms):
-            is_vm = number >= mesh.proxies.sidecars
-            own = number - mesh.proxies.sidecars if is_vm else number
-            service = services[own % len(services)] if services else None
-            namespace = service.namespace if service is not None else mesh.namespaces[0]
-            name, id_ = (f"vm{own}", VM_IDS + own) if is_vm else (f"p{own}", own)
-            proxies.append(Proxy(id_, name, "sidecar", namespace, service, own % mesh.zones))
-        for number in range(mesh.proxies.gateways):
-            zone = number % mesh.zones
-            proxies.append(Proxy(GATEWAY_IDS + number, f"gw{number}", "gateway", ROOT_NAMESPACE, None, zone))
-        return proxies
 
     def _make_recorder(self) -> Recorder:
         keep, count = self._scenario.recording, len(self._proxies)
@@ -226,7 +217,7 @@ class MeshWorld:
         for proxy in (*self._proxies.values(), *self._pods_to_come()):
             self._visibility.of(proxy)
         for number in range(scenario.control_plane.replicas):
-            self._begin_replica(number)
+            self._istiod.begin(number)
             self._deployment.set_in_service(number, is_in=True)
         for proxy in list(self._proxies.values()):
             self._clock.at(self._start_ns(proxy), self._starter(proxy), band=Band.WORKLOAD, entity=proxy.id)
@@ -234,7 +225,7 @@ class MeshWorld:
         entries = happenings(scenario, self._services, names)
         workload = Workload(self._clock, self._draws, self._kubernetes, self, self._istiod_pods())
         workload.play(timeline(entries, self._draws, scenario.duration))
-        self._world.at_end += [self._traffic.finish, self._warn]
+        self._world.at_end += [self._traffic.finish, self._istiod.finish]
         return self._world
 
     def _pods_to_come(self) -> list[Proxy]:
@@ -348,16 +339,7 @@ class MeshWorld:
 
     def pods_of(self, service: Service) -> list[Pod]:
         """The pods of a service at the start: its sidecars' first, then pods without one."""
-        pods = [
-            Pod(proxy.id, proxy.name, service, zone=proxy.zone)
-            for proxy in self._proxies.values()
-            if proxy.service is service and proxy.id < POD_IDS
-        ]
-        for number in range(len(pods), service.endpoints):
-            name = f"{service.namespace}.{service.name}-{number}"
-            zone = number % self._scenario.mesh.zones
-            pods.append(Pod(pod_id(name), name, service, has_proxy=False, zone=zone))
-        return pods
+        return self._pods_at_start[service]
 
     def start_pod(self, pod: Pod, ready_after_ns: int, on_ready: Callable[[], None]) -> None:
         """A pod with a sidecar is created."""
@@ -443,55 +425,15 @@ class MeshWorld:
 
     def start_istiod(self, replica: int, on_synced: Callable[[], None]) -> None:
         """A process starts; it has the state of the cluster when its caches are synced."""
-        starts = self._istiod_starts[replica] = self._istiod_starts.get(replica, 0) + 1
-        delay_ns = draw_ns(_law(self._laws, "cache_sync"), self._draws, "istiod.cache_sync", replica, starts)
-
-        def synced() -> None:
-            if self._istiod_starts.get(replica) == starts:
-                self._begin_replica(replica)
-                on_synced()
-
-        self._clock.after(delay_ns, synced, band=Band.TIMER, entity=replica)
+        self._istiod.start(replica, on_synced)
 
     def stop_istiod(self, replica: int) -> None:
         """SIGTERM."""
-        self._istiod_starts[replica] = self._istiod_starts.get(replica, 0) + 1
-        if replica in self._deployment.replicas:
-            self._deployment.stop(replica)
-            self._sources.end_replica(replica)
+        self._istiod.stop(replica)
 
     def istiod_in_service(self, replica: int, is_in: bool) -> None:
         """Kube-proxies learned of it."""
         self._deployment.set_in_service(replica, is_in=is_in)
-
-    def _begin_replica(self, number: int) -> None:
-        self._sources.begin_replica(self._deployment.start(number))
-
-    # --- the end
-
-    def _warn(self) -> None:
-        """Overload is said aloud: stations that were busy throughout and still have a queue.
-
-        What they did is added up.
-        """
-        for number, replica in sorted(self._deployment.replicas.items()):
-            self._warn_of(number, replica)
-        for text in self._sources.warnings():
-            self._recorder.warn(text)
-        self._recorder.control_plane_busy_ns = self._deployment.busy_ns + self._sources.busy_ns()
-
-    def _warn_of(self, number: int, replica: Replica) -> None:
-        duration_ns, procs = self._scenario.duration, self._deployment.settings.procs
-        if replica.registry.queue_length and replica.registry.busy_ns > OVERLOADED * duration_ns:
-            self._recorder.warn(
-                f"istiod-{number}: events arrive faster than the registry's one worker handles them; "
-                f"{replica.registry.queue_length} wait at the end"
-            )
-        if replica.cpu.queue_length and replica.cpu.busy_ns > OVERLOADED * duration_ns * procs:
-            self._recorder.warn(
-                f"istiod-{number}: {procs} CPU cores are not enough; {replica.cpu.queue_length} jobs and "
-                f"{replica.queue.depth} pushes wait at the end"
-            )
 
 
 _T = TypeVar("_T")

@@ -15,7 +15,8 @@ from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
 from pydantic_core import CoreSchema, core_schema
 
 from simulator.engine.clock import DurationError, S, parse_duration
-from simulator.recording.instants import Metric, UnknownMetric, filter_columns, find_metric
+from simulator.recording.bottlenecks import NAMES
+from simulator.recording.instants import Metric, Shape, UnknownMetric, filter_columns, find_metric
 from simulator.scenario.problems import described, refusal, suggestion
 from simulator.scenario.quantities import JsonSchema
 
@@ -136,7 +137,12 @@ def _filter(text: str, metric: Metric) -> tuple[str, str]:
         raise ExpectationProblem(
             f"{metric.table} has no column {column!r}; {suggestion(column, known, shown=40)}"
         )
-    return column, _unquoted(value.removeprefix("=").strip())
+    wanted = _unquoted(value.removeprefix("=").strip())
+    if metric.shape is Shape.BOTTLENECK and column == "at":
+        _statistic(wanted)
+        if wanted in STATISTICS:
+            raise ExpectationProblem(f"at={wanted}: a bottleneck belongs to a quantile, such as at=p50")
+    return column, wanted
 
 
 def _literal(text: str) -> Literal:
@@ -166,6 +172,12 @@ def _literal(text: str) -> Literal:
 def _check_comparable(stat: str | None, op: str, literal: Literal, metric: Metric) -> None:
     """Refuses comparisons that could never hold, whatever the result."""
     is_number = isinstance(literal, float)
+    if metric.shape is Shape.BOTTLENECK:
+        if stat is not None:
+            raise ExpectationProblem(f"a bottleneck is one name: write it without {stat}(...)")
+        if literal not in NAMES:
+            near = suggestion(str(literal), NAMES, shown=40)
+            raise ExpectationProblem(f"there is no bottleneck {described(literal)}; {near}")
     if isinstance(literal, bool | str) and metric.unit == "s":
         raise ExpectationProblem(
             f"{metric.name} is a time: compare it with a duration, not with {described(literal)}"

@@ -69,6 +69,12 @@ class World:
             if not server.process.is_exited:
                 server.set_gauges()
             self._warn_if_overloaded(server)
+        self.recorder.utilisation["main thread"] = max(map(self._main_thread_share, self.servers), default=0.0)
+
+    def _main_thread_share(self, server: Server) -> float:
+        """The share of its life that an Envoy's main thread was busy."""
+        alive_ns = self.scenario.duration - max(0, server.process.row.t_started_ns)
+        return min(1.0, server.process.main_thread.busy_ns / alive_ns) if alive_ns > 0 else 0.0
 
     def _warn_if_overloaded(self, server: Server) -> None:
         """Overload is said aloud."""

@@ -90,7 +90,7 @@ class Play:
     def differences(self) -> Iterator[str]:
         """What live Envoys hold in the end that is not what the API server says."""
         deployment: Deployment = self.mesh._deployment
-        content = deployment.content(tuple(deployment.changes))
+        content = deployment.content(deployment.written())
         for server in self.watched:
             proxy = server.process.proxy
             if server.process.is_exited or self.watched.held[proxy] == {}:

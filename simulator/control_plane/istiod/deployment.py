@@ -123,11 +123,15 @@ class Deployment:
         self.objects.setdefault(change.key, ConfigObject(change.namespace, change.service))
 
     def written(self) -> list[ConfigChange]:
-        """The changes that the API server holds: all but those that an EndpointSlice is still to say."""
+        """The changes that istiod can read at the API server: not those that an EndpointSlice is still to
+        say, nor those of namespaces that it does not watch."""
         waiting = dict.fromkeys(
             change for service in self.kubernetes.services for change in self.kubernetes.unwritten(service)
         )
-        return [change for change in self.changes if change not in waiting]
+        return [change for change in self.changes if change not in waiting and self._reaches(change)]
+
+    def _reaches(self, change: ConfigChange) -> bool:
+        return change.service is None or self.watches(change.service.namespace)
 
     def note_accounts(self, service: Service, changes: int) -> None:
         """A replica saw the service's accounts change for so many times."""
@@ -214,7 +218,7 @@ class Deployment:
 
     def _is_held(self, replica: Replica, change: ConfigChange) -> bool:
         held = replica.context.holds(replica.known.get(change.number))
-        return held or not self.watches(change.namespace)
+        return held or not self._reaches(change)
 
     def note_regressions(
         self,

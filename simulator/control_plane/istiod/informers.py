@@ -57,6 +57,8 @@ class Informers:
             return
         replica.metrics.on_watch_event(event.stream, event.kind)
         changes = cast("tuple[ConfigChange, ...]", event.changes)
+        for change in changes:
+            replica.shared.recorder.heard(change.number, replica.number, event.stream, replica.clock.now_ns)
         if event.stream == "config":
             replica.config_changed(event.kind, event.key, changes)
             return

@@ -120,11 +120,12 @@ class Replica:
         shared = self.shared
         for service in shared.services:
             self._note_endpoints(service, shared.kubernetes.endpoints(service))
-        for change in shared.written():
+        written = shared.written()
+        for change in written:
             self.known.observe_at_start(change.number, self.clock.now_ns)
         self._accounts = dict(shared.accounts)
         renewed = [shared.unannounced("ServiceEntry", s) for s, n in self._accounts.items() for _ in range(n)]
-        self.pushes.begin_with((*shared.changes, *renewed))
+        self.pushes.begin_with((*written, *renewed))
         self.registry.start()
         self.is_ready = True
 
@@ -154,6 +155,7 @@ class Replica:
         self, service: Service, endpoints: EndpointSet, changes: tuple[ConfigChange, ...]
     ) -> None:
         """The registry's task of an EndpointSlice runs (EDSUpdate)."""
+        accounts = self._index.accounts(service.hostname)
         push_type = self._note_endpoints(service, endpoints)
         self._observe(changes)
         self.metrics.on_inbound("eds")
@@ -164,12 +166,13 @@ class Replica:
             self.pushes.batch.add(key, changes)
             keys = Names((key,))
             if push_type is PushType.FULL:
-                # The service accounts are in the clusters: these change as well.
-                altering = config_key("ServiceEntry", service.namespace, service.name)
-                self.pushes.batch.add(altering, (self.shared.unannounced("ServiceEntry", service),))
-                self._accounts[service] = self._accounts.get(service, 0) + 1
-                self.shared.note_accounts(service, self._accounts[service])
-                keys = Names((key, altering))
+                renewed = self.shared.unannounced("ServiceEntry", service)
+                if self._index.accounts(service.hostname) != accounts:
+                    # The service accounts are in the clusters: these change as well.
+                    self.pushes.batch.add(renewed.key, (renewed,))
+                    self._accounts[service] = self._accounts.get(service, 0) + 1
+                    self.shared.note_accounts(service, self._accounts[service])
+                keys = Names((key, renewed.key))
             self._config_update(PushRequest(keys, {"endpoint": 1}))
         if service.headless:
             # Its addresses are in the name table and, for TCP, in listeners.

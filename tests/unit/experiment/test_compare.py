@@ -43,7 +43,9 @@ def test_the_same_variant_twice_differs_in_nothing() -> None:
 
 
 def test_the_table_has_latency_staleness_and_cost_of_each() -> None:
-    compared = xs.compare(tiny(), {"propagation.protocol": ["sotw", "delta"]}, replications=3, executor="serial")
+    compared = xs.compare(
+        tiny(), {"propagation.protocol": ["sotw", "delta"]}, replications=3, executor="serial"
+    )
     table = compared.table()
     assert table.index.tolist() == ["sotw", "delta"]
     assert {"p50", "p99", "mean_low", "mean_high", "staleness", "xds_messages", "xds_bytes_high",
@@ -81,7 +83,9 @@ def test_pairing_narrows_the_interval_between_two_of_a_kind(over) -> None:
 @pytest.mark.slow
 def test_push_against_poll_tells_ratio_and_correlation_whatever_they_are() -> None:
     scenario = mesh(propagation={"refresh_delay": "1s"})
-    compared = xs.compare(scenario, {"propagation.strategy": ["push", "poll"]}, replications=8, executor="serial")
+    compared = xs.compare(
+        scenario, {"propagation.strategy": ["push", "poll"]}, replications=8, executor="serial"
+    )
     line = compared.paired("poll", "push").loc[("active_delay", "mean")]
     assert line["ratio"] > 3
     assert -1 <= line["correlation"] <= 1

@@ -13,7 +13,9 @@ from simulator.experiment.executors import check_executor, open_executor
 from simulator.experiment.worker_processes import WorkerDied, WorkerProcesses
 
 
-@pytest.mark.parametrize("text", ["serial", "processes", "processes:3", "dask://host:8786", "dask://[::1]:8786"])
+@pytest.mark.parametrize(
+    "text", ["serial", "processes", "processes:3", "dask://host:8786", "dask://[::1]:8786"]
+)
 def test_known_executors(text: str) -> None:
     check_executor(text)
 

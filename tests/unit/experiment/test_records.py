@@ -35,7 +35,9 @@ def test_a_record_comes_back_unchanged(tmp_path) -> None:
     assert found.to_bytes() == record().to_bytes()
 
 
-@pytest.mark.parametrize("damage", [lambda b: b[:-1], lambda b: b[:40] + b"x" + b[41:], lambda b: b"", lambda b: b"?"])
+@pytest.mark.parametrize(
+    "damage", [lambda b: b[:-1], lambda b: b[:40] + b"x" + b[41:], lambda b: b"", lambda b: b"?"]
+)
 def test_a_damaged_record_is_none(tmp_path, damage) -> None:
     (tmp_path / "x.run").write_bytes(damage(record().to_bytes()))
     assert read_record(tmp_path / "x.run") is None
@@ -80,7 +82,10 @@ def test_what_decides_a_run_is_in_its_fingerprint() -> None:
         return tasks_of(cell, range(replication, replication + 1), seed, measure=measure)[0].fingerprint
 
     others = [
-        name(tiny(duration="3s")), name(seed=2), name(replication=1), name(measure=messages_and_failure)
+        name(tiny(duration="3s")),
+        name(seed=2),
+        name(replication=1),
+        name(measure=messages_and_failure),
     ]
     assert len({name(), *others}) == 5
     assert name(tiny(name="other", question="why?")) == name()

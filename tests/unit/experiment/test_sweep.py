@@ -90,9 +90,7 @@ def test_a_failed_run_is_a_row_and_the_others_stay(monkeypatch, tmp_path) -> Non
 
     monkeypatch.setattr(play_module, "build", build)
     done = swept(out=tmp_path, replications=3)
-    assert done.runs["error"].tolist() == [None, "RuntimeError: no luck", None] * 2 or (
-        done.runs["error"].fillna("").tolist() == ["", "RuntimeError: no luck", ""] * 2
-    )
+    assert done.runs["error"].fillna("").tolist() == ["", "RuntimeError: no luck", ""] * 2
     assert done.table()["failed"].tolist() == [1, 1]
     assert done.estimate("1s", "active_delay").units == 2
     assert xs.load_experiment(tmp_path).runs.equals(done.runs)
