@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from simulator.experiment.compare import compare
     from simulator.experiment.errors import ExperimentError, ExperimentStopped
     from simulator.experiment.run import run
+    from simulator.experiment.search import search
     from simulator.experiment.sweep import sweep
     from simulator.report import plots
     from simulator.results.comparison import Comparison
@@ -48,6 +49,7 @@ __all__ = [
     "load_scenario",
     "plots",
     "run",
+    "search",
     "sweep",
 ]
 
@@ -66,6 +68,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "load_scenario": ("simulator.scenario.loader", "load_scenario"),
     "plots": ("simulator.report.plots", None),
     "run": ("simulator.experiment.run", "run"),
+    "search": ("simulator.experiment.search", "search"),
     "sweep": ("simulator.experiment.sweep", "sweep"),
 }
 

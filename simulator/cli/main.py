@@ -13,7 +13,7 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from simulator.cli import compare, lab, run, schema, status, sweep, trace, validate
+from simulator.cli import compare, lab, report, run, schema, scorecard, search, status, sweep, trace, validate
 from simulator.cli.nearest import did_you_mean
 from simulator.cli.refusal import BadInput
 
@@ -25,6 +25,9 @@ COMMANDS: Final = {
     "run": run,
     "compare": compare,
     "sweep": sweep,
+    "search": search,
+    "scorecard": scorecard,
+    "report": report,
     "validate": validate,
     "schema": schema,
     "trace": trace,

@@ -14,7 +14,13 @@ import numpy.typing as npt
 from rich.console import Console
 from rich.text import Text
 
-from simulator.cli.journey import print_bottleneck, print_convergence, print_deliveries, print_requests, print_stages
+from simulator.cli.journey import (
+    print_bottleneck,
+    print_convergence,
+    print_deliveries,
+    print_requests,
+    print_stages,
+)
 from simulator.cli.tables import FEW, TOO_FEW, footnote, new_table, show
 from simulator.recording.instants import METRICS, STAGES
 from simulator.report.phases import PHASES, Start, durations, first_phase_of, late_types, read_starts
@@ -159,7 +165,7 @@ def _metrics(console: Console, result: Result) -> None:
     table = new_table("Metrics")
     table.add_column("metric", no_wrap=True)
     for name in ("value",) if single else ("mean", "p50", "p90", "p99", "max", "n", "pending"):
-        table.add_column(name, justify="right")
+        table.add_column(name, justify="right", no_wrap=True)
     explains = console.width >= NARROW
     if explains:
         table.add_column("definition", style="dim")
@@ -182,7 +188,7 @@ def _metrics(console: Console, result: Result) -> None:
 
 def _cells(line: Mapping[Any, Any]) -> list[str]:
     count, unit = int(line["n"]), line["unit"]
-    cells = [_amount(line["mean"], unit)]
+    cells = [_amount(line["mean"], unit) + _interval(line)]
     if count == 1:
         cells += [""] * 4
     else:
@@ -191,6 +197,13 @@ def _cells(line: Mapping[Any, Any]) -> list[str]:
             cells.append(_amount(line[f"p{percentage}"], unit) + few)
         cells.append(_amount(line["max"], unit))
     return [*cells, f"{count:,}", f"{line['pending']:,}" if line["pending"] else "-"]
+
+
+def _interval(line: Mapping[Any, Any]) -> str:
+    """Below a mean, its interval where there is one."""
+    if math.isnan(line["ci_low"]) or line["ci_low"] == line["ci_high"]:
+        return ""
+    return f"\n[{_amount(line['ci_low'], line['unit'])}, {_amount(line['ci_high'], line['unit'])}]"
 
 
 def _definition(name: str) -> str:

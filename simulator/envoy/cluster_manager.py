@@ -217,7 +217,7 @@ class ClusterManager:
 
     def _add_or_update(self, resources: Resources, names: Names, changed: Names) -> None:
         """Each becomes a new object with no hosts and a new fetch timer."""
-        self._drop_warming(names.intersect(changed))
+        self._drop_warming(names.intersect(changed), self.init_helper.replaced)
         for batch in self._batches(resources, names, is_static=False):
             self.track(batch)
             if self.init_helper.is_finished:
@@ -252,7 +252,7 @@ class ClusterManager:
         self._update_cds_gate()
         self.init_helper.done(batch)
 
-    def _drop_warming(self, names: Names) -> None:
+    def _drop_warming(self, names: Names, tell: Callable[[ClusterBatch], None]) -> None:
         """Ends warming objects of these names; a name without an active object loses its EDS watch at
         once."""
         if not names:
@@ -268,13 +268,13 @@ class ClusterManager:
                 self.eds.forget(part_names.minus(self.active.names))
             part.fire(ClusterSignal.REMOVED)
             self.warming.remove(part)
-            self.init_helper.done(part)
+            tell(part)
 
     def _remove(self, names: Names) -> None:
         """Active and warming entries of these names go together, at once on the main thread."""
         if not names:
             return
-        self._drop_warming(names)
+        self._drop_warming(names, self.init_helper.done)
         removed = self.active.only(names)
         self.active = self.active.without(removed.names)
         self.hosts = self.hosts.without(names)

@@ -47,14 +47,23 @@ class Conductor:
 
     def _play_all(self, todo: deque[Task]) -> None:
         waiting: dict[Future[RunRecord], Task] = {}
+        refused: ExperimentStopped | None = None
         try:
             while todo or waiting:
                 while todo and len(waiting) < self._players.at_once():
                     task = todo.popleft()
-                    waiting[self._submit(task)] = task
+                    try:
+                        waiting[self._submit(task)] = task
+                    except ExperimentStopped as error:
+                        refused = error
+                        todo.clear()  # what was taken before is still played
+                if not waiting:
+                    break
                 done, _ = wait(waiting, return_when=FIRST_COMPLETED)
                 for future in [future for future in waiting if future in done]:
                     self._keep(_outcome(future, waiting.pop(future)))
+            if refused is not None:
+                raise refused
         except BaseException:
             self._save_what_is_done(waiting)
             raise

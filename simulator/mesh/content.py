@@ -105,7 +105,7 @@ class ContentFactory:
         self._sends_unhealthy = sends_unhealthy
         self._resources: dict[tuple[object, ...], Resource[object]] = {}
         self._sets: dict[tuple[Resource[object], ...], Resources] = {}
-        self._assignments: dict[EndpointSet, Resources] = {}
+        self._assignments: dict[tuple[EndpointSet, int], Resources] = {}
         self._fixed = self._fixed_clusters()
 
     def initial(self) -> MeshContent:
@@ -115,18 +115,17 @@ class ContentFactory:
         )
         return MeshContent(self, clusters, {}, {})
 
-    def assignments(self, service: Service, endpoints: EndpointSet) -> Resources:
-        """The assignments of a service's clusters."""
-        made = self._assignments.get(endpoints)
+    def assignments(self, service: Service, endpoints: EndpointSet, entries: int = 0) -> Resources:
+        """The assignments of a service's clusters; `entries` counts the changes of its WorkloadEntries."""
+        made = self._assignments.get((endpoints, entries))
         if made is None:
             sent = endpoints.sent(sends_unhealthy=self._sends_unhealthy)
             serving = endpoints.serving_ids
             body = ClusterLoadAssignment(len(sent), serving)
             size = self.sizes.assignment + self.sizes.endpoint * len(sent)
-            made = Resources(
-                Resource(name, endpoints.revision, body, size) for name in service.cluster_names()
-            )
-            self._assignments[endpoints] = made
+            revision = endpoints.revision + entries
+            made = Resources(Resource(name, revision, body, size) for name in service.cluster_names())
+            self._assignments[endpoints, entries] = made
         return made
 
     def together(self, resources: Iterable[Resource[object]]) -> Resources:

@@ -63,6 +63,11 @@ class WatchEvent:
     endpoints: EndpointSet | None = None
     pod: int | None = None
 
+    @property
+    def namespace(self) -> str:
+        """Namespace of the object."""
+        return self.key.split("/")[1]
+
 
 class _Slices:
     """The EndpointSlices of one service: what they say, and what they will say after the next sync."""

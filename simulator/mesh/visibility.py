@@ -178,6 +178,8 @@ class Visibility:
 
 def altered(kind: Kind, namespace: str, service: Service | None, class_: VisibilityClass) -> dict[str, Names]:
     """Resources, by type, in which a change arrives at proxies of that class; empty if in none."""
+    if not class_.is_relevant(kind, namespace, service):
+        return {}
     parts: dict[str, list[str]] = {}
     is_own = namespace in (class_.namespace, ROOT_NAMESPACE)
     for what in kind.alters:

@@ -41,9 +41,7 @@ def write_frame(path: Path, frame: pd.DataFrame) -> None:
         for name, kind in kinds.items()
     ]
     # Whether whole numbers may be missing is told by the schema, also when none is.
-    fields = [
-        pa.field(name, kind, nullable=_kind_of(frame[name]) != "int64") for name, kind in kinds.items()
-    ]
+    fields = [pa.field(name, kind, nullable=_kind_of(frame[name]) != "int64") for name, kind in kinds.items()]
     sink = io.BytesIO()
     pq.write_table(pa.Table.from_arrays(arrays, schema=pa.schema(fields)), sink, compression="zstd")
     write_bytes(path, sink.getvalue())

@@ -39,7 +39,7 @@ _COUNTED_FROM: Final[Mapping[str, str]] = {
 
 _NEVER_ENDED: Final = "(never ended)"
 """Column that says it of each delivery, where many metrics ask."""
-_NO_INTERVAL: Final = "no interval: one run is one independent unit"
+NO_INTERVAL_OF_ONE_RUN: Final = "no interval: one run is one independent unit"
 _SECOND: Final = 1e9  # nanoseconds
 
 Filters = Sequence[tuple[str, object]]
@@ -181,7 +181,7 @@ def summary_line(metric: Metric, values: Values) -> dict[str, object]:
     quantiles = {name: quantile(values, q) for name, q in percentages.items()}
     is_total = metric.shape in TOTALS
     unsupported = [name for name, q in percentages.items() if not (is_total or supports(len(values), q))]
-    notes = [_NO_INTERVAL] + ["a total: one number a run"] * is_total
+    notes = [NO_INTERVAL_OF_ONE_RUN] + ["a total: one number a run"] * is_total
     if unsupported:
         notes.append(f"{len(values)} samples are too few for {', '.join(unsupported)}")
     return {

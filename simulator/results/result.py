@@ -16,7 +16,7 @@ from simulator.recording.bottlenecks import QUANTILES
 from simulator.recording.columns import TABLES
 from simulator.recording.counters import prometheus
 from simulator.recording.recorder import Recorder
-from simulator.results import metrics, storage
+from simulator.results import metrics, rest_cycles, storage
 from simulator.results.bottleneck import Owner, owner_of
 from simulator.results.expectations import Expectation, Outcome, evaluate
 from simulator.results.storage import ResultsError
@@ -193,7 +193,7 @@ class Result:
         did.
         """
         if self._summary is None:
-            self._summary = metrics.summary(self)
+            self._summary = rest_cycles.summary(self)
         return self._summary.copy()
 
     def save(self, directory: str | os.PathLike[str]) -> None:

@@ -321,7 +321,7 @@ class MeshWorld:
         self, kind_name: str, namespace: str, name: str, service: Service | None, is_refused: bool
     ) -> ConfigChange:
         kind = KINDS[kind_name]
-        watched = service is None or self._deployment.watches(service.namespace)
+        watched = self._deployment.watches(namespace)
         concerned = []
         for class_ in self._visibility.classes:
             alive = self._alive.get(class_.index)

@@ -20,9 +20,9 @@ def of_replicas(
             until_ns = duration_ns if row.t_context_ready_ns is None else row.t_context_ready_ns
             building[row.replica] = building.get(row.replica, 0) + until_ns - row.t_started_ns
     pushing: dict[int, int] = {}
-    for _, _, replica, _, _, dequeued_ns, sent_ns, _ in recorder.proxy_push_rows:
+    for _, _, pusher, _, _, dequeued_ns, sent_ns, _ in recorder.proxy_push_rows:
         if sent_ns is not None:
-            pushing[replica] = pushing.get(replica, 0) + sent_ns - dequeued_ns
+            pushing[pusher] = pushing.get(pusher, 0) + sent_ns - dequeued_ns
     busy: dict[str, float] = {}
     for number, replica in sorted(replicas.items()):
         for station, busy_ns, servers in (

@@ -69,7 +69,8 @@ class World:
             if not server.process.is_exited:
                 server.set_gauges()
             self._warn_if_overloaded(server)
-        self.recorder.utilisation["main thread"] = max(map(self._main_thread_share, self.servers), default=0.0)
+        shares = map(self._main_thread_share, self.servers)
+        self.recorder.utilisation["main thread"] = max(shares, default=0.0)
 
     def _main_thread_share(self, server: Server) -> float:
         """The share of its life that an Envoy's main thread was busy."""

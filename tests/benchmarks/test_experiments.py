@@ -10,28 +10,37 @@ import simulator as xs
 from simulator.experiment.executors import processors
 from tests.many import tiny
 
+RUNS = 1000
+
 
 @pytest.mark.benchmark
 def test_a_thousand_short_runs_keep_two_processors_busy() -> None:
     psutil = pytest.importorskip("psutil")
-    if processors() < 2:
-        pytest.skip("needs two processors")
-    busy: dict[int, float] = {}
+    if processors() != 2:
+        pytest.skip("needs exactly two processors, or what others do cannot be told apart")
+    workers: dict[int, float] = {}
 
     def watch(progress: object) -> None:
-        for worker in psutil.Process().children():
-            times = worker.cpu_times()
-            busy[worker.pid] = times.user + times.system
+        if getattr(progress, "done", 0) == RUNS:  # all have ended, and the workers are still there
+            for worker in psutil.Process().children():
+                times = worker.cpu_times()
+                workers[worker.pid] = times.user + times.system
 
-    began, own = time.perf_counter(), time.process_time()
-    done = xs.sweep(
-        tiny(), {"network.latency": ["1ms", "2ms"]}, replications=500, executor="processes:2", progress=watch
-    )
+    def everybody() -> float:
+        times = psutil.cpu_times()
+        return times.user + times.system + times.nice + times.irq + times.softirq
+
+    began, own, all_before = time.perf_counter(), time.process_time(), everybody()
+    over = {"network.latency": ["1ms", "2ms"]}
+    done = xs.sweep(tiny(), over, replications=RUNS // 2, executor="processes:2", progress=watch)
+    # Until the last run has ended: what follows is no longer the business of the workers.
     wall, own = time.perf_counter() - began, time.process_time() - own
-    share = sum(busy.values()) / (2 * wall)
+    busy = sum(workers.values())
+    others = max(everybody() - all_before - busy - own, 0.0)
+    share = busy / (2 * wall - others)
     print(
-        f"\n{len(done.runs):,} runs of {sum(busy.values()) / len(done.runs) * 1e3:.1f} ms in {wall:.1f} s: "
-        f"workers keep {share:.2f} of two processors busy, the parent {own / wall:.2f} of one"
+        f"\n{len(done.runs):,} runs of {busy / RUNS * 1e3:.1f} ms in {wall:.1f} s: the workers keep {share:.2f} "
+        f"of two processors busy, the parent takes {own / RUNS * 1e3:.2f} ms a run; others took {others:.1f} s"
     )
     assert done.runs["error"].isna().all()
     assert share >= 0.85

@@ -192,3 +192,30 @@ def test_a_removed_extension_configuration_is_never_released_like_a_route() -> N
     )
     assert round(played.at("workers_started") or 0, 1) == 10.0
     assert played.fetch_timeouts == {}
+
+
+def test_names_without_endpoints_need_no_resolver() -> None:
+    """STRICT_DNS without endpoints: there is nothing to resolve, so a resolver that never answers does not
+    matter."""
+    names = {"count": 1, "type": "strict_dns", "resolver": "never"}
+    empty = play(clusters=[{**names, "endpoints": 0}], duration="5s")
+    assert (empty.at("workers_started") or 9) < 0.1
+    assert play(clusters=[{**names, "endpoints": 1}], duration="5s").at("workers_started") is None
+
+
+def test_a_cluster_replaced_while_all_wait_for_it_lets_nobody_go_on() -> None:
+    """Start-up waits for a primary that does not resolve; CDS changes it: the new object is waited for in its
+    place, the secondary beside it still asks for nothing, and the update is ACKed."""
+    clusters = [
+        {"count": 1, "type": "strict_dns", "endpoints": 1, "resolver": "never"},
+        {"count": 1, "type": "eds"},
+    ]
+    played = play(
+        protocol="delta",
+        clusters=clusters,
+        pushes=[{"at": "1s", "type": "cds", "change": ["c0", "c1"]}],
+        duration="5s",
+    )
+    assert played.messages(type="eds") == []
+    assert [round(m.t) for m in played.messages(after=0.9, type="cds", direction="request")] == [1]
+    assert played.at("workers_started") is None

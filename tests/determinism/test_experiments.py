@@ -1,4 +1,4 @@
-"""An experiment's tables do not depend on who plays it, in how many processes, or on how often it is killed."""
+"""Tables do not depend on who plays an experiment, in how many processes, or on how often it is killed."""
 
 from __future__ import annotations
 

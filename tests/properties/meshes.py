@@ -68,9 +68,7 @@ def meshes(draw: st.DrawFn) -> dict[str, Any]:
         "services": draw(listed_services(namespaces)) if is_listed else draw(st.integers(1, 5)),
         "namespaces": namespaces,
         "endpoints": draw(st.integers(0, 4)),
-        "scope": draw(
-            st.sampled_from(["all", "all", "50%", "100%", {"services": 2}, {"namespaces": "own"}])
-        ),
+        "scope": draw(st.sampled_from(["all", "all", "50%", "100%", {"services": 2}, {"namespaces": "own"}])),
         "zones": draw(st.sampled_from([1, 1, 2])),
         "start": draw(st.sampled_from(["connected", "connected", "cold", {"over": "5s"}])),
     }
@@ -180,7 +178,11 @@ def disturbances(draw: st.DrawFn, kind: str, replicas: int) -> dict[str, Any]:
         case "restart":
             return {"restart": some, "at": draw(instants(2))}
         case "restart_istiod":
-            return {"restart_istiod": draw(st.integers(0, replicas - 1)), "at": draw(instant()), "down_for": "2s"}
+            return {
+                "restart_istiod": draw(st.integers(0, replicas - 1)),
+                "at": draw(instant()),
+                "down_for": "2s",
+            }
         case "add_istiod":
             return {"add_istiod": 1, "at": draw(instant())}
         case "rollout_istiod":
@@ -206,8 +208,14 @@ def workloads(draw: st.DrawFn, mesh: dict[str, Any], replicas: int) -> list[dict
         entries.append(draw(disturbances(kind, replicas)))
     if draw(st.booleans()):
         names = [s["name"] for s in mesh["services"]] if isinstance(mesh["services"], list) else ["s0"]
-        traffic: dict[str, Any] = {"from": draw(st.sampled_from(["any", *names])), "to": names[-1], "rate": "10/s"}
-        entries.append({"traffic": {**traffic, "dead_endpoint": draw(st.sampled_from(["reset", "blackhole"]))}})
+        traffic: dict[str, Any] = {
+            "from": draw(st.sampled_from(["any", *names])),
+            "to": names[-1],
+            "rate": "10/s",
+        }
+        entries.append(
+            {"traffic": {**traffic, "dead_endpoint": draw(st.sampled_from(["reset", "blackhole"]))}}
+        )
         if draw(st.booleans()):
             entries.append({"traffic": {"to": names[0], "rate": "3/s"}, "from": "4s", "until": "9s"})
     return entries

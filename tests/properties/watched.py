@@ -10,6 +10,7 @@ from simulator.control_plane.istiod.deployment import Deployment
 from simulator.envoy.data_plane import DataPlane, Published
 from simulator.envoy.startup import Server
 from simulator.experiment.provenance import manifest
+from simulator.mesh.configuration import ClusterLoadAssignment
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.scenario.build_mesh import MeshWorld
@@ -64,10 +65,19 @@ class _Watched(list[Server]):
                 continue
             for resource in resources:
                 older = before.get(resource.name)
-                if older is not None and older.revision > resource.revision:
+                if (
+                    older is not None
+                    and older.revision > resource.revision
+                    and not _same_hosts(older, resource)
+                ):
                     self.backwards.append(
                         Backwards(
-                            t_ns, self.names[proxy], type_name, resource.name, older.revision, resource.revision
+                            t_ns,
+                            self.names[proxy],
+                            type_name,
+                            resource.name,
+                            older.revision,
+                            resource.revision,
                         )
                     )
         self.held[proxy] = content
@@ -120,8 +130,18 @@ class Play:
                 # Assignments are made anew for an endpoint that left and came back, clusters for accounts
                 # that a replica sees for the first time.
                 is_older = type_name != "eds" and own.revision < resource.revision
-                if own.body != resource.body or is_older:
+                if is_older or (own.body != resource.body and not _same_hosts(own, resource)):
                     yield f"{proxy.name} has {type_name} {own}, not {resource}"
+
+
+def _same_hosts(one: Resource[object], other: Resource[object]) -> bool:
+    """Whether two assignments offer the same hosts, in whichever order: endpoints come and go unready."""
+    bodies = one.body, other.body
+    return (
+        isinstance(bodies[0], ClusterLoadAssignment)
+        and isinstance(bodies[1], ClusterLoadAssignment)
+        and sorted(bodies[0].addresses) == sorted(bodies[1].addresses)
+    )
 
 
 def play(scenario: xs.Scenario) -> Play:

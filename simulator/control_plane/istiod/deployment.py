@@ -14,6 +14,7 @@ from simulator.control_plane.istiod.generator import ConfigObject
 from simulator.control_plane.istiod.replica import Replica
 from simulator.mesh.content import ConfigChange, ContentFactory, MeshContent
 from simulator.mesh.kinds import KINDS, Alters, config_key, kind_of
+from simulator.mesh.services import ROOT_NAMESPACE
 from simulator.xds.resources import Names
 
 if TYPE_CHECKING:
@@ -112,8 +113,8 @@ class Deployment:
         return self.factory.services
 
     def watches(self, namespace: str) -> bool:
-        """Whether objects of the namespace reach istiod."""
-        return self._namespaces is None or namespace in self._namespaces
+        """Whether objects of the namespace reach istiod; those of the root namespace do (assumption)."""
+        return self._namespaces is None or namespace == ROOT_NAMESPACE or namespace in self._namespaces
 
     # --- changes
 
@@ -128,10 +129,7 @@ class Deployment:
         waiting = dict.fromkeys(
             change for service in self.kubernetes.services for change in self.kubernetes.unwritten(service)
         )
-        return [change for change in self.changes if change not in waiting and self._reaches(change)]
-
-    def _reaches(self, change: ConfigChange) -> bool:
-        return change.service is None or self.watches(change.service.namespace)
+        return [change for change in self.changes if change not in waiting and self.watches(change.namespace)]
 
     def note_accounts(self, service: Service, changes: int) -> None:
         """A replica saw the service's accounts change for so many times."""
@@ -218,7 +216,7 @@ class Deployment:
 
     def _is_held(self, replica: Replica, change: ConfigChange) -> bool:
         held = replica.context.holds(replica.known.get(change.number))
-        return held or not self._reaches(change)
+        return held or not self.watches(change.namespace)
 
     def note_regressions(
         self,

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 class Informers:
     """The informers of one replica."""
 
-    __slots__ = ("_arrived_ns", "_heard", "_replica", "_sizes", "_slices", "_waiting")
+    __slots__ = ("_arrived_ns", "_heard", "_replica", "_sizes", "_slices", "_unread", "_waiting")
 
     def __init__(self, replica: Replica) -> None:
         self._replica = replica
@@ -34,12 +34,13 @@ class Informers:
         self._heard: dict[str, int] = {}
         self._slices: dict[Service, EndpointSet] = {}
         self._waiting: dict[Service, list[ConfigChange]] = {}
+        self._unread: dict[str, list[ConfigChange]] = {}
         self._sizes: deque[int] = deque()
 
     def on_watch_event(self, event: WatchEvent) -> None:
         """The object was written; it is heard of after the watch delay."""
         replica = self._replica
-        if event.service is not None and not replica.shared.watches(event.service.namespace):
+        if not replica.shared.watches(event.namespace):
             return
         count = self._heard[event.key] = self._heard.get(event.key, -1) + 1
         delay_ns = replica.costs.ns("watch_delay", entity=stable_id(event.key), index=count)
@@ -75,13 +76,16 @@ class Informers:
             replica.registry.push(lambda: replica.pod_ready(pod), service.entity)
         else:
             self._sizes.append(0)
-            replica.registry.push(
-                lambda: replica.config_changed(event.kind, event.key, changes), service.entity
-            )
+            self._unread.setdefault(event.key, []).extend(changes)
+            replica.registry.push(lambda: self._run_object(event), service.entity)
 
     def endpoints_of_next_task(self) -> int:
         """Endpoints of the task whose service begins: tasks are served in order."""
         return self._sizes.popleft() if self._sizes else 0
+
+    def _run_object(self, event: WatchEvent) -> None:
+        changes = tuple(self._unread.pop(event.key, ()))
+        self._replica.config_changed(event.kind, event.key, changes)
 
     def _run_slice(self, service: Service) -> None:
         changes = tuple(self._waiting.pop(service, ()))

@@ -99,6 +99,9 @@ class Replica:
         self.clients: Callable[[Service], Iterable[int]] = self._watching
         self._informers = Informers(self)
         self._index = EndpointIndex(settings.sends_unhealthy)
+        self._endpoints: dict[Service, EndpointSet] = {}
+        self._entries: dict[Service, int] = {}
+        """How often a service's WorkloadEntries changed."""
         self._accounts: dict[Service, int] = {}
         """How often a service's accounts changed, and its clusters with them."""
         if is_synced:
@@ -123,6 +126,7 @@ class Replica:
         written = shared.written()
         for change in written:
             self.known.observe_at_start(change.number, self.clock.now_ns)
+        self._note_entries(written)
         self._accounts = dict(shared.accounts)
         renewed = [shared.unannounced("ServiceEntry", s) for s, n in self._accounts.items() for _ in range(n)]
         self.pushes.begin_with((*written, *renewed))
@@ -136,11 +140,24 @@ class Replica:
 
     def _note_endpoints(self, service: Service, endpoints: EndpointSet) -> PushType:
         """The endpoint index changes when the task runs, not later; EDS reads it."""
+        self._endpoints[service] = endpoints
         push_type = self._index.update(service.hostname, endpoints)
-        assignments = self.shared.factory.assignments(service, endpoints)
+        self._renew_assignments(service)
+        return push_type
+
+    def _renew_assignments(self, service: Service) -> None:
+        assignments = self.shared.factory.assignments(
+            service, self._endpoints[service], self._entries.get(service, 0)
+        )
         self.generator.assignments = self.generator.assignments.updated(assignments)
         self.cache.clear("eds", assignments.names, self.clock.now_ns)
-        return push_type
+
+    def _note_entries(self, changes: Iterable[ConfigChange]) -> None:
+        """WorkloadEntries are endpoints of their service as well."""
+        for change in changes:
+            if change.kind == "WorkloadEntry" and change.service is not None:
+                self._entries[change.service] = self._entries.get(change.service, 0) + 1
+                self._renew_assignments(change.service)
 
     def _registry_task_ns(self, entity: int, index: int) -> int:
         endpoints = self._informers.endpoints_of_next_task()
@@ -198,6 +215,7 @@ class Replica:
     def config_changed(self, kind: str, key: str, changes: tuple[ConfigChange, ...]) -> None:
         """A handler learned of a configuration object or a Service."""
         self._observe(changes)
+        self._note_entries(changes)
         self.pushes.batch.add(key, changes)
         row = KINDS[kind]
         if row.is_registry:

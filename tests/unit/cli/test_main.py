@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 import sys
 import time
@@ -33,7 +34,7 @@ def test_help_names_every_command_and_imports_nothing_heavy():
     )
     ended = python("-c", code)
     assert ended.stdout.splitlines()[-1] == "[] 0", ended.stderr
-    assert all(f"\n    {command} " in ended.stdout for command in COMMANDS)
+    assert [c for c in COMMANDS if not re.search(rf"^    {c}\s", ended.stdout, re.MULTILINE)] == []
 
 
 @pytest.mark.parametrize("command", COMMANDS)
@@ -85,7 +86,7 @@ def test_an_unknown_public_name_is_an_attribute_error():
             ["scenarios/x.yaml"],
             "unknown command 'scenarios/x.yaml'; to run a scenario, write 'xdsim run scenarios/x.yaml'",
         ),
-        (["qqqq"], "unknown command 'qqqq'; there are run, validate, schema, trace"),
+        (["qqqq"], "unknown command 'qqqq'; there are run, compare, sweep, search"),
         (["run"], "the following arguments are required: SCENARIO"),
         (["run", "a.yaml", "--seed", "1.5"], "'1.5' is no seed"),
         (["run", "a.yaml", "--seed", "-1"], "'-1' is no seed"),

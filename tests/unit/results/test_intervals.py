@@ -1,4 +1,4 @@
-"""Intervals come from independent units, are honest about what they cannot bound, and pairing narrows them."""
+"""Intervals come from independent units and say what they cannot bound; pairing narrows them."""
 
 import math
 

@@ -17,7 +17,7 @@ from simulator.results.tables import digest_of
 FILES = {
     "manifest.json", "summary.json", "counters.prom", "changes.parquet", "deliveries.parquet",
     "startups.parquet", "pushes.parquet", "messages.parquet", "states.parquet", "traffic.parquet",
-    "queues.parquet", "proxy_pushes.parquet", "regressions.parquet",
+    "queues.parquet", "proxy_pushes.parquet", "regressions.parquet", "watch_events.parquet",
 }  # fmt: skip
 
 

@@ -71,6 +71,7 @@ def test_the_digest_does_not_depend_on_what_is_kept(recorder: Recorder) -> None:
         "pushes": 0,
         "traffic": 2,
         "regressions": 0,
+        "watch_events": 0,
     }
 
 

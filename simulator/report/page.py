@@ -1,0 +1,155 @@
+"""A report as one HTML page that needs nothing beside it: figures, tables and verdicts are inside."""
+
+from __future__ import annotations
+
+import base64
+import math
+import tempfile
+from collections.abc import Mapping, Sequence
+from html import escape
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Final
+
+from simulator.report.experiment_figures import write_experiment_figures
+from simulator.report.figures import write_figures
+from simulator.report.stages import bottleneck_text
+from simulator.report.wording import amount_text, seconds_text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from simulator.results.experiment import Experiment
+    from simulator.results.result import Result
+
+__all__ = ["experiment_section", "page", "run_section"]
+
+_STYLE: Final = """\
+body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff; max-width: 1100px;
+  margin: 2rem auto; padding: 0 1rem; }
+h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 3rem; border-top: 1px solid #d0d7de; padding-top: 1rem; }
+table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto; }
+th, td { padding: .2rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eaeef2; }
+th:first-child, td:first-child, .text { text-align: left; } td.text { white-space: normal; }
+th { color: #57606a; font-weight: 600; } figure { margin: 1.5rem 0; } img { max-width: 100%; }
+.met { color: #116329; } .unmet { color: #a40e26; font-weight: 700; } .quiet { color: #57606a; }
+.warning { color: #7d4e00; }
+"""
+_QUANTILES: Final = ("mean", "p50", "p90", "p99", "max")
+
+
+def page(sections: Sequence[str], title: str) -> str:
+    """The whole page. Equal sections give equal bytes."""
+    body = "\n".join(sections)
+    return (
+        '<!DOCTYPE html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{escape(title)}</title>\n<style>\n{_STYLE}</style>\n</head>\n<body>\n"
+        f"<h1>{escape(title)}</h1>\n{body}\n</body>\n</html>\n"
+    )
+
+
+def run_section(result: Result) -> str:
+    """One run: its question, what was expected and found, its bottleneck, its metrics, its figures."""
+    manifest = result.manifest
+    scenario = manifest.get("scenario")
+    question = scenario.get("question", "") if isinstance(scenario, Mapping) else ""
+    parts = [_head(str(manifest.get("name", "run")), str(question), manifest)]
+    parts += [f'<p class="warning">Warning: {escape(text)}</p>' for text in result.warnings]
+    if result.expectations:
+        rows = [
+            [_verdict(outcome.met), _text(outcome.text), _text(outcome.actual)]
+            for outcome in result.expectations
+        ]
+        parts.append(_table("Expectations", ["", "expected", "actual"], rows))
+    if result.bottlenecks:
+        told = "; ".join(bottleneck_text(owner) for owner in result.bottlenecks)
+        parts.append(f"<p><strong>Bottleneck:</strong> {escape(told)}.</p>")
+    summary = result.summary()
+    if len(summary):
+        parts.append(_summary("Metrics", ["metric"], summary.reset_index()))
+    with tempfile.TemporaryDirectory() as folder:
+        parts.append(_figures(write_figures(result, Path(folder))))
+    return _section(parts)
+
+
+def experiment_section(experiment: Experiment) -> str:
+    """A comparison, a sweep or a replicated run: which runs failed or did not meet what was expected, the
+    pooled metrics of every variant with the intervals of their means, and the figures.
+    """
+    manifest = experiment.manifest
+    parts = [_head(str(manifest.get("name", "")), str(manifest.get("question") or ""), manifest)]
+    runs = experiment.runs
+    unmet = runs[runs["unmet"].fillna("") != ""]
+    counted = f"{len(runs):,} runs of {len(experiment.variants):,} variants"
+    parts.append(f"<p>{counted}; {len(experiment.failed):,} failed inside.</p>")
+    if len(unmet):
+        lines = unmet.groupby(["variant", "unmet"], sort=True).size()
+        rows = [
+            [_text(variant), _text(line), _text(str(count), is_number=True)]
+            for (variant, line), count in lines.items()
+        ]
+        parts.append(_table("Expectations that were not met", ["variant", "expected", "runs"], rows))
+    else:
+        parts.append('<p class="met">Every run met what was expected of it.</p>')
+    parts.append(_summary("Metrics, all replications pooled", ["variant", "metric"], experiment.summary()))
+    with tempfile.TemporaryDirectory() as folder:
+        parts.append(_figures(write_experiment_figures(experiment, Path(folder))))
+    return _section(parts)
+
+
+def _section(parts: Sequence[str]) -> str:
+    return "<section>\n" + "\n".join(part for part in parts if part) + "\n</section>"
+
+
+def _head(name: str, question: str, manifest: Mapping[str, Any]) -> str:
+    told = [f"seed {manifest['seed']}"] if "seed" in manifest else []
+    told += [f"digest {str(manifest['digest'])[:12]}"] if "digest" in manifest else []
+    asked = f"<p><em>{escape(question.strip())}</em></p>\n" if question.strip() else ""
+    return f'<h2>{escape(name)}</h2>\n{asked}<p class="quiet">{escape(", ".join(told))}</p>'
+
+
+def _summary(title: str, keys: Sequence[str], summary: pd.DataFrame) -> str:
+    has_interval = bool(summary["ci_low"].notna().any())
+    headings = [*keys, *_QUANTILES, "n", "pending", *(["95 % interval of the mean"] if has_interval else [])]
+    rows = []
+    for line in summary.to_dict("records"):
+        unit = str(line["unit"])
+        cells = [_text(str(line[key])) for key in keys]
+        cells += [_text(_amount(line[name], unit), is_number=True) for name in _QUANTILES]
+        cells += [_text(f"{line[name]:,}", is_number=True) for name in ("n", "pending")]
+        if has_interval:
+            low, high = (_amount(line[name], unit) for name in ("ci_low", "ci_high"))
+            cells.append(_text("none" if "-" in (low, high) else f"{low} to {high}", is_number=True))
+        rows.append(cells)
+    return _table(title, headings, rows)
+
+
+def _amount(value: float, unit: str) -> str:
+    if math.isnan(value):
+        return "-"
+    return seconds_text(value * 1e9) if unit == "s" else amount_text(value, unit)
+
+
+def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    head = "".join(f"<th>{escape(heading)}</th>" for heading in headings)
+    body = "\n".join(f"<tr>{''.join(row)}</tr>" for row in rows)
+    return f"<h3>{escape(title)}</h3>\n<table>\n<tr>{head}</tr>\n{body}\n</table>"
+
+
+def _text(text: str, *, is_number: bool = False) -> str:
+    return f"<td>{escape(text)}</td>" if is_number else f'<td class="text">{escape(text)}</td>'
+
+
+def _verdict(is_met: bool) -> str:
+    return '<td class="met">met</td>' if is_met else '<td class="unmet">NOT MET</td>'
+
+
+def _figures(paths: Sequence[Path]) -> str:
+    """Every figure once, as SVG inside the page; in an image, so that the names in two do not clash."""
+    told = []
+    for path in paths:
+        if path.suffix == ".svg":
+            name = escape(path.stem.replace("_", " "))
+            data = base64.b64encode(path.read_bytes()).decode()
+            told.append(f'<figure><img alt="{name}" src="data:image/svg+xml;base64,{data}"></figure>')
+    return "\n".join(told)

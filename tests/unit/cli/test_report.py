@@ -1,0 +1,58 @@
+"""One page of one run and one comparison, with everything inside."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+import simulator as xs
+from simulator.cli.main import main
+
+
+def mesh(**more: object) -> xs.Scenario:
+    return xs.Scenario(
+        name="little <mesh>",
+        duration="8s",
+        mesh={"proxies": 2, "services": 2},
+        control_plane={"kind": "istiod"},
+        workload=[{"edit": "VirtualService", "at": "1s"}],
+        **more,  # type: ignore[arg-type]
+    )
+
+
+@pytest.mark.slow
+def test_a_page_of_a_run_and_a_comparison_needs_nothing_beside_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    xs.run(mesh(expect=["max(active_delay) < 1ms", "count(changes) == 1"])).save(tmp_path / "run")
+    xs.compare(
+        mesh(),
+        {"control_plane.debounce.after": ["100ms", "1s"]},
+        replications=2,
+        executor="serial",
+        out=tmp_path / "cmp",
+    )
+    path = tmp_path / "page.html"
+    words = ["report", str(tmp_path / "run"), str(tmp_path / "cmp"), "--out", str(path)]
+    assert main(words) == 0
+    assert str(path) in capsys.readouterr().out
+    text = path.read_text()
+    assert "little &lt;mesh&gt;" in text
+    assert "<mesh>" not in text
+    assert text.count("NOT MET") == 1
+    assert text.count('class="met">met<') == 1
+    assert "Bottleneck:" in text
+    assert text.count("<section>") == 2
+    assert text.count("data:image/svg+xml;base64,") >= 3
+    assert not re.search(r'(src|href)="(?!data:)', text)
+    before = path.read_bytes()
+    assert main(words) == 0
+    assert path.read_bytes() == before
+
+
+def test_what_is_no_results_directory_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["report", str(tmp_path)]) == 2
+    assert "manifest.json" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
