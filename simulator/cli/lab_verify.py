@@ -58,7 +58,7 @@ def execute(options: argparse.Namespace) -> int:
 def _files(given: Path) -> list[Path]:
     if not given.is_dir():
         return [given]
-    found = sorted(path for path in given.rglob("*.yaml"))
+    found = sorted(given.glob("*.yaml"))
     if not found:
         raise BadInput(f"{given}: there are no scenarios (*.yaml) in it")
     return found

@@ -181,40 +181,44 @@ def altered(kind: Kind, namespace: str, service: Service | None, class_: Visibil
     if not class_.is_relevant(kind, namespace, service):
         return {}
     parts: dict[str, list[str]] = {}
-    is_own = namespace in (class_.namespace, ROOT_NAMESPACE)
     for what in kind.alters:
-        match what:
-            case Alters.ENDPOINTS if class_.sees(service):
-                assert service is not None
-                parts.setdefault("eds", []).extend(service.cluster_names())
-            case Alters.CLUSTERS if class_.sees(service):
-                assert service is not None
-                parts.setdefault("cds", []).extend(service.cluster_names())
-            case Alters.NAMESPACE_CLUSTERS:
-                # That of the root namespace is about all services.
-                within = (s for s in class_.services if namespace in (s.namespace, ROOT_NAMESPACE))
-                names = [n for s in within for n in s.cluster_names()]
-                if names:
-                    parts.setdefault("cds", []).extend(names)
-            case Alters.ROUTES:
-                parts.setdefault("rds", []).extend(_routes(service, class_, is_own))
-            case Alters.INBOUND if is_own or class_.kind == "gateway":
-                parts.setdefault("lds", []).append(inbound_listener(class_))
-            case Alters.OUTBOUND if is_own or class_.kind == "gateway":
-                parts.setdefault("lds", []).append(outbound_listener(class_))
-            case Alters.SECRET if class_.kind == "gateway":
-                parts.setdefault("sds", []).append(GATEWAY_SECRET)
-            case Alters.EXTENSION if is_own and class_.has_extension:
-                parts.setdefault("ecds", []).append(extension_name(class_))
-            case Alters.EXTENSION if is_own:
-                parts.setdefault("lds", []).append(inbound_listener(class_))
-            case _:
-                pass
+        type_name, names = _altered(what, namespace, service, class_)
+        parts.setdefault(type_name, []).extend(names)
     return {
         type_name: Names(names)
         for type_name, names in parts.items()
         if names and _is_pushed(kind, type_name, namespace, class_)
     }
+
+
+def _altered(
+    what: Alters, namespace: str, service: Service | None, class_: VisibilityClass
+) -> tuple[str, Sequence[str]]:
+    """Type and names of the resources of one sort in which a change arrives."""
+    is_own = namespace in (class_.namespace, ROOT_NAMESPACE)
+    is_gateway = class_.kind == "gateway"
+    of_service = service.cluster_names() if service is not None and class_.sees(service) else ()
+    match what:
+        case Alters.ENDPOINTS:
+            return "eds", of_service
+        case Alters.CLUSTERS:
+            return "cds", of_service
+        case Alters.NAMESPACE_CLUSTERS:
+            # That of the root namespace is about all services.
+            within = (s for s in class_.services if namespace in (s.namespace, ROOT_NAMESPACE))
+            return "cds", [name for s in within for name in s.cluster_names()]
+        case Alters.ROUTES:
+            return "rds", _routes(service, class_, is_own)
+        case Alters.INBOUND:
+            return "lds", [inbound_listener(class_)] if is_own or is_gateway else ()
+        case Alters.OUTBOUND:
+            return "lds", [outbound_listener(class_)] if is_own or is_gateway else ()
+        case Alters.SECRET:
+            return "sds", [GATEWAY_SECRET] if is_gateway else ()
+    assert what is Alters.EXTENSION
+    if class_.has_extension:
+        return "ecds", [extension_name(class_)] if is_own else ()
+    return "lds", [inbound_listener(class_)] if is_own else ()
 
 
 def _is_pushed(kind: Kind, type_name: str, namespace: str, class_: VisibilityClass) -> bool:

@@ -83,10 +83,10 @@ def experiment_section(experiment: Experiment) -> str:
     counted = f"{len(runs):,} runs of {len(experiment.variants):,} variants"
     parts.append(f"<p>{counted}; {len(experiment.failed):,} failed inside.</p>")
     if len(unmet):
-        lines = unmet.groupby(["variant", "unmet"], sort=True).size()
+        lines = unmet.groupby(["variant", "unmet"], sort=True).size().reset_index(name="runs")
         rows = [
-            [_text(variant), _text(line), _text(str(count), is_number=True)]
-            for (variant, line), count in lines.items()
+            [_text(str(one["variant"])), _text(str(one["unmet"])), _text(str(one["runs"]), is_number=True)]
+            for one in lines.to_dict("records")
         ]
         parts.append(_table("Expectations that were not met", ["variant", "expected", "runs"], rows))
     else:
@@ -127,7 +127,7 @@ def _summary(title: str, keys: Sequence[str], summary: pd.DataFrame) -> str:
 def _amount(value: float, unit: str) -> str:
     if math.isnan(value):
         return "-"
-    return seconds_text(value * 1e9) if unit == "s" else amount_text(value, unit)
+    return seconds_text(value * 1e9) if unit == "s" else amount_text(value)
 
 
 def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -> str:

@@ -251,7 +251,7 @@ class _Http:
         self._connections.pop(proxy, None)
 
     def _at_a_time(self) -> int:
-        """Answers under way at once: what istiod generates needs a core each, a stated service time a slot."""
+        """Answers under way at once: what istiod generates needs a core, a stated service time a slot."""
         server = self._scenario.propagation.server
         if server.service_time is not None:
             return server.concurrency

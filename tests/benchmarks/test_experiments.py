@@ -39,8 +39,8 @@ def test_a_thousand_short_runs_keep_two_processors_busy() -> None:
     others = max(everybody() - all_before - busy - own, 0.0)
     share = busy / (2 * wall - others)
     print(
-        f"\n{len(done.runs):,} runs of {busy / RUNS * 1e3:.1f} ms in {wall:.1f} s: the workers keep {share:.2f} "
-        f"of two processors busy, the parent takes {own / RUNS * 1e3:.2f} ms a run; others took {others:.1f} s"
+        f"\n{len(done.runs):,} runs of {busy / RUNS * 1e3:.1f} ms in {wall:.1f} s: workers keep {share:.2f} "
+        f"of two processors busy, parent takes {own / RUNS * 1e3:.2f} ms a run; others took {others:.1f} s"
     )
     assert done.runs["error"].isna().all()
     assert share >= 0.85

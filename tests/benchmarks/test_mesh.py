@@ -67,7 +67,7 @@ def events_of_each_push(world: World, proxies: int, changes: int) -> float:
     assert all(row.outcome == "active" for row in rows)
     bare = bare_simpy_seconds(events, proxies)
     print(
-        f"\n{proxies} proxies x {changes} changes: configured in {configured - began:.1f} s, {before} events; "
+        f"\n{proxies} proxies x {changes} changes: set up in {configured - began:.1f} s, {before} events; "
         f"pushed in {seconds:.1f} s, {events} events (bare SimPy: {bare:.1f} s)"
     )
     return events / len(world.recorder.proxy_push_rows)

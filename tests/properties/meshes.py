@@ -1,4 +1,4 @@
-"""Strategies for whole meshes: services and who sees them, istiod of any version, any way of propagation, and a
+"""Strategies for whole meshes: services, who sees them, istiod of any version, any way of propagation, and a
 workload of any kind.
 
 Everything happens in the first half of a run; what is broken is mended by then, so that all of it can settle.

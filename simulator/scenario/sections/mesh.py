@@ -211,7 +211,7 @@ class Mesh(Settings):
         assumption="one: the endpoint cache holds one entry a cluster",
     )
     wasm_plugins: Switch = setting(
-        "Whether every sidecar runs a Wasm filter whose configuration comes by ECDS; agent.wasm fetches its module",
+        "Whether every sidecar runs a Wasm filter that is configured by ECDS; agent.wasm fetches its module",
         False,
         stands_for="a WasmPlugin in each namespace (kind TrafficExtension)",
         source="meshes have no WasmPlugin unless somebody writes one (extensions/v1alpha1)",

@@ -13,7 +13,8 @@ from simulator.cli.main import main
 
 def mesh(**more: object) -> xs.Scenario:
     return xs.Scenario(
-        name="little <mesh>",
+        name="little-mesh",
+        question="How <slow> is it?",
         duration="8s",
         mesh={"proxies": 2, "services": 2},
         control_plane={"kind": "istiod"},
@@ -39,8 +40,8 @@ def test_a_page_of_a_run_and_a_comparison_needs_nothing_beside_it(
     assert main(words) == 0
     assert str(path) in capsys.readouterr().out
     text = path.read_text()
-    assert "little &lt;mesh&gt;" in text
-    assert "<mesh>" not in text
+    assert "How &lt;slow&gt; is it?" in text
+    assert "<slow>" not in text
     assert text.count("NOT MET") == 1
     assert text.count('class="met">met<') == 1
     assert "Bottleneck:" in text

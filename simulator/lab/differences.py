@@ -1,0 +1,372 @@
+"""What a simulated run and measured ones of the same scenario must agree in, rule by rule.
+
+Sequences must be equal. Times must be equal within `Tolerance`. The order of messages must be equal but for
+races: two messages that the measurement itself shows in both orders, and those of a known class, which the
+table names:
+
+- crossing: one is Envoy's, the other the server's, they do not answer each other, and in both worlds they
+  pass within the tolerance of one another (rule S2: an ACK and the next response already on the way);
+- streams: they travel on different streams and pass within the tolerance of one another.
+
+A time agrees as it is after the origin, or if it is as late as one of the messages just before it: what a
+busy machine takes for each step adds up, and each step is held to the tolerance. Altogether a run may be
+behind by `MOST_DRIFT_S`; and until its workers start, an Envoy may be late by as much as its construction
+took longer than the calibration says, for then the machine is slow. Where waits are random (reconnecting,
+rule D2) the draws of the two worlds differ, so there a time may also be off by as much as the opening of a
+stream is, and each subscription has an order of its own. Polls wait at random all the time (rule R1): only
+what they are answered is compared.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from statistics import median
+
+from simulator.lab.conversation import PHASES, Entered, Reading, Said
+from simulator.lab.lateness import MeasuredRun, heard
+from simulator.lab.orders import Numbered, Order
+from simulator.lab.rows import AGREES, DIFFERS, RACES, Row, Tolerance
+from simulator.lab.wording import first_difference, ms, timed, told_answers, told_timeouts, told_verdict
+from simulator.results.result import Result
+from simulator.scenario.schema import Scenario
+
+__all__ = ["AGREES", "DIFFERS", "RACES", "Row", "Tolerance", "compare"]
+
+
+def compare(
+    scenario: Scenario, simulated: Result, measured: Sequence[Result], tolerance: Tolerance | None = None
+) -> list[Row]:
+    """Everything that is compared, in reading order; they agree if every row is met."""
+    tolerance = tolerance or Tolerance()
+    rows: list[Row] = []
+    proxies = [str(proxy) for proxy in simulated.startups.proxy_id]
+    for proxy in proxies:
+        one = _Comparison(scenario, simulated, measured, proxy, tolerance)
+        prefix = f"{proxy}: " if len(proxies) > 1 else ""
+        rows += [_prefixed(row, prefix) for row in one.rows()]
+    rows += _expectations(simulated, measured)
+    return rows
+
+
+def _prefixed(row: Row, prefix: str) -> Row:
+    return replace(row, rule=prefix + row.rule)
+
+
+class _Comparison:
+    """One Envoy."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        simulated: Result,
+        measured: Sequence[Result],
+        proxy: str,
+        tolerance: Tolerance,
+    ) -> None:
+        self._scenario = scenario
+        self._tolerance = tolerance
+        self._simulated = Reading(simulated, proxy)
+        self._is_polled = scenario.propagation.strategy == "poll"
+        self._is_random = _reconnects(scenario) and not self._is_polled
+        self._until_s = self._common_window()
+        ours = [said for said in self._simulated.said if said.at_s < self._until_s]
+        self._ours = heard(ours) if self._is_random else ours
+        self._runs = [
+            MeasuredRun(
+                Reading(result, proxy),
+                self._ours,
+                self._until_s,
+                self._simulated,
+                tolerance,
+                is_random=self._is_random,
+            )
+            for result in measured
+        ]
+
+    def _common_window(self) -> float:
+        until_s = self._scenario.duration / 1e9 - self._simulated.origin_ns / 1e9
+        margin = self._tolerance.at(until_s)
+        until_s -= margin
+        # Not through the middle of something: whether that is seen would be a matter of milliseconds.
+        for said in reversed(self._simulated.said):
+            if abs(said.at_s - until_s) < margin:
+                until_s = said.at_s - margin
+        return until_s
+
+    def rows(self) -> list[Row]:
+        """The rows of this Envoy."""
+        rows = [self._phase(column) for column in PHASES]
+        rows.append(self._equal("fetch timeouts", told_timeouts))
+        rows.append(self._equal("outcome", lambda one: str(one.startup["outcome"])))
+        rows += self._polls() if self._is_polled else self._messages()
+        rows += self._states()
+        rows += self._traffic()
+        return rows
+
+    def _equal(self, rule: str, read: Callable[[Reading], str]) -> Row:
+        simulated, measured = read(self._simulated), [read(run.reading) for run in self._runs]
+        agreeing = [value for value in measured if value == simulated]
+        if self._is_most(len(agreeing)):
+            return Row(rule, "equal", simulated, simulated, n=len(measured))
+        odd = next(value for value in measured if value != simulated)
+        return Row(rule, "equal", simulated, odd, n=len(measured), verdict=DIFFERS)
+
+    def _is_most(self, count: int) -> bool:
+        return count * 2 > len(self._runs)
+
+    # --- times
+
+    def _phase(self, column: str) -> Row:
+        rule = column.removeprefix("t_").removesuffix("_ns").replace("_", " ")
+        simulated = self._simulated.at(column)
+        if simulated is not None and simulated >= self._until_s:
+            simulated = None
+        measured = [self._inside(run.reading.at(column)) for run in self._runs]
+        seen = [value for value in measured if value is not None]
+        low, high = (ms(min(seen)), ms(max(seen))) if seen else ("", "")
+        return Row(
+            rule,
+            "never" if simulated is None else f"± {ms(self._tolerance.at(simulated))}",
+            "never" if simulated is None else ms(simulated),
+            ms(median(seen)) if seen else "never",
+            low,
+            high,
+            len(seen),
+            AGREES if self._is_time_met(simulated, measured) else DIFFERS,
+        )
+
+    def _inside(self, at_s: float | None) -> float | None:
+        return None if at_s is None or at_s >= self._until_s + self._tolerance.at(at_s) else at_s
+
+    def _is_time_met(self, simulated: float | None, measured: list[float | None]) -> bool:
+        if simulated is None:
+            return self._is_most(sum(value is None for value in measured))
+        near = [
+            value is not None and (self._is_polled or run.is_near(simulated, value, self._tolerance))
+            for run, value in zip(self._runs, measured, strict=True)
+        ]
+        return self._is_most(sum(near))
+
+    # --- messages
+
+    def _messages(self) -> list[Row]:
+        rows: list[Row] = []
+        keys = _keys([self._ours, *(run.said for run in self._runs)])
+        for key in keys:
+            rows.append(self._of_one_type(key))
+        if all(row.is_met for row in rows):
+            rows.append(self._order())
+        return rows
+
+    def _of_one_type(self, type_name: str) -> Row:
+        mine = [said for said in self._ours if said.type == type_name]
+        measured = [[said for said in run.said if said.type == type_name] for run in self._runs]
+        rule, told = f"messages {type_name}", f"{len(mine)} in order"
+        wanted = self._sequence(self._simulated, mine)
+        same = [self._sequence(r.reading, one) == wanted for r, one in zip(self._runs, measured, strict=True)]
+        if not self._is_most(sum(same)):
+            odd = measured[same.index(False)]
+            ours, theirs = first_difference(mine, odd)
+            return Row(rule, "equal", ours, theirs, n=len(measured), verdict=DIFFERS, note="sequence")
+        late: list[str] = []
+        for run, is_same in zip(self._runs, same, strict=True):
+            late_ones = self._late(run, mine) if is_same else []
+            if late_ones:
+                late.append(late_ones[0])
+        if self._is_most(len(late)):
+            return Row(rule, "equal, in time", told, told, n=sum(same), verdict=DIFFERS, note=late[0])
+        return Row(rule, "equal, in time", told, told, n=sum(same))
+
+    def _sequence(self, reading: Reading, said: list[Said]) -> object:
+        """What must be equal: what each side says, for each subscription that has streams of its own."""
+        of_stream = reading.subscriptions()
+        told: dict[tuple[str, bool], list[object]] = {}
+        for one in said:
+            told.setdefault((of_stream[one.stream], one.is_of_server), []).append(one.same)
+        return told
+
+    def _late(self, run: MeasuredRun, mine: list[Said]) -> list[str]:
+        keys = {id(said): key for key, said in zip(Order(self._ours).keys, self._ours, strict=True)}
+        late = []
+        for said in mine:
+            there = run.order.counterpart(keys[id(said)])
+            if there is not None and not run.is_near(said.at_s, there.at_s, self._tolerance):
+                late.append(f"{said}: {ms(said.at_s)} against {ms(there.at_s)}")
+        return late
+
+    def _order(self) -> Row:
+        races: dict[str, None] = {}
+        ours = Order(self._ours)
+        told = f"{len(self._ours)} messages"
+        for run in self._runs:
+            for first, second in ours.inversions(run.order):
+                kind = self._race(first, second, ours, run)
+                one, other = ours.counterpart(first), ours.counterpart(second)
+                if kind is None:
+                    return Row(
+                        "order",
+                        "equal but for races",
+                        f"{one}, {other}",
+                        f"{other}, {one}",
+                        n=len(self._runs),
+                        verdict=DIFFERS,
+                    )
+                races[f"{kind}: {one} | {other}"] = None
+        note = "; ".join(races)
+        verdict = RACES if races else AGREES
+        return Row("order", "equal but for races", told, told, n=len(self._runs), verdict=verdict, note=note)
+
+    def _race(self, first: Numbered, second: Numbered, ours: Order, run: MeasuredRun) -> str | None:
+        """Of which class it is that these two, in the simulated order, were measured in the other."""
+        if any(other.order.has_first(first, second) for other in self._runs if other is not run):
+            return "both orders measured"
+        here = [ours.said[ours.place[key]] for key in (first, second)]
+        there = [run.order.said[run.order.place[key]] for key in (first, second)]
+        if self._is_random and here[0].stream != here[1].stream:
+            return "random waits"
+        gap_s = max(abs(here[1].at_s - here[0].at_s), abs(there[1].at_s - there[0].at_s))
+        if gap_s > self._tolerance.at(0):
+            return None
+        if here[0].is_of_server != here[1].is_of_server:
+            return "crossing"
+        return "streams" if here[0].stream != here[1].stream else None
+
+    # --- polls: the waits are random, so only what was answered can be equal, and when the first answer came
+
+    def _polls(self) -> list[Row]:
+        rows: list[Row] = []
+        for type_name in _keys([self._ours, *(run.said for run in self._runs)]):
+            mine = told_answers(_answers(self._ours, type_name))
+            measured = [told_answers(_answers(run.said, type_name)) for run in self._runs]
+            agreeing = sum(one == mine for one in measured)
+            rule = f"answers {type_name}"
+            if self._is_most(agreeing):
+                rows.append(Row(rule, "equal", mine, mine, n=len(measured)))
+            else:
+                odd = next(one for one in measured if one != mine)
+                rows.append(Row(rule, "equal", mine, odd, n=len(measured), verdict=DIFFERS))
+        return rows
+
+    # --- states, traffic
+
+    def _states(self) -> list[Row]:
+        ours = self._within(self._simulated.entered())
+        theirs = [self._within(run.reading.entered()) for run in self._runs]
+        objects = dict.fromkeys((e.machine, e.name) for run in [ours, *theirs] for e in run)
+        rows = []
+        for machine, name in sorted(objects):
+            mine = [e for e in ours if (e.machine, e.name) == (machine, name)]
+            measured = [[e for e in run if (e.machine, e.name) == (machine, name)] for run in theirs]
+            rows.append(
+                self._timed_sequence(f"{machine} {name}", _pairs(mine), [_pairs(m) for m in measured])
+            )
+        return rows
+
+    def _within(self, entered: list[Entered]) -> list[Entered]:
+        return [e for e in entered if e.at_s < self._until_s]
+
+    def _timed_sequence(
+        self,
+        rule: str,
+        mine: list[tuple[float, str]],
+        measured: list[list[tuple[float, str]]],
+        slack_s: float = 0.0,
+        untimed: int = 0,
+    ) -> Row:
+        """Something goes through states: which, and when; the first `untimed` of them at any time."""
+        near, shown = [], measured[0]
+        tolerance = Tolerance(self._tolerance.floor_s + slack_s, self._tolerance.share)
+        for run, one in zip(self._runs, measured, strict=True):
+            is_same = [what for _, what in one] == [what for _, what in mine]
+            is_in_time = (
+                is_same
+                and all(
+                    self._is_polled
+                    or run.is_near(at_s, there_s, tolerance)
+                    or (at_s <= 0 and there_s <= tolerance.floor_s)  # Part of the process's start.
+                    for (at_s, _), (there_s, _) in list(zip(mine, one, strict=True))[untimed:]
+                )
+            )
+            near.append(is_in_time)
+            if not is_in_time:
+                shown = one
+        if self._is_most(sum(near)):
+            shown = measured[near.index(True)]
+        verdict = AGREES if self._is_most(sum(near)) else DIFFERS
+        return Row(rule, "equal, in time", timed(mine), timed(shown), n=len(measured), verdict=verdict)
+
+    def _traffic(self) -> list[Row]:
+        rows = []
+        for entry in self._scenario.traffic:
+            service, between_s = entry.traffic.to, 1 / entry.traffic.rate.per_second
+            mine = _lasting(self._simulated.outcomes(service), self._until_s, between_s)
+            measured = [
+                _lasting(run.reading.outcomes(service), self._until_s, between_s) for run in self._runs
+            ]
+            rows.append(self._timed_sequence(f"requests to {service}", mine, measured, between_s, untimed=1))
+        return rows
+
+
+def _reconnects(scenario: Scenario) -> bool:
+    """Whether streams wait for a random time before they open."""
+    given = scenario.control_plane
+    return (
+        given.connect.kind != "accept"
+        or any(push.close for push in given.pushes)
+        or any(answer.close for turns in given.answers.values() for answer in turns)
+    )
+
+
+# --- reading and telling
+
+
+def _keys(conversations: list[list[Said]]) -> list[str]:
+    return list(dict.fromkeys(said.type for one in conversations for said in one))
+
+
+def _pairs(entered: list[Entered]) -> list[tuple[float, str]]:
+    return [(e.at_s, e.state) for e in entered]
+
+
+def _answers(conversation: list[Said], key: str) -> list[str]:
+    """What was answered, without repetitions, names of one-name subscriptions apart."""
+    told: dict[int, list[str]] = {}
+    for said in conversation:
+        if said.is_of_server and said.type == key:
+            text = str(said).removeprefix("response ")
+            of_stream = told.setdefault(said.stream, [])
+            if not of_stream or of_stream[-1] != text:
+                of_stream.append(text)
+    return sorted({text for texts in told.values() for text in texts})
+
+
+def _lasting(outcomes: list[tuple[float, str]], until_s: float, between_s: float) -> list[tuple[float, str]]:
+    """Outcomes that last long enough for a request to meet them for sure."""
+    ends = [at_s for at_s, _ in outcomes[1:]] + [until_s]
+    lasting: list[tuple[float, str]] = []
+    for (at_s, outcome), end_s in zip(outcomes, ends, strict=True):
+        is_long = end_s - at_s > between_s + Tolerance().floor_s
+        if is_long and at_s < until_s and (not lasting or lasting[-1][1] != outcome):
+            lasting.append((at_s, outcome))
+    return lasting
+
+
+def _expectations(simulated: Result, measured: Sequence[Result]) -> list[Row]:
+    """The scenario's own assertions, held against both worlds."""
+    rows: list[Row] = []
+    for position, outcome in enumerate(simulated.expectations):
+        theirs = [result.expectations[position] for result in measured]
+        met = sum(one.met for one in theirs)
+        verdict = AGREES if outcome.met and met * 2 > len(theirs) else DIFFERS
+        rows.append(
+            Row(
+                str(outcome.text),
+                "met",
+                told_verdict(outcome.met, outcome.actual),
+                told_verdict(met * 2 > len(theirs), theirs[0].actual),
+                n=len(theirs),
+                verdict=verdict,
+            )
+        )
+    return rows

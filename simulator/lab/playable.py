@@ -1,0 +1,48 @@
+"""Which scenarios a real Envoy can play, and why not the others."""
+
+from __future__ import annotations
+
+from simulator.lab.processes import MOST_ENVOYS
+from simulator.scenario.schema import ListenerMapping, Scenario
+
+LONGEST_NS = 10 * 60 * 10**9
+"""A play takes the scenario's duration; ten minutes is for who really means it."""
+
+MOST_REQUESTS_PER_SECOND = 1000
+
+
+def reasons_against(scenario: Scenario) -> list[str]:
+    """Everything in the scenario that cannot be played, as `key: why`; empty if it can."""
+    envoy, strategy = scenario.envoy, scenario.propagation.strategy
+    latency = scenario.network.latency
+    found: list[tuple[bool, str]] = [
+        (
+            scenario.control_plane.kind == "istiod",
+            "control_plane.kind: istiod is modelled, not run; the laboratory plays scripted and none",
+        ),
+        (strategy == "long-poll", "propagation.strategy: Envoy has no long polling"),
+        (
+            len(scenario.mesh.proxies.names()) > MOST_ENVOYS,
+            f"mesh.proxies: the laboratory starts at most {MOST_ENVOYS} Envoys",
+        ),
+        (
+            strategy != "push" and not (latency is None or latency.is_zero),
+            "network.latency: the laboratory adds it to streams only; this scenario has none",
+        ),
+        (scenario.duration > LONGEST_NS, "duration: is played in real time; at most 10m"),
+        (envoy.drain_time % 10**9 != 0, "envoy.drain_time: --drain-time-s takes whole seconds"),
+        (not envoy.eds_cache, "envoy.eds_cache: Envoy 1.40 has no switch for it any more"),
+        (
+            any(entry.traffic.rate.per_second > MOST_REQUESTS_PER_SECOND for entry in scenario.traffic),
+            f"workload: at most {MOST_REQUESTS_PER_SECOND} requests per second",
+        ),
+        (
+            any(listener.secret is not None for listener in _listeners(scenario)),
+            "control_plane.resources.listeners: secret: a listener's would need a certificate",
+        ),
+    ]
+    return [said for is_against, said in found if is_against]
+
+
+def _listeners(scenario: Scenario) -> list[ListenerMapping]:
+    return [*scenario.control_plane.resources.listeners, *scenario.envoy.static.listeners]

@@ -1,0 +1,97 @@
+"""Tiny servers behind Envoy: endpoints that answer requests and health checks, and a DNS resolver."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import struct
+from collections.abc import Callable
+
+from simulator.lab.network import HEALTH_PATH, LOOPBACK
+
+
+class Upstream:
+    """An HTTP/1.1 server that answers every request with 200.
+
+    Args:
+        health_status: What a health check gets.
+        health_delay_s: How long it waits for that; None for ever.
+    """
+
+    def __init__(self, health_status: Callable[[], int], health_delay_s: Callable[[], float | None]) -> None:
+        self._health_status = health_status
+        self._health_delay_s = health_delay_s
+        self._server: asyncio.Server | None = None
+        self._open: dict[asyncio.Task[None], None] = {}
+
+    async def start(self) -> int:
+        """Listens; returns the port."""
+        self._server = await asyncio.start_server(self._connected, LOOPBACK, 0)
+        port: int = self._server.sockets[0].getsockname()[1]
+        return port
+
+    async def stop(self) -> None:
+        """Listens no more, and drops every connection."""
+        if self._server is not None:
+            self._server.close()
+        serving = list(self._open)
+        for task in serving:
+            task.cancel()
+        await asyncio.gather(*serving, return_exceptions=True)
+
+    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._open[task] = None
+        try:
+            await self._serve(reader, writer)
+        finally:
+            del self._open[task]
+            writer.close()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # At the end of a play a late answer is cut off: that is no error, and nobody awaits this task.
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+            while True:
+                head = await reader.readuntil(b"\r\n\r\n")
+                status = 200
+                if head.split(b" ", 2)[1] == HEALTH_PATH.encode():
+                    delay_s = self._health_delay_s()
+                    await asyncio.sleep(3600 if delay_s is None else delay_s)
+                    status = self._health_status()
+                writer.write(b"HTTP/1.1 %d Said\r\ncontent-length: 2\r\n\r\nok" % status)
+
+
+class Resolver(asyncio.DatagramProtocol):
+    """A DNS server that gives 127.0.0.1 for every name, after a delay, or nothing ever."""
+
+    def __init__(self, delay_s: Callable[[], float | None]) -> None:
+        self._delay_s = delay_s
+        self._transport: asyncio.DatagramTransport | None = None
+
+    async def start(self) -> int:
+        """Listens; returns the port."""
+        loop = asyncio.get_running_loop()
+        transport, _ = await loop.create_datagram_endpoint(lambda: self, local_addr=(LOOPBACK, 0))
+        self._transport = transport
+        port: int = transport.get_extra_info("sockname")[1]
+        return port
+
+    def stop(self) -> None:
+        """Listens no more."""
+        if self._transport is not None:
+            self._transport.close()
+
+    def datagram_received(self, data: bytes, addr: tuple[str | object, int]) -> None:
+        """asyncio: a question."""
+        delay_s = self._delay_s()
+        if delay_s is not None:
+            asyncio.get_running_loop().call_later(delay_s, self._answer, data, addr)
+
+    def _answer(self, question: bytes, address: tuple[str | object, int]) -> None:
+        if self._transport is None or self._transport.is_closing():
+            return
+        end = question.index(b"\0", 12) + 5
+        answer = b"\xc0\x0c" + struct.pack(">HHIH", 1, 1, 1, 4) + bytes((127, 0, 0, 1))
+        head = question[:2] + struct.pack(">HHHHH", 0x8180, 1, 1, 0, 0)
+        self._transport.sendto(head + question[12:end] + answer, address)
