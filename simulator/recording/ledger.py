@@ -314,11 +314,14 @@ class ChangeLedger(Generic[N]):
         return windows[::-1]
 
     def is_applied(self, change: int, proxy: int, type_name: str, names: N | None) -> bool:
-        """Whether the proxy has applied the change, and any of these resources (None: all) is part of it."""
+        """Whether the proxy has applied the change in any of these resources (None: all)."""
         delivery = self._deliveries.get((change, proxy))
-        if delivery is None or delivery.row.t_applied_ns is None or type_name not in delivery.parts:
+        if delivery is None or type_name not in delivery.parts:
             return False
-        return names is None or bool(self._common(delivery.parts[type_name], names))
+        applied = delivery.parts[type_name]
+        if (unapplied := delivery.unapplied.get(type_name)) is not None:
+            applied = self._minus(applied, unapplied)
+        return bool(applied) and (names is None or bool(self._common(applied, names)))
 
     # --- the proxy's side (wire/contract.py: ChangeSink)
 

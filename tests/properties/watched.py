@@ -31,14 +31,17 @@ def content_of(published: Published) -> Content:
 
 @dataclass(frozen=True)
 class Backwards:
-    """A resource that gave way to an older revision of itself."""
+    """A resource that gave way to an older revision of itself.
+
+    Attributes:
+        is_replaced: An assignment came with a new object of its cluster, which has a subscription of its own.
+    """
 
     t_ns: int
     proxy: str
     type: str
     name: str
-    before: int
-    after: int
+    is_replaced: bool
 
 
 @dataclass
@@ -51,36 +54,24 @@ class _Watched(list[Server]):
 
     def append(self, server: Server) -> None:
         super().append(server)
-        proxy = server.process.proxy
-        self.held[proxy] = {}
+        self.held[server.process.proxy] = {}
         DataPlane(server, lambda t_ns, published: self._note(t_ns, server, content_of(published)))
 
     def _note(self, t_ns: int, server: Server, content: Content) -> None:
+        proxy = server.process.proxy
         if server.process.is_exited:
             return
-        proxy = server.process.proxy
+        before, self.held[proxy] = self.held[proxy], content
         for type_name, resources in content.items():
-            before = self.held[proxy].get(type_name)
-            if before is resources or before is None:
-                continue
-            for resource in resources:
-                older = before.get(resource.name)
-                if (
-                    older is not None
-                    and older.revision > resource.revision
-                    and not _same_hosts(older, resource)
-                ):
-                    self.backwards.append(
-                        Backwards(
-                            t_ns,
-                            self.names[proxy],
-                            type_name,
-                            resource.name,
-                            older.revision,
-                            resource.revision,
-                        )
-                    )
-        self.held[proxy] = content
+            for resource in resources if before else ():
+                older = before[type_name].get(resource.name)
+                if older is None or older.revision <= resource.revision or _same_hosts(older, resource):
+                    continue
+                clusters = [one["cds"].get(resource.name) for one in (before, content)]
+                is_replaced = type_name == "eds" and clusters[0] is not clusters[1]
+                self.backwards.append(
+                    Backwards(t_ns, self.names[proxy], type_name, resource.name, is_replaced=is_replaced)
+                )
 
 
 @dataclass(frozen=True)
