@@ -7,11 +7,12 @@ simulator's own, over real streams. So both worlds answer by the same rules, and
 from __future__ import annotations
 
 import asyncio
+import re
 import subprocess
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -28,7 +29,7 @@ from simulator.lab.grpc_server import GrpcServer
 from simulator.lab.log import LogFollower
 from simulator.lab.network import Ports
 from simulator.lab.playable import reasons_against
-from simulator.lab.probe import TrafficProbe, wait_until_ready
+from simulator.lab.probe import TrafficProbe, stats, wait_until_ready
 from simulator.lab.processes import Processes, terminate
 from simulator.lab.protobufs import Builder, Surroundings
 from simulator.lab.published_files import PublishedFiles
@@ -48,7 +49,7 @@ from simulator.wire.contract import StreamServer
 from simulator.wire.link import Link
 from simulator.wire.stream import note_message
 from simulator.xds.messages import DiscoveryRequest, DiscoveryResponse, Request, Response
-from simulator.xds.resource_types import ResourceType
+from simulator.xds.resource_types import RDS, ResourceType
 from simulator.xds.resources import Names
 
 GRACE_NS: Final = 500_000_000
@@ -58,6 +59,9 @@ last events of the scenario are seen."""
 TURNAROUND: Final = Constant(2_000_000)
 """How long the control plane takes to answer, if the scenario does not say. Requests that Envoy makes at one
 instant leave half a millisecond apart; answered at once, the first would not wait for the second."""
+
+_LOOK_PERIOD_S: Final = 0.002
+_MOST_LOOKS: Final = 250
 
 LOG_PERIOD_S: Final = 0.005
 
@@ -87,6 +91,7 @@ class _Envoy:
     streams: int = 0
     polls: dict[tuple[str, str], int] | None = None
     links: tuple[Link, Link] | None = None
+    taken: dict[str, int] = field(default_factory=dict)
     has_subscribed: bool = False
     is_over: bool = False
 
@@ -448,8 +453,26 @@ class Stage:
                 if envoy.witness is not None:
                     envoy.witness.on_sent(response)
             respond(response)
+            if response is not None and response.type is RDS:
+                self._spawn(self._see_taken(envoy, request))
 
         return self._control_plane.on_poll(request, answer)
+
+    async def _see_taken(self, envoy: _Envoy, request: DiscoveryRequest) -> None:
+        """No line of the log tells that a polled route table was applied, but a counter does."""
+        name = next(iter(request.resource_names), "")
+        for _ in range(_MOST_LOOKS):
+            try:
+                found = await stats(envoy.admin_port, rf"\.rds\.{re.escape(name)}\.update_success$")
+            except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
+                return
+            count = sum(found.values())
+            if count > envoy.taken.get(name, 0):
+                envoy.taken[name] = count
+                if envoy.witness is not None:
+                    envoy.witness.on_stated(RDS.name, request.resource_names, self._clock.now_ns)
+                return
+            await asyncio.sleep(_LOOK_PERIOD_S)
 
     def _poll_stream(self, envoy: _Envoy, request: DiscoveryRequest) -> int:
         """Each polled subscription counts as a stream."""

@@ -50,6 +50,7 @@ class _Watched(list[Server]):
 
     names: dict[int, str]
     held: dict[int, Content] = field(default_factory=dict)
+    held_before: dict[int, tuple[int, Content]] = field(default_factory=dict)
     backwards: list[Backwards] = field(default_factory=list)
 
     def append(self, server: Server) -> None:
@@ -61,7 +62,8 @@ class _Watched(list[Server]):
         proxy = server.process.proxy
         if server.process.is_exited:
             return
-        before, self.held[proxy] = self.held[proxy], content
+        before = self._before(t_ns, proxy)
+        self.held[proxy] = content
         for type_name, resources in content.items():
             for resource in resources if before else ():
                 older = before[type_name].get(resource.name)
@@ -72,6 +74,17 @@ class _Watched(list[Server]):
                 self.backwards.append(
                     Backwards(t_ns, self.names[proxy], type_name, resource.name, is_replaced=is_replaced)
                 )
+
+    def _before(self, t_ns: int, proxy: int) -> Content:
+        """What a proxy held before this instant. One instant may publish in steps, a cluster's hosts before
+        the cluster; no request sees between them, so what was noted of the earlier steps is taken back."""
+        noted_ns, before = self.held_before.get(proxy, (-1, {}))
+        if noted_ns == t_ns:
+            name = self.names[proxy]
+            self.backwards[:] = [one for one in self.backwards if (one.t_ns, one.proxy) != (t_ns, name)]
+            return before
+        self.held_before[proxy] = (t_ns, self.held[proxy])
+        return self.held[proxy]
 
 
 @dataclass(frozen=True)

@@ -155,7 +155,7 @@ class Replica:
     def _note_entries(self, changes: Iterable[ConfigChange]) -> None:
         """WorkloadEntries are endpoints of their service as well."""
         for change in changes:
-            if change.kind == "WorkloadEntry" and change.service is not None:
+            if change.kind == "WorkloadEntry" and change.service in self._endpoints:
                 self._entries[change.service] = self._entries.get(change.service, 0) + 1
                 self._renew_assignments(change.service)
 
