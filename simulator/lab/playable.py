@@ -43,7 +43,7 @@ def reasons_against(scenario: Scenario) -> list[str]:
         (
             scenario.control_plane.resources.health_check is not None
             and any(cluster.secret is not None for cluster in scenario.control_plane.resources.clusters),
-            "control_plane.resources.health_check: clusters with a secret would need endpoints that speak TLS",
+            "resources.health_check: a cluster with a secret would need endpoints that speak TLS",
         ),
     ]
     return [said for is_against, said in found if is_against]
