@@ -39,7 +39,7 @@ class PublishedFiles:
 
         An added cluster brings its assignment along, an added listener its route.
         """
-        content: Content = {(type_, name): self.file(proxy, type_, name)}
+        content: Content = {}
         for push in self._scenario.control_plane.pushes:
             if push.type != type_.name or not type_.wildcard:
                 continue
@@ -48,6 +48,8 @@ class PublishedFiles:
                 brought = self.file(proxy, *key)
                 if brought is not None:
                     content[key] = brought
+        # What refers to the others comes last: Envoy reads it as soon as it is there.
+        content[type_, name] = self.file(proxy, type_, name)
         return content
 
     def _added(self) -> Iterator[tuple[ResourceType, str]]:
