@@ -17,7 +17,7 @@ from simulator.recording.columns import TABLES
 from simulator.recording.counters import prometheus
 from simulator.recording.recorder import Recorder
 from simulator.results import metrics, rest_cycles, storage
-from simulator.results.bottleneck import Owner, owner_of
+from simulator.results.bottleneck import Owner, owners_of
 from simulator.results.expectations import Expectation, Outcome, evaluate
 from simulator.results.storage import ResultsError
 from simulator.results.tables import build_tables, digest_of, empty_frame
@@ -176,8 +176,7 @@ class Result:
         none.
         """
         if self._owners is None:
-            found = [owner_of(self, at) for at in QUANTILES]
-            self._owners = [owner for owner in found if owner is not None]
+            self._owners = owners_of(self, QUANTILES)
         return list(self._owners)
 
     @property
