@@ -4,6 +4,7 @@ A figure without data is drawn too and says that there is none.
 """
 
 from simulator.report.plots.comparison_cdf import comparison_cdf
+from simulator.report.plots.connections import connections
 from simulator.report.plots.convergence import convergence
 from simulator.report.plots.debounce_curve import debounce_curve
 from simulator.report.plots.delay_cdf import delay_cdf
@@ -19,6 +20,7 @@ from simulator.report.plots.waterfall import waterfall
 
 __all__ = [
     "comparison_cdf",
+    "connections",
     "convergence",
     "debounce_curve",
     "delay_cdf",
