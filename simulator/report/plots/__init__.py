@@ -6,6 +6,7 @@ words of the study that it belongs to.
 
 from simulator.report.look import headline
 from simulator.report.plots.comparison_cdf import comparison_cdf
+from simulator.report.plots.connections import connections
 from simulator.report.plots.convergence import convergence
 from simulator.report.plots.debounce_curve import debounce_curve
 from simulator.report.plots.delay_cdf import delay_cdf
@@ -21,6 +22,7 @@ from simulator.report.plots.waterfall import waterfall
 
 __all__ = [
     "comparison_cdf",
+    "connections",
     "convergence",
     "debounce_curve",
     "delay_cdf",
