@@ -93,7 +93,7 @@ def execute(options: argparse.Namespace) -> int:
             on_case=_teller(progress, bar, print_fuzzed_case),
         )
     print_fuzzed(fuzzed)
-    return DIFFERS if fuzzed.disagreeing or fuzzed.failed else 0
+    return DIFFERS if fuzzed.disagreeing or fuzzed.failed or fuzzed.unjudged else 0
 
 
 def _teller(

@@ -54,6 +54,11 @@ class Case:
         """Whether both worlds did the same."""
         return self.verdict is not None and self.verdict.agrees
 
+    @property
+    def differs(self) -> bool:
+        """Whether they did not, on a machine that was free enough to tell."""
+        return self.verdict is not None and self.verdict.is_judged and not self.verdict.agrees
+
 
 @dataclass(slots=True)
 class Fuzzed:
@@ -74,12 +79,12 @@ class Fuzzed:
     @property
     def disagreeing(self) -> list[Case]:
         """Those in which the worlds differ."""
-        return [case for case in self.cases if case.verdict is not None and not case.agrees]
+        return [case for case in self.cases if case.differs]
 
     @property
     def unjudged(self) -> list[Case]:
-        """Those among the disagreeing that the machine was too busy for."""
-        return [case for case in self.disagreeing if case.verdict is not None and not case.verdict.is_judged]
+        """Those that the machine was too busy for."""
+        return [case for case in self.cases if case.verdict is not None and not case.verdict.is_judged]
 
     @property
     def failed(self) -> list[Case]:
@@ -173,7 +178,9 @@ class Fuzzer:
         places = {id(mapping): position for position, mapping in enumerate(mappings)}
         for trial in self.trials(mappings):
             verdict = trial.verdict()
-            rules = [] if verdict is None else [row.rule for row in verdict.differing]
+            rules = (
+                [row.rule for row in verdict.differing] if verdict is not None and verdict.is_judged else []
+            )
             found[places[id(trial.mapping)]] = rules
         return [found[position] for position in range(len(mappings))]
 
@@ -231,7 +238,7 @@ def fuzz(
         failure = "" if trial.has_played else trial.failures[-1]
         case = Case(numbers[id(trial.mapping)], trial.mapping, trial.verdict(), failure)
         settled.append(case)
-        if case.verdict is None or not case.agrees:
+        if case.verdict is None or case.differs:
             _save(case, case.mapping, "", directory)
         if on_case is not None:
             on_case(case)

@@ -1,5 +1,5 @@
 """Whether the machine let a play happen in time: how late the laboratory's own loop ran, and how long
-Envoys' main threads stood in line for a core.
+Envoys' main threads stood in line for a core, added up over any tenth of a second.
 
 A play that was disturbed and agrees, agrees. One that was disturbed and disagrees says nothing: it is played
 again (lab/verify.py).
@@ -9,10 +9,17 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections import deque
 from pathlib import Path
 from typing import Final
 
 PERIOD_S: Final = 0.010
+
+_OWN: Final = 0
+"""Stands for the laboratory itself among the processes."""
+
+_BEATS: Final = 10
+"""Delays are added up over as many beats, 100 ms: a busy machine takes a little at each step."""
 
 MOST_LATE_S: Final = 0.020
 """A delay of this much, caused by the machine alone, may spoil a comparison: it is the tolerance of times."""
@@ -27,6 +34,7 @@ class Pulse:
     def __init__(self) -> None:
         self.most_late_s = 0.0
         self._waited_ns: dict[int, int] = {}
+        self._recent: dict[int, deque[float]] = {}
 
     def watch(self, process: int) -> None:
         """A process whose main thread is watched; only Linux tells how long it stood in line."""
@@ -35,6 +43,7 @@ class Pulse:
     def restart(self) -> None:
         """What happens from now on counts."""
         self.most_late_s = 0.0
+        self._recent.clear()
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -42,13 +51,15 @@ class Pulse:
         while True:
             before_s = loop.time()
             await asyncio.sleep(PERIOD_S)
-            self._note(loop.time() - before_s - PERIOD_S)
+            self._note(_OWN, loop.time() - before_s - PERIOD_S)
             for process, before_ns in self._waited_ns.items():
                 waited_ns = self._waited_ns[process] = max(before_ns, _waited_ns(process))
-                self._note((waited_ns - before_ns) / 1e9)
+                self._note(process, (waited_ns - before_ns) / 1e9)
 
-    def _note(self, late_s: float) -> None:
-        self.most_late_s = max(self.most_late_s, late_s)
+    def _note(self, process: int, late_s: float) -> None:
+        recent = self._recent.setdefault(process, deque(maxlen=_BEATS))
+        recent.append(max(0.0, late_s))
+        self.most_late_s = max(self.most_late_s, sum(recent))
 
 
 def _waited_ns(process: int) -> int:

@@ -4,9 +4,8 @@ A scenario is played once. Where both worlds agree, that is the verdict; where t
 again, up to so many times, and what the majority of the runs says counts.
 
 A run that disagrees does not count if the machine was busy: if after the first subscription the laboratory's
-loop, or an Envoy's main thread, was kept from running for more than 20 ms at once (lab/pulse.py), which is as
-far as times may be apart. At most three times as many plays as runs are tried; if none of them counts, there
-is no verdict.
+loop, or an Envoy's main thread, was kept from running for more than 20 ms of any 100 (lab/pulse.py), which is
+as far as times may be apart. After as many such runs as may disagree there is no verdict.
 """
 
 from __future__ import annotations
@@ -27,9 +26,6 @@ from simulator.scenario.schema import Scenario
 
 DEFAULT_RUNS: Final = 3
 
-MOST_PLAYS: Final = 3
-"""Plays for each run that is asked for, if the machine is busy."""
-
 Simulate = Callable[[Scenario, int | None], Result]
 """How a scenario is simulated: `experiment.run.run`, or a model under test."""
 
@@ -44,6 +40,7 @@ class Verdict:
         simulated: The simulated result.
         measured: The measured ones that count, in order; if none does, all.
         disturbed: Runs that disagreed and do not count, since the machine was busy.
+        is_judged: Enough runs count, or they agree.
     """
 
     name: str
@@ -51,16 +48,12 @@ class Verdict:
     simulated: Result
     measured: tuple[Result, ...]
     disturbed: int = 0
-
-    @property
-    def is_judged(self) -> bool:
-        """Whether any run counts."""
-        return self.agrees or not all(is_disturbed(one) for one in self.measured)
+    is_judged: bool = True
 
     @property
     def agrees(self) -> bool:
         """Whether every rule is met."""
-        return all(row.is_met for row in self.rows)
+        return self.is_judged and all(row.is_met for row in self.rows)
 
     @property
     def differing(self) -> list[Row]:
@@ -139,10 +132,11 @@ class Trial:
     @property
     def is_settled(self) -> bool:
         """Whether nothing more need be played."""
-        if self._counted and all(row.is_met for row in self._rows):
-            return True
-        played_so_far = len(self._counted) + len(self._disturbed)
-        return len(self._counted) >= self._runs or played_so_far >= MOST_PLAYS * self._runs
+        return self._agrees or max(len(self._counted), len(self._disturbed)) >= self._runs
+
+    @property
+    def _agrees(self) -> bool:
+        return bool(self._counted) and all(row.is_met for row in self._rows)
 
     def verdict(self) -> Verdict:
         """What they showed."""
@@ -150,7 +144,14 @@ class Trial:
         if not measured:
             measured = self._disturbed
             rows = compare(self.scenario, self.simulated, measured, self._tolerance)
-        return Verdict(self.scenario.name, tuple(rows), self.simulated, tuple(measured), len(self._disturbed))
+        return Verdict(
+            self.scenario.name,
+            tuple(rows),
+            self.simulated,
+            tuple(measured),
+            len(self._disturbed),
+            is_judged=self._agrees or len(self._counted) >= self._runs,
+        )
 
 
 def is_disturbed(measured: Result) -> bool:

@@ -14,6 +14,6 @@ def test_a_real_envoy_does_what_the_simulator_says(scenario: xs.Scenario) -> Non
     verdict = verify(scenario)
 
     if not verdict.is_judged:
-        pytest.skip(f"NOT JUDGED: this machine was too busy in {verdict.disturbed} plays, n=0 runs count")
+        pytest.skip(f"NOT JUDGED: the machine was too busy in all {verdict.disturbed} plays")
     told = "\n".join(str(row) for row in verdict.differing)
     assert verdict.agrees, f"{told}\n{verdict.explained()}"
