@@ -1,8 +1,9 @@
-"""``xdsim lab delays``: delays in both worlds as distributions, for fleets and for strategies side by side."""
+"""``xdsim lab delays``: delays of both worlds as distributions, for fleets and for strategies."""
 
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -26,7 +27,7 @@ DESCRIPTION = (
 )
 
 _STRATEGIES = ("push", "poll", "file")
-_FIGURED = "change to active"
+_FIGURED = "change to applied"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -40,7 +41,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help=f"play it with each of these: {', '.join(_STRATEGIES)} (default: the scenario's own)",
     )
     parser.add_argument(
-        "--figure", metavar="STEM", type=Path, help="draw the delays until active: STEM.png and STEM.svg"
+        "--figure", metavar="STEM", type=Path, help="draw the delays until applied: STEM.png and STEM.svg"
     )
     add_scenario_arguments(parser)
 
@@ -96,6 +97,21 @@ def _print(name: str, question: str, found: Sequence[TwoWorlds]) -> None:
         "KS: the largest distance between both distribution functions; 5 %: the distance that one in twenty "
         "pairs of samples of one distribution exceeds; p: the probability of this one. A small p means "
         "that the worlds differ, not that they differ by much: see the quantiles.",
+    )
+    busy = _others()
+    if busy:
+        footnote(console, busy)
+
+
+def _others() -> str:
+    """Whether the machine had other work: then what was measured is longer than Envoy's own time."""
+    if not hasattr(os, "getloadavg"):
+        return ""
+    load, cores = os.getloadavg()[0], os.cpu_count() or 1
+    if load <= cores:
+        return ""
+    return (
+        f"Load average {load:.1f} on {cores} cores: the machine was busy, which makes measured times longer."
     )
 
 

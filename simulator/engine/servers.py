@@ -1,8 +1,8 @@
 """Queues with service times.
 
 `SerialServer`, `MultiServer` and `SharingServer` serve jobs whose cost is known only when they start.
-`Station` and `kiefer_wolfowitz` are FIFO multi-servers as arithmetic: no event at all, the waiting follows from the
-arrivals. `TokenBucket` says how long a taker waits for its token.
+`Station` and `kiefer_wolfowitz` are FIFO multi-servers as arithmetic: no event at all, the waiting follows
+from the arrivals. `TokenBucket` says how long a taker waits for its token.
 """
 
 from __future__ import annotations

@@ -49,9 +49,13 @@ class TwoWorlds:
         return kolmogorov_smirnov(self.simulated_ns, self.measured_ns)
 
 
-def active_delays(result: Result) -> Nanoseconds:
-    """From a change until it decides traffic, of every delivery that came so far."""
-    return _between(result, "t_changed_ns", "t_active_ns")
+def apply_delays(result: Result) -> Nanoseconds:
+    """From a change until an Envoy's main thread has applied it, of every delivery that came so far.
+
+    When its workers have taken it over no process tells.
+    """
+    done = result.deliveries.dropna(subset=["t_applied_ns"])
+    return cast("Nanoseconds", (done.t_applied_ns - done.t_changed_ns).to_numpy(np.int64))
 
 
 def apply_spreads(result: Result) -> Nanoseconds:
@@ -77,13 +81,8 @@ def reconnects(result: Result) -> Nanoseconds:
     return np.array(found, np.int64)
 
 
-def _between(result: Result, begin: str, end: str) -> Nanoseconds:
-    done = result.deliveries.dropna(subset=[end])
-    return cast("Nanoseconds", (done[end] - done[begin]).to_numpy(np.int64))
-
-
 QUANTITIES: Final[tuple[tuple[str, Callable[[Result], Nanoseconds], int], ...]] = (
-    ("change to active", active_delays, 1),
+    ("change to applied", apply_delays, 1),
     ("first to each Envoy's apply", apply_spreads, 2),
     ("stream end to reconnect", reconnects, 1),
 )

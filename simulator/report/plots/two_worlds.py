@@ -78,4 +78,4 @@ def _finding(pairs: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]
         f"(simulated {seconds_text(float(np.median(ours)) / 1e9)})"
         for label, (ours, theirs) in pairs.items()
     ]
-    return f"Until half of the changes are active, {'; '.join(told)}"
+    return f"Until half of the changes are applied, {'; '.join(told)}"
