@@ -63,6 +63,7 @@ def two_worlds(
         told.append(f"{label}: KS {ks.distance:.2f} (5 %: {ks.critical:.2f}, n {ks.n[0]} and {ks.n[1]})")
     entries.append(Line2D([], [], color=look.INK, linestyle="--", linewidth=1.5, label="simulated"))
     ax.set_xscale("log")
+    ax.xaxis.set_major_formatter("{x:g}")
     ax.set_xlabel(f"milliseconds since {since}")
     look.frame(ax)
     look.share_axis(ax, "share of deliveries")
@@ -74,8 +75,8 @@ def two_worlds(
 def _finding(pairs: Mapping[str, tuple[NDArray[np.float64], NDArray[np.float64]]]) -> str:
     """Medians, measured and simulated."""
     told = [
-        f"{label} takes {seconds_text(float(np.median(theirs)) / 1e9)} "
-        f"(simulated {seconds_text(float(np.median(ours)) / 1e9)})"
+        f"{label} takes {seconds_text(float(np.median(theirs)))} "
+        f"(simulated {seconds_text(float(np.median(ours)))})"
         for label, (ours, theirs) in pairs.items()
     ]
     return f"Until half of the changes are applied, {'; '.join(told)}"
