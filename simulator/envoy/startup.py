@@ -13,7 +13,6 @@ from collections.abc import Callable
 from enum import Enum
 from typing import TYPE_CHECKING
 
-from simulator.engine.events import Band
 from simulator.engine.machine import Machine, bind
 from simulator.envoy.cluster_manager import ClusterManager
 from simulator.envoy.clusters import cluster_of
@@ -118,7 +117,7 @@ class Server:
         if process.settings.has_xds:
             construction_ns += process.costs.ns("xds_construction")
         process.enter("server", "envoy", _S.STARTING.value)
-        process.clock.after(construction_ns, self._constructed, band=Band.TIMER, entity=process.proxy)
+        process.main_thread.construct(construction_ns, self._constructed)
 
     def _constructed(self) -> None:
         missing = self._missing_at_start()

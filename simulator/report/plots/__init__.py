@@ -18,6 +18,7 @@ from simulator.report.plots.startup import startup
 from simulator.report.plots.states import states
 from simulator.report.plots.sweep_heatmap import sweep_heatmap
 from simulator.report.plots.sweep_lines import sweep_lines
+from simulator.report.plots.two_worlds import two_worlds
 from simulator.report.plots.waterfall import waterfall
 
 __all__ = [
@@ -35,5 +36,6 @@ __all__ = [
     "states",
     "sweep_heatmap",
     "sweep_lines",
+    "two_worlds",
     "waterfall",
 ]
