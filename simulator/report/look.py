@@ -209,7 +209,7 @@ def frame(ax: Axes) -> None:
     for side in ("top", "right", "left"):
         ax.spines[side].set_visible(False)
     ax.spines["bottom"].set_color(PALE)
-    ax.tick_params(axis="y", length=0, labelsize=9, labelcolor=INK)
+    ax.tick_params(axis="y", which="both", length=0, labelsize=9, labelcolor=INK)
     ax.tick_params(axis="x", labelsize=9, color=PALE, labelcolor=INK)
     ax.grid(axis="x", color=GRID, linewidth=0.8)
     ax.set_axisbelow(True)
