@@ -1,8 +1,10 @@
 """One function a figure: ``(result, ..., ax=None) -> Axes``. Each draws into ``ax``, or into a new figure.
 
-A figure without data is drawn too and says that there is none.
+A figure without data is drawn too and says that there is none. ``headline(ax, finding)`` gives a figure the
+words of the study that it belongs to.
 """
 
+from simulator.report.look import headline
 from simulator.report.plots.comparison_cdf import comparison_cdf
 from simulator.report.plots.connections import connections
 from simulator.report.plots.convergence import convergence
@@ -24,6 +26,7 @@ __all__ = [
     "convergence",
     "debounce_curve",
     "delay_cdf",
+    "headline",
     "paired_differences",
     "pareto",
     "queue_depths",

@@ -132,6 +132,10 @@ def _scales(ax: Axes, points: list[tuple[str, Estimate, Estimate]]) -> None:
         if min(values) > 0 and max(values) >= _LOG_FROM * min(values):
             scale("log")
     ax.margins(x=0.25, y=0.15)
+    if ax.get_xscale() == "linear":
+        ax.set_xlim(left=0)
+    if ax.get_yscale() == "linear":
+        ax.set_ylim(bottom=0)
 
 
 def _finding(
