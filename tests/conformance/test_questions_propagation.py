@@ -6,6 +6,7 @@ errors, at a level fixed beforehand and for a seed that does not change.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,6 +18,7 @@ from simulator.recording.columns import DELIVERY_INSTANTS
 from tests.statistical.evidence import assert_mean
 from tests.statistical.test_polling import residual_cdf
 
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 CHAIN = list(DELIVERY_INSTANTS[:-1])
 """The instants of a delivery from changed to active; the ACK stands beside them."""
 
@@ -106,3 +108,70 @@ def test_a_storm_of_edits_is_no_more_work_where_proxies_poll() -> None:
             busy[strategy, rate] = xs.run(mesh(**changes)).manifest["totals"]["control_plane_cpu"]
     assert busy["poll", "600/min"] < 1.5 * busy["poll", "6/min"]
     assert busy["push", "600/min"] > 10 * busy["push", "6/min"]
+
+
+# --- 3. Which debounce is best for my churn?
+
+
+@pytest.mark.slow
+def test_a_random_change_waits_for_its_push_as_the_busy_period_says() -> None:
+    """E[delay] = (e^(La) - 1) / L, within the 95 % interval from ten replications."""
+    scenario = xs.Scenario(
+        name="debounce",
+        duration="70s",
+        mesh={"proxies": 1, "services": 1},
+        envoy={"costs": "zero"},
+        control_plane={"kind": "istiod", "costs": "zero", "debounce": {"after": "100ms", "max": "1h"}},
+        workload=[{"edit": "VirtualService", "poisson": "10/s", "until": "60s"}],
+    )
+    runs = xs.run(scenario, seed=4, replications=10, executor="serial")
+    found = runs.estimate(0, "debounce_delay")
+    expected = np.expm1(10 * 0.1) / 10
+    assert found.low < expected < found.high
+    assert found.high - found.low < 0.2 * expected
+
+
+# --- 4. Does a higher PILOT_PUSH_THROTTLE help, or more cores?
+
+
+def test_with_a_throttle_of_one_a_round_takes_the_sum_of_its_service_times() -> None:
+    changes = {"control_plane.push_throttle": 1, "control_plane.cpu": 4, "duration": "10s"}
+    result = xs.run(mesh(**changes, workload=[{"edit": "VirtualService", "at": "1s"}]))
+    pushes = result.proxy_pushes.sort_values("t_dequeued_ns")
+    assert len(pushes) == 30
+    service = (pushes["t_sent_ns"] - pushes["t_dequeued_ns"]).astype(np.int64)
+    makespan = pushes["t_sent_ns"].max() - pushes["t_dequeued_ns"].min()
+    assert service.sum() == makespan
+
+
+# --- 5. Which preStop hook removes the failing requests of a rollout?
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("pre_stop", "fails"), [("1s", True), ("3s", False)])
+def test_no_request_fails_once_an_old_pod_outlives_the_propagation_and_some_do_before(
+    pre_stop: str, fails: bool
+) -> None:
+    """The debounce makes a change of endpoints take two seconds."""
+    rollout = {"rollout": "s0", "at": "1s", "pre_stop": pre_stop, "native_sidecar": True}
+    traffic = {"traffic": {"from": "any", "to": "s0", "rate": "10/s"}}
+    result = xs.run(mesh(**{"control_plane.debounce.after": "2s"}, workload=[rollout, traffic]))
+    attempts = result.traffic
+    failed = attempts.loc[attempts["outcome"] != "200", "attempts"].sum()
+    assert bool(failed > 0) is fails
+    rows = result.deliveries.merge(result.changes[["change_id", "kind"]], on="change_id")
+    rows = rows[(rows["kind"] == "Endpoints") & (rows["outcome"] == "active")]
+    assert 1e9 < (rows["t_active_ns"] - rows["t_changed_ns"]).max() < 3e9
+
+
+# --- 6. What does initial_fetch_timeout do when something never comes?
+
+
+def test_envoy_serves_without_endpoints_after_exactly_15_s_and_istios_never_does() -> None:
+    late = xs.load_scenario(SCENARIOS / "init-timeout.yaml")
+    istio = late.with_(**{"envoy.preset": "istio"}, expect=[])
+    assert set(xs.run(istio).deliveries["outcome"]) == {"pending"}
+    rows = xs.run(late).deliveries
+    waited = rows["t_active_ns"] - rows["t_received_ns"]
+    # From the message's arrival: the main thread first makes the cluster or listener, in milliseconds.
+    assert ((waited >= 15_000_000_000) & (waited < 15_005_000_000)).all()

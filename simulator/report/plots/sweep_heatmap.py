@@ -85,9 +85,8 @@ def sweep_heatmap(
         f"{across} = {columns.texts[int(best[1])]}, {upwards} = {rows.texts[int(best[0])]}"
     )
     runs = int(experiment.runs["replication"].nunique())
-    look.headline(
-        ax, look.literal(finding), f"{stat} of {chosen}, {runs:,} replications a cell; dark is large"
-    )
+    each = "one run" if runs == 1 else f"{runs:,} replications"
+    look.headline(ax, look.literal(finding), f"{stat} of {chosen}, {each} a cell; dark is large")
     return ax
 
 
