@@ -253,7 +253,8 @@ def _unmet(console: Console, experiment: Experiment) -> None:
     if unmet:
         console.print()
     for line, by_variant in unmet.items():
-        told = f"NOT MET in {sum(by_variant.values()):,} of {len(runs):,} runs{_where(by_variant, experiment)}: {line}"
+        count, where = sum(by_variant.values()), _where(by_variant, experiment)
+        told = f"NOT MET in {count:,} of {len(runs):,} runs{where}: {line}"
         console.print(Text(told, style="bold red"))
 
 
