@@ -49,7 +49,8 @@ def print_verdict(verdict: Verdict, question: str, *, in_full: bool) -> None:
         beside = f"; races: {'; '.join(races)}" if races and not in_full else ""
         console.print(Text(f"{verdict.name}: {len(verdict.rows)} rules agree{beside}"))
     else:
-        console.print(Text(f"{verdict.name}: DISAGREES; the first difference:", style="bold red"))
+        said = "DISAGREES" if verdict.is_judged else "NOT JUDGED, the machine was too busy in every play"
+        console.print(Text(f"{verdict.name}: {said}; the first difference:", style="bold red"))
         console.print(Text(verdict.explained()), soft_wrap=True)
 
 
@@ -81,12 +82,14 @@ def print_fuzzed_case(case: Case) -> None:
 def print_fuzzed(fuzzed: Fuzzed) -> None:
     """The last line of a round of fuzzing."""
     played, asked = len(fuzzed.cases), fuzzed.asked
-    agreeing = played - len(fuzzed.disagreeing) - len(fuzzed.failed)
+    agreeing = sum(case.agrees for case in fuzzed.cases)
     said = [f"{agreeing} of {played} cases agree"]
     if fuzzed.replayed:
         said.append(f"{fuzzed.replayed} of them when played again")
     if fuzzed.disagreeing:
         said.append(f"{len(fuzzed.disagreeing)} DISAGREE")
+    if fuzzed.unjudged:
+        said.append(f"{len(fuzzed.unjudged)} NOT JUDGED: the machine was too busy")
     if fuzzed.failed:
         said.append(f"{len(fuzzed.failed)} could not be played")
     if played < asked:

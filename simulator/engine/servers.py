@@ -1,8 +1,8 @@
 """Queues with service times.
 
-`SerialServer` and `MultiServer` serve jobs whose cost is known only when they start. `Station` and
-`kiefer_wolfowitz` are FIFO multi-servers as arithmetic: no event at all, the waiting follows from the
-arrivals. `TokenBucket` says how long a taker waits for its token.
+`SerialServer`, `MultiServer` and `SharingServer` serve jobs whose cost is known only when they start.
+`Station` and `kiefer_wolfowitz` are FIFO multi-servers as arithmetic: no event at all, the waiting follows
+from the arrivals. `TokenBucket` says how long a taker waits for its token.
 """
 
 from __future__ import annotations
@@ -256,6 +256,40 @@ class MultiServer:
                 self._on_queue(self.queue_length)
         elif self._arrived:
             self._await_dispatch()
+
+
+class SharingServer(SerialServer):
+    """A FIFO single server whose jobs need one of the servers it shares with others: a thread and its cores.
+
+    Its first job waits for a free one among `shared` (FIFO, over all who share them); the cost and the stall
+    are asked for when service begins. Whoever is served is not interrupted.
+    """
+
+    __slots__ = ("_shared",)
+
+    def __init__(
+        self,
+        clock: Clock,
+        shared: MultiServer,
+        entity: int = 0,
+        *,
+        stall: Callable[[int], int] | None = None,
+    ) -> None:
+        super().__init__(clock, entity, stall=stall)
+        self._shared = shared
+
+    def _start(self, cost_ns: Cost, done: Call) -> None:
+        self._serving = True
+        self._done = done
+        self._shared.submit(self._entity, lambda: self._begin(cost_ns), self._complete)
+
+    def _begin(self, cost_ns: Cost) -> int:
+        self._started_ns = self._clock.now_ns
+        service_ns = cost_ns() if callable(cost_ns) else cost_ns
+        if self._stall is not None:
+            service_ns += self._stall(self._started_ns)
+        self.busy_until_ns = self._started_ns + service_ns
+        return service_ns
 
 
 class Station:

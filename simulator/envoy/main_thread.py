@@ -12,8 +12,8 @@ from collections.abc import Callable, Mapping
 from simulator.calibration.costs import Coefficients, Law
 from simulator.engine.delays import Constant, Delay
 from simulator.engine.draws import Draws
-from simulator.engine.events import Clock
-from simulator.engine.servers import SerialServer
+from simulator.engine.events import Band, Clock
+from simulator.engine.servers import MultiServer, SerialServer, SharingServer
 
 
 class Costs:
@@ -61,6 +61,9 @@ class MainThread:
 
     The flush has no effect but the time it takes, so it costs no event: the flushes that fell due since the
     last job are worked off, in arithmetic, when the next job starts.
+
+    Args:
+        cores: The machine's, where many Envoys share them; None: this thread always has one to itself.
     """
 
     __slots__ = (
@@ -70,20 +73,34 @@ class MainThread:
         "_flush_interval_ns",
         "_flushed_until_ns",
         "_next_flush_ns",
+        "_proxy",
         "_server",
+        "_shares_cores",
     )
 
     def __init__(
-        self, clock: Clock, proxy: int, costs: Costs, flush_interval_ns: int, clusters: Callable[[], int]
+        self,
+        clock: Clock,
+        proxy: int,
+        costs: Costs,
+        flush_interval_ns: int,
+        clusters: Callable[[], int],
+        cores: MultiServer | None = None,
     ) -> None:
         self._clock = clock
+        self._proxy = proxy
+        self._shares_cores = cores is not None
         self._costs = costs
         self._clusters = clusters
         self._flush_interval_ns = flush_interval_ns
         self._next_flush_ns = 0
         self._flushed_until_ns = clock.now_ns
         flushes = flush_interval_ns > 0 and not costs.law("stats_flush_per_cluster").is_zero
-        self._server = SerialServer(clock, proxy, stall=self._flush_ns if flushes else None)
+        stall = self._flush_ns if flushes else None
+        if cores is None:
+            self._server = SerialServer(clock, proxy, stall=stall)
+        else:
+            self._server = SharingServer(clock, cores, proxy, stall=stall)
 
     @property
     def busy_ns(self) -> int:
@@ -102,6 +119,13 @@ class MainThread:
             self._next_flush_ns = 1 + int(self._costs.phase("stats_flush_phase") * interval_ns)
         else:
             self._next_flush_ns = now_ns + interval_ns
+
+    def construct(self, cost_ns: int, done: Callable[[], None]) -> None:
+        """Constructs the server: nothing else happens meanwhile, and on shared cores it takes its turn."""
+        if self._shares_cores:
+            self._server.submit(cost_ns, done)
+        else:
+            self._clock.after(cost_ns, done, band=Band.TIMER, entity=self._proxy)
 
     def submit(self, cost_ns: Callable[[], int] | int, done: Callable[[], None]) -> None:
         """Queues a job: ``cost_ns`` is asked when it starts, ``done`` runs when it ends."""

@@ -280,14 +280,9 @@ class _Comparison:
         tolerance = Tolerance(self._tolerance.floor_s + slack_s, self._tolerance.share)
         for run, one in zip(self._runs, measured, strict=True):
             is_same = [what for _, what in one] == [what for _, what in mine]
-            is_in_time = (
-                is_same
-                and all(
-                    self._is_polled
-                    or run.is_near(at_s, there_s, tolerance)
-                    or (at_s <= 0 and there_s <= tolerance.floor_s)  # Part of the process's start.
-                    for (at_s, _), (there_s, _) in list(zip(mine, one, strict=True))[untimed:]
-                )
+            is_in_time = is_same and all(
+                self._is_polled or run.is_near(at_s, there_s, tolerance)
+                for (at_s, _), (there_s, _) in list(zip(mine, one, strict=True))[untimed:]
             )
             near.append(is_in_time)
             if not is_in_time:

@@ -31,6 +31,7 @@ from simulator.lab.probe import TrafficProbe, wait_until_ready
 from simulator.lab.processes import Processes, terminate
 from simulator.lab.protobufs import Builder, Surroundings
 from simulator.lab.published_files import PublishedFiles
+from simulator.lab.pulse import KEY, Pulse
 from simulator.lab.reception import Reception
 from simulator.lab.requirements import check, envoy_binary
 from simulator.lab.rest_server import RestServer
@@ -94,7 +95,12 @@ async def played(
     actual_seed = scenario.seed if seed is None else seed
     stage = Stage(scenario, actual_seed, replication, keep)
     await stage.run()
-    told = {**manifest(scenario, actual_seed, replication), "engine": "lab", "envoy": str(envoy_binary())}
+    told = {
+        **manifest(scenario, actual_seed, replication),
+        "engine": "lab",
+        "envoy": str(envoy_binary()),
+        KEY: round(stage.pulse.most_late_s * 1e3, 3),
+    }
     return Result.from_recorder(stage.recorder, told, expectations=scenario.expect)
 
 
@@ -121,6 +127,7 @@ class Stage:
         self._endpoints = Endpoints(scenario, self._draws, self._ports)
         self._envoys: dict[int, PlayedEnvoy] = {}
         self._awaited = len(names)
+        self.pulse = Pulse()
         self._reception = Reception(
             scenario.network.latency,
             self._draws,
@@ -146,6 +153,7 @@ class Stage:
                 servers = boot.ServerPorts(await grpc_server.start(), await rest_server.start())
                 self._prepare(directory, servers)
                 self._clock.start()
+                self.spawn(self.pulse.run())
                 self._raise_curtain(processes)
                 await self._until_end()
             finally:
@@ -205,6 +213,7 @@ class Stage:
         log = envoy.directory / "envoy.log"
         command = boot.command(envoy_binary(), envoy.directory / "bootstrap.json", self._scenario)
         envoy.process = processes.start(command, log)
+        self.pulse.watch(envoy.process.pid)
         envoy.follower = LogFollower(log)
         envoy.witness = Witness(proxy, row, self._clock, self.recorder, self._ledger)
         self.spawn(self._follow(envoy))
@@ -284,6 +293,7 @@ class Stage:
         envoy.has_subscribed = True
         self._awaited -= 1
         if self._awaited == 0:
+            self.pulse.restart()  # Process starts are heavy, and in no comparison.
             row = None if envoy.witness is None else envoy.witness.row
             subscribed_ns = None if row is None else row.t_cds_subscribed_ns
             self._control_plane.begin(self._clock.now_ns if subscribed_ns is None else subscribed_ns)

@@ -40,9 +40,23 @@ def reasons_against(scenario: Scenario) -> list[str]:
             any(listener.secret is not None for listener in _listeners(scenario)),
             "control_plane.resources.listeners: secret: a listener's would need a certificate",
         ),
+        (
+            scenario.control_plane.resources.health_check is not None
+            and any(cluster.secret is not None for cluster in scenario.control_plane.resources.clusters),
+            "resources.health_check: a cluster with a secret would need endpoints that speak TLS",
+        ),
+        (
+            any(entry.traffic.to in _scoped(scenario) for entry in scenario.traffic),
+            "workload: requests to a listener with scopes would need the key of a scope",
+        ),
     ]
     return [said for is_against, said in found if is_against]
 
 
 def _listeners(scenario: Scenario) -> list[ListenerMapping]:
     return [*scenario.control_plane.resources.listeners, *scenario.envoy.static.listeners]
+
+
+def _scoped(scenario: Scenario) -> list[str]:
+    named = scenario.control_plane.resources.named_listeners
+    return [one.name for one in named if one.mapping.routes == "scoped"]

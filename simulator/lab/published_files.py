@@ -9,7 +9,7 @@ from simulator.lab.file_tree import Content
 from simulator.propagation.file import FileTree
 from simulator.scenario.resources import resources_of
 from simulator.scenario.schema import Scenario
-from simulator.xds.resource_types import CDS, EDS, LDS, RDS, RTDS, ResourceType
+from simulator.xds.resource_types import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, ResourceType
 from simulator.xds.resources import Resources
 
 
@@ -29,7 +29,7 @@ class PublishedFiles:
         """All files of an Envoy."""
         held = resources_of(self._scenario, self._calibration)
         keys: list[tuple[ResourceType, str]] = [(CDS, ""), (LDS, "")]
-        for type_ in (EDS, RDS, RTDS):
+        for type_ in (EDS, RDS, SDS, ECDS, RTDS):
             keys += [(type_, name) for name in held[type_].names]
         keys += self._added()
         return {key: self.file(proxy, *key) for key in keys}
@@ -39,7 +39,7 @@ class PublishedFiles:
 
         An added cluster brings its assignment along, an added listener its route.
         """
-        content: Content = {(type_, name): self.file(proxy, type_, name)}
+        content: Content = {}
         for push in self._scenario.control_plane.pushes:
             if push.type != type_.name or not type_.wildcard:
                 continue
@@ -48,6 +48,8 @@ class PublishedFiles:
                 brought = self.file(proxy, *key)
                 if brought is not None:
                     content[key] = brought
+        # What refers to the others comes last: Envoy reads it as soon as it is there.
+        content[type_, name] = self.file(proxy, type_, name)
         return content
 
     def _added(self) -> Iterator[tuple[ResourceType, str]]:

@@ -92,6 +92,7 @@ class Reception:
         """An Envoy tries to open a stream; False refuses it."""
         envoy = self._envoys[proxy]
         self._watch.read_log(envoy)
+        self._watch.subscribed(envoy)  # RTDS comes before CDS; a refused attempt tells of it as well.
         is_accepted = self._control_plane.accepts() and not envoy.is_over
         if is_accepted and envoy.witness is not None and envoy.witness.row.t_connected_ns is None:
             envoy.witness.row.t_connected_ns = self._clock.now_ns

@@ -149,6 +149,13 @@ _WATCH_EVENTS: Final = {
     "t_heard_ns": "int64",
 }
 
+_CONNECTIONS: Final = {
+    "t_ns": "int64",
+    "proxy_id": "string",
+    "replica": "int64",
+    "event": "string",
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "changes": MappingProxyType(_CHANGES),
@@ -162,6 +169,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "proxy_pushes": MappingProxyType(_PROXY_PUSHES),
         "regressions": MappingProxyType(_REGRESSIONS),
         "watch_events": MappingProxyType(_WATCH_EVENTS),
+        "connections": MappingProxyType(_CONNECTIONS),
     }
 )
 """Table name -> column name -> kind of column, both in the order in which they are written."""

@@ -49,6 +49,10 @@ WatchEventRecord = tuple[int, int, str, int]
 """(change_id, replica, stream, t_heard_ns)"""
 
 
+ConnectionRecord = tuple[int, int, int, str]
+"""(t_ns, proxy, replica, event)"""
+
+
 @dataclass(slots=True, eq=False)
 class StartupRow:
     """One start of one Envoy. An instant is None until it is reached."""
@@ -137,6 +141,7 @@ class Recorder:
     __slots__ = (
         "_depths",
         "change_rows",
+        "connection_rows",
         "control_plane_busy_ns",
         "counters",
         "delivery_rows",
@@ -192,6 +197,7 @@ class Recorder:
         self.proxy_push_rows: list[ProxyPushRecord] = []
         self.regression_rows: list[RegressionRecord] = []
         self.watch_event_rows: list[WatchEventRecord] = []
+        self.connection_rows: list[ConnectionRecord] = []
         self.warning_counts: dict[str, int] = {}
         self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
         self.istio = IstioMetrics()
@@ -365,6 +371,14 @@ class Recorder:
         or config.
         """
         self.watch_event_rows.append((change_id, replica, stream, t_heard_ns))
+
+    def connection(self, t_ns: int, proxy: int, replica: int, event: str) -> None:
+        """Note that a stream entered a replica's table of connections (opened), left it (closed), or was
+        refused by its limit of new streams (turned_away). Kept with the queues; those that are open when the
+        clock starts are opened at 0.
+        """
+        if self.keeps_queues:
+            self.connection_rows.append((max(t_ns, 0), proxy, replica, event))
 
     def regression(
         self,

@@ -137,6 +137,11 @@ class Result:
         return self.tables["queues"]
 
     @property
+    def connections(self) -> pd.DataFrame:
+        """Which replica each proxy is connected to: one row per stream opened, closed or turned away."""
+        return self.tables["connections"]
+
+    @property
     def proxy_pushes(self) -> pd.DataFrame:
         """One row per push and proxy: Istio's own view of a push, from Start to the last Send."""
         return self.tables["proxy_pushes"]
@@ -254,6 +259,7 @@ def kept_tables(recorder: Recorder) -> tuple[str, ...]:
         "states": recorder.keeps_states,
         "deliveries": recorder.keeps_deliveries,
         "queues": recorder.keeps_queues,
+        "connections": recorder.keeps_queues,
         "proxy_pushes": recorder.keeps_proxy_pushes,
     }
     return tuple(table for table in TABLES if is_kept.get(table, True))

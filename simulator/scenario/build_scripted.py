@@ -8,6 +8,7 @@ from simulator.control_plane.scripted import ScriptedControlPlane
 from simulator.engine.delays import Delay
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock, Deadlines
+from simulator.engine.servers import MultiServer
 from simulator.envoy.process import Process
 from simulator.envoy.startup import Server
 from simulator.envoy.static_bootstrap import NoConfigSource
@@ -65,6 +66,7 @@ class _ScriptedBuilder:
             self._draws,
             self._recorder,
             self._ledger,
+            self._cores(),
         )
         self._control_plane = self._scripted()
 
@@ -77,6 +79,11 @@ class _ScriptedBuilder:
         if self._awaited == 0 or not self._envoys.settings.has_xds:
             self._control_plane.begin(0)
         return self._world
+
+    def _cores(self) -> MultiServer | None:
+        """The machine's cores, where the scenario says that all Envoys share them."""
+        cores = self._scenario.lab.cores
+        return None if cores is None else MultiServer(self._clock, cores)
 
     def _starter(self, proxy: int) -> Callable[[], None]:
         return lambda: self._start_envoy(proxy)

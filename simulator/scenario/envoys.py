@@ -8,6 +8,7 @@ from dataclasses import replace
 from simulator.calibration.costs import Calibration, Law, with_overrides, zero_costs
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock, Deadlines
+from simulator.engine.servers import MultiServer
 from simulator.envoy.ads_mux import MuxIdentity
 from simulator.envoy.delta_mux import DeltaMux
 from simulator.envoy.main_thread import Costs, MainThread
@@ -53,7 +54,9 @@ class Envoys:
         draws: Draws,
         recorder: Recorder,
         ledger: ChangeLedger[Names],
+        cores: MultiServer | None = None,
     ) -> None:
+        self._cores = cores
         self._scenario = scenario
         self._clock = clock
         self._deadlines = deadlines
@@ -84,7 +87,12 @@ class Envoys:
         # it.
         servers: list[Server] = []
         main_thread = MainThread(
-            clock, proxy, costs, settings.stats_flush_interval_ns, lambda: servers[0].clusters.cluster_count()
+            clock,
+            proxy,
+            costs,
+            settings.stats_flush_interval_ns,
+            lambda: servers[0].clusters.cluster_count(),
+            self._cores,
         )
         process = Process(
             proxy=proxy,

@@ -219,3 +219,79 @@ def test_a_cluster_replaced_while_all_wait_for_it_lets_nobody_go_on() -> None:
     assert played.messages(type="eds") == []
     assert [round(m.t) for m in played.messages(after=0.9, type="cds", direction="request")] == [1]
     assert played.at("workers_started") is None
+
+
+def test_clusters_of_an_update_are_replaced_one_after_the_other() -> None:
+    """Start-up waits for a primary that does not resolve; CDS changes it and a static cluster before it,
+    which is ready at once: the old primary is still there then, so the secondary still asks for nothing."""
+    clusters = [
+        {"count": 1, "type": "static"},
+        {"count": 1, "type": "eds"},
+        {"count": 1, "type": "strict_dns", "endpoints": 1, "resolver": "never"},
+    ]
+    change = {"at": "1s", "type": "cds", "change": ["c0", "c2"]}
+    assert play(clusters=clusters, pushes=[change], duration="5s").messages(type="eds") == []
+
+
+def test_a_removed_secret_is_waited_for_no_longer() -> None:
+    """Delta SDS, first answer in removed_resources: unlike a route (T7), the cluster goes on."""
+    played = play(
+        protocol="delta",
+        timeout="0s",
+        clusters={"count": 1, "secret": "sds0"},
+        resources={"secrets": {"count": 1}},
+        answers={"sds": {"remove": ["sds0"]}},
+    )
+    assert (played.at("workers_started") or 9) < 0.1
+
+
+def test_the_watch_of_a_secret_ends_after_the_ack_that_removes_its_last_cluster() -> None:
+    clusters = [{"count": 1}, {"count": 1, "secret": "sds0"}]
+    for protocol in ("sotw", "delta"):
+        played = play(
+            protocol=protocol,
+            clusters=clusters,
+            resources={"secrets": {"count": 1}},
+            pushes=[{"at": "5s", "type": "cds", "remove": ["c1"]}],
+            duration="8s",
+        )
+        said = played.messages(after=4.9, direction="request")
+        assert [m.type for m in said if m.type in ("cds", "sds")] == ["cds", "sds"]
+        assert [list(m.resources) for m in said if m.type == "sds"] == [[]]
+
+
+def test_a_replaced_cluster_says_goodbye_on_its_old_stream_unless_an_assignment_replaced_it() -> None:
+    """Separate streams, a cluster changed. Requests for EDS are held back while an EDS update is handled: a
+    cluster that its assignment brings into service ends the older stream in silence; one that a health check
+    or a fetch timeout brings into service does not."""
+    change = {"at": "5s", "type": "cds", "change": ["c0"]}
+    checked = {"resources": {"health_check": {"answers": "pass"}}}
+    late = {"answers": {"eds": [{}, {"never": True}]}}
+    for protocol in ("sotw", "delta"):
+        for more, goodbyes in (({}, 0), (checked, 1), (late, 1)):
+            played = play(protocol=protocol, streams="separate", pushes=[change], duration="9s", **more)  # type: ignore[arg-type]
+            said = played.messages(after=4.9, type="eds", direction="request")
+            first_stream = [m for m in said if m.stream == 2]
+            assert [len(m.resources) for m in first_stream] == [0] * goodbyes
+
+
+def test_the_watches_of_scoped_routes_end_with_the_last_listener_with_scopes() -> None:
+    for protocol, left in (("sotw", ["r1"]), ("delta", [])):
+        played = play(
+            protocol=protocol,
+            listeners=[{"count": 1, "routes": "scoped"}, {"count": 1, "routes": "rds"}],
+            resources={"scopes": {"count": 1}},
+            envoy={"drain_time": "2s"},
+            pushes=[{"at": "5s", "type": "lds", "remove": ["l0"]}],
+            duration="10s",
+        )
+        last = played.messages(after=5.1, type="rds", direction="request")
+        assert [(round(m.t, 1), list(m.resources)) for m in last] == [(7.0, left)]
+
+
+def test_only_discovered_clusters_of_the_bootstrap_need_a_file() -> None:
+    """Files: a static or a STRICT_DNS cluster of the bootstrap has no assignment to read (F2)."""
+    for kind in ("static", "strict_dns"):
+        static = {"clusters": [{"count": 1, "type": kind, "prefix": "s"}]}
+        played = play(strategy="file", envoy={"static": static}, timeout=None)
+        assert played.startup.outcome == "live"

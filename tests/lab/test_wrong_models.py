@@ -33,7 +33,10 @@ def test_a_cds_ack_that_is_not_withheld_is_caught(monkeypatch: pytest.MonkeyPatc
             {"at": "2s", "type": "eds", "send": ["c0"]},
         ],
     )
-    assert verify(scenario).agrees
+    right = verify(scenario)
+    if not right.is_judged:
+        pytest.skip(f"NOT JUDGED: the machine was too busy in all {right.disturbed} plays")
+    assert right.agrees
     monkeypatch.setattr(ClusterManager, "_update_cds_gate", lambda manager: None)
 
     verdict = verify(scenario, runs=1)

@@ -6,6 +6,7 @@ words of the study that it belongs to.
 
 from simulator.report.look import headline
 from simulator.report.plots.comparison_cdf import comparison_cdf
+from simulator.report.plots.connections import connections
 from simulator.report.plots.convergence import convergence
 from simulator.report.plots.debounce_curve import debounce_curve
 from simulator.report.plots.delay_cdf import delay_cdf
@@ -17,10 +18,12 @@ from simulator.report.plots.startup import startup
 from simulator.report.plots.states import states
 from simulator.report.plots.sweep_heatmap import sweep_heatmap
 from simulator.report.plots.sweep_lines import sweep_lines
+from simulator.report.plots.two_worlds import two_worlds
 from simulator.report.plots.waterfall import waterfall
 
 __all__ = [
     "comparison_cdf",
+    "connections",
     "convergence",
     "debounce_curve",
     "delay_cdf",
@@ -33,5 +36,6 @@ __all__ = [
     "states",
     "sweep_heatmap",
     "sweep_lines",
+    "two_worlds",
     "waterfall",
 ]

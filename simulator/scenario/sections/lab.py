@@ -12,7 +12,7 @@ class Lab(Settings):
     """The bench: for scenarios that are also played against real Envoys."""
 
     cores: Annotated[Annotated[int, Whole(1, 1024)] | None, OrNone()] = setting(
-        "Cores that all Envoys of a play share; absent = whatever the machine has",
+        "Cores that all Envoys share, simulated and played (scripted only); absent: each Envoy has its own",
         None,
         stands_for="the CPU affinity of the Envoy processes",
         assumption="a few Envoys do not fill a machine, so their number matters to fleets only",

@@ -1,0 +1,61 @@
+"""Which runs count for a verdict: results are simulated ones, some of them spoilt on purpose."""
+
+from __future__ import annotations
+
+import pytest
+
+import simulator as xs
+from simulator.lab.pulse import KEY
+from simulator.lab.verify import Trial, Verdict
+from simulator.results.result import Result
+
+
+@pytest.fixture(scope="module")
+def scenario() -> xs.Scenario:
+    return xs.Scenario(name="case", duration="2s", control_plane={"kind": "scripted"})
+
+
+@pytest.fixture(scope="module")
+def simulated(scenario: xs.Scenario) -> Result:
+    return xs.run(scenario)
+
+
+def measured(simulated: Result, *, late_ms: float, is_right: bool) -> Result:
+    tables = dict(simulated.tables)
+    if not is_right:
+        tables["startups"] = tables["startups"].assign(fetch_timeouts='{"eds": 2}')
+    manifest = {**simulated.manifest, KEY: late_ms}
+    return Result(tables, manifest, expectations=simulated.expectations)
+
+
+def judged(scenario: xs.Scenario, simulated: Result, *runs: tuple[float, bool]) -> Verdict:
+    """The verdict after these runs: how late the machine was, and whether they are as simulated."""
+    trial = Trial(scenario, simulated, 3)
+    for late_ms, is_right in runs:
+        assert not trial.is_settled
+        trial.take(measured(simulated, late_ms=late_ms, is_right=is_right))
+    assert trial.is_settled
+    return trial.verdict()
+
+
+def test_a_disagreement_on_a_busy_machine_does_not_count(scenario: xs.Scenario, simulated: Result) -> None:
+    verdict = judged(scenario, simulated, (45.0, False), (1.0, True))
+    assert verdict.agrees
+    assert verdict.disturbed == 1
+    assert len(verdict.measured) == 1
+
+
+def test_agreement_on_a_busy_machine_is_agreement(scenario: xs.Scenario, simulated: Result) -> None:
+    assert judged(scenario, simulated, (45.0, True)).agrees
+
+
+def test_a_machine_that_is_always_busy_gives_no_verdict(scenario: xs.Scenario, simulated: Result) -> None:
+    verdict = judged(scenario, simulated, (45.0, False), (1.0, False), (45.0, False), (45.0, False))
+    assert not verdict.agrees
+    assert not verdict.is_judged
+
+
+def test_a_disagreement_on_a_free_machine_is_one(scenario: xs.Scenario, simulated: Result) -> None:
+    verdict = judged(scenario, simulated, (1.0, False), (1.0, False), (1.0, False))
+    assert verdict.is_judged
+    assert not verdict.agrees
