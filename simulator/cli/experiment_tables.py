@@ -26,6 +26,7 @@ _WIDE: Final = 140
 _SHOWN_AT_MOST: Final = 60
 _STEPS_AT_MOST: Final = 8
 _ERRORS_AT_MOST: Final = 5
+_NAMED_AT_MOST: Final = 4
 _OWNED_BY: Final = "p99 owned by"
 _LATENCY: Final = ("p50", "p90", "p99", "mean", "staleness")
 _COUNTS: Final = ("xds_messages", "xds_bytes")
@@ -235,18 +236,33 @@ def _tail(console: Console, experiment: Experiment, directory: Path, figures: Se
         counts = failed["error"].value_counts()
         for error, count in list(counts.items())[:_ERRORS_AT_MOST]:
             console.print(Text(f"  {count:,} x {error}"), soft_wrap=True)
-    unmet = experiment.runs["unmet"].dropna()
-    lines: dict[str, int] = {}
-    for text in unmet[unmet != ""]:
-        for line in str(text).split("; "):
-            lines[line] = lines.get(line, 0) + 1
-    if lines:
-        console.print()
-    for line, count in lines.items():
-        console.print(Text(f"NOT MET in {count:,} of {len(unmet):,} runs: {line}", style="bold red"))
+    _unmet(console, experiment)
     console.print()
     names = ", ".join(path.name for path in figures)
     console.print(Text(f"results: {directory}  (figures: {names})"), soft_wrap=True)
+
+
+def _unmet(console: Console, experiment: Experiment) -> None:
+    """The expectations that did not hold, in how many runs, and of which variants."""
+    runs = experiment.runs.dropna(subset=["unmet"])
+    unmet: dict[str, dict[str, int]] = {}
+    for variant, text in zip(runs["variant"], runs["unmet"], strict=True):
+        for line in str(text).split("; ") if text else ():
+            by_variant = unmet.setdefault(line, {})
+            by_variant[str(variant)] = by_variant.get(str(variant), 0) + 1
+    if unmet:
+        console.print()
+    for line, by_variant in unmet.items():
+        count, where = sum(by_variant.values()), _where(by_variant, experiment)
+        told = f"NOT MET in {count:,} of {len(runs):,} runs{where}: {line}"
+        console.print(Text(told, style="bold red"))
+
+
+def _where(counts: Mapping[str, int], experiment: Experiment) -> str:
+    """The variants in which it happened, where not in all and not in too many to name."""
+    if len(counts) == len(experiment.cells) or len(counts) > _NAMED_AT_MOST:
+        return ""
+    return f" ({'; '.join(counts)})"
 
 
 def _pending(console: Console, rows: Mapping[Any, Mapping[Any, Any]]) -> None:

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import re
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
 from simulator.cli.refusal import BadInput
+from simulator.engine.clock import DurationError, parse_duration
+from simulator.report.wording import seconds_text
 
 if TYPE_CHECKING:
     from simulator.experiment.scorecard import Score
@@ -22,7 +25,7 @@ DESCRIPTION = (
     "(predicted), and whether the simulated number is as it must be."
 )
 
-DEFAULT: Final = Path("scenarios", "scorecard", "published.yaml")
+DEFAULT: Final = Path("scenarios", "scorecard")
 UNMET: Final = 1
 _WIDE: Final = 140
 
@@ -30,12 +33,12 @@ _WIDE: Final = 140
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the file of reference numbers."""
     parser.add_argument(
-        "scorecard",
-        nargs="?",
+        "scorecards",
+        nargs="*",
         type=Path,
-        default=DEFAULT,
+        default=[DEFAULT],
         metavar="FILE",
-        help=f"reference numbers and their scenarios (YAML; default: {DEFAULT})",
+        help=f"reference numbers and their scenarios (YAML; a directory: all of it; default: {DEFAULT})",
     )
 
 
@@ -46,8 +49,9 @@ def execute(options: argparse.Namespace) -> int:
 
     scores: list[Score] = []
     try:
-        for subject in read_scorecard(options.scorecard):
-            with _working(subject.scenario.stem):
+        subjects = [subject for path in _files(options.scorecards) for subject in read_scorecard(path)]
+        for subject in subjects:
+            with _working(subject.name or subject.scenario.stem):
                 scores += scores_of(subject)
     except xs.ExperimentError as error:
         raise BadInput(str(error)) from error
@@ -55,6 +59,17 @@ def execute(options: argparse.Namespace) -> int:
         raise BadInput(str(error), is_located=True) from error
     _print(scores)
     return UNMET if any(score.met is False for score in scores) else 0
+
+
+def _files(paths: list[Path]) -> list[Path]:
+    """The files named, and those in directories named."""
+    files: list[Path] = []
+    for path in paths:
+        inside = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
+        if not inside:
+            raise BadInput(f"{path}: holds no scorecard (*.yaml)")
+        files += inside
+    return files
 
 
 def _print(scores: list[Score]) -> None:
@@ -66,12 +81,14 @@ def _print(scores: list[Score]) -> None:
     width = None if sys.stdout.isatty() else _WIDE
     console = Console(width=width, markup=False, emoji=False, highlight=False)
     table = new_table("Reference numbers and simulated ones")
-    for heading in ("scenario", "quantity", "published", "kind", "simulated", "expected", "verdict"):
-        table.add_column(heading, no_wrap=heading in ("scenario", "kind", "verdict"))
+    for heading in ("quantity", "reference", "kind", "simulated", "must be", "verdict"):
+        table.add_column(heading, no_wrap=heading in ("kind", "verdict"))
     before = ""
     for score in scores:
-        if before and score.scenario != before:
-            table.add_section()
+        if score.scenario != before:
+            if before:
+                table.add_section()
+            table.add_row(Text.assemble((score.scenario, "bold"), "\n", (score.source, "dim")))
         verdict = (
             Text("-")
             if score.met is None
@@ -79,15 +96,8 @@ def _print(scores: list[Score]) -> None:
             if score.met
             else Text("FAILED", style="bold red")
         )
-        table.add_row(
-            score.scenario if score.scenario != before else "",
-            score.quantity,
-            score.published,
-            score.kind,
-            score.simulated,
-            score.expected,
-            verdict,
-        )
+        simulated = "" if score.met is None else _rounded(score.simulated)
+        table.add_row(f"  {score.quantity}", score.published, score.kind, simulated, score.expected, verdict)
         before = score.scenario
     show(console, table)
     footnote(
@@ -99,6 +109,15 @@ def _print(scores: list[Score]) -> None:
         f"\n{sum(bool(score.met) for score in judged)} of {len(judged)} verdicts are good; "
         f"{sum(bool(score.met) for score in predicted)} of {len(predicted)} of what was predicted."
     )
+
+
+def _rounded(found: str) -> str:
+    """What an expectation found, without the number of rows, and a time in three figures."""
+    value = re.sub(r" \([0-9]+ rows?\b[^)]*\)$", "", found)
+    try:
+        return seconds_text(parse_duration(value))
+    except DurationError:
+        return value
 
 
 def _working(name: str) -> contextlib.AbstractContextManager[object]:

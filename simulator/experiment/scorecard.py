@@ -19,6 +19,7 @@ KINDS: Final = ("input", "fitted", "predicted")
 """What a reference number is to the simulation: given to it, matched by choosing a cost, or neither."""
 
 _OF_SUBJECT: Final = frozenset({"scenario", "source", "rows"})
+_MAY_BE_OF_SUBJECT: Final = frozenset({"name", "set"})
 _OF_ROW: Final = frozenset({"quantity", "published", "kind", "expect"})
 
 
@@ -36,11 +37,21 @@ class Reference:
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """A scenario and the reference numbers it stands for."""
+    """A scenario, the keys of it that are set to stand for what others did, and their numbers.
+
+    Attributes:
+        scenario: Its file.
+        source: Who published or measured the numbers.
+        references: The numbers.
+        settings: Key -> value, as `Scenario.with_` takes them.
+        name: What it is called; empty = as the scenario.
+    """
 
     scenario: Path
     source: str
     references: tuple[Reference, ...]
+    settings: Mapping[str, Any]
+    name: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,14 +98,14 @@ def scores_of(subject: Subject, seed: int | None = None) -> list[Score]:
         ScenarioError: The scenario cannot be read, or an expectation cannot.
     """
     lines = [line for reference in subject.references for line in reference.expect]
-    scenario = load_scenario(subject.scenario).with_(expect=lines)
+    scenario = load_scenario(subject.scenario).with_(**{**subject.settings, "expect": lines})
     outcomes = iter(run(scenario, seed=seed).expectations)
     scores = []
     for reference in subject.references:
         judged = [next(outcomes) for _ in reference.expect]
         scores.append(
             Score(
-                scenario.name,
+                subject.name or scenario.name,
                 subject.source,
                 reference.quantity,
                 reference.published,
@@ -109,12 +120,15 @@ def scores_of(subject: Subject, seed: int | None = None) -> list[Score]:
 
 def _subject(path: Path, number: int, told: Any) -> Subject:
     where = f"{path}: [{number}]"
-    _check_keys(where, told, _OF_SUBJECT, _OF_SUBJECT)
-    rows = told["rows"]
+    _check_keys(where, told, _OF_SUBJECT | _MAY_BE_OF_SUBJECT, _OF_SUBJECT)
+    rows, settings = told["rows"], told.get("set", {})
+    if not isinstance(settings, Mapping):
+        raise ExperimentError(f"{where}.set: must be a mapping from keys of the scenario to values")
     if not isinstance(rows, list) or not rows:
         raise ExperimentError(f"{where}.rows: must be a list of reference numbers")
     references = tuple(_reference(f"{where}.rows[{place}]", row) for place, row in enumerate(rows))
-    return Subject(path.parent / str(told["scenario"]), str(told["source"]), references)
+    file = path.parent / str(told["scenario"])
+    return Subject(file, str(told["source"]), references, dict(settings), str(told.get("name", "")))
 
 
 def _reference(where: str, told: Any) -> Reference:

@@ -10,10 +10,13 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
+from simulator.recording.bottlenecks import BOTTLENECK, QUANTILES
 from simulator.report.experiment_figures import write_experiment_figures
 from simulator.report.figures import write_figures
 from simulator.report.stages import bottleneck_text
-from simulator.report.wording import amount_text, seconds_text
+from simulator.report.wording import amount_text, seconds_text, share_text
+from simulator.results.experiment import MEAN_ONLY
+from simulator.results.records import OWNED
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -91,10 +94,45 @@ def experiment_section(experiment: Experiment) -> str:
         parts.append(_table("Expectations that were not met", ["variant", "expected", "runs"], rows))
     else:
         parts.append('<p class="met">Every run met what was expected of it.</p>')
+    parts.append(_owners(experiment))
     parts.append(_summary("Metrics, all replications pooled", ["variant", "metric"], experiment.summary()))
     with tempfile.TemporaryDirectory() as folder:
         parts.append(_figures(write_experiment_figures(experiment, Path(folder))))
     return _section(parts)
+
+
+def _owners(experiment: Experiment) -> str:
+    """What owns the delay in each variant, and how sure that is; nothing where no change takes time."""
+    rows = []
+    for cell in experiment.cells:
+        here = experiment.runs[experiment.runs["cell"] == cell.index]
+        for at in QUANTILES:
+            owner = experiment.bottleneck(cell.index, at)
+            if owner:
+                column = f"{BOTTLENECK}.{at}"
+                stage = next(iter(experiment.owners(cell.index, at)))
+                of_stage = here[here[column] == stage]
+                rows.append(
+                    [
+                        _text(cell.label),
+                        _text(at),
+                        _text(owner),
+                        *(_text(_shares(of_stage[f"{column}.{name}"]), is_number=True) for name in OWNED),
+                    ]
+                )
+    if not rows:
+        return ""
+    headings = ["variant", "quantile", "owned by", "its share of the delay", "busy share of the run"]
+    return _table("Bottlenecks of active_delay", headings, rows)
+
+
+def _shares(of_runs: pd.Series[float]) -> str:
+    """The range over the runs."""
+    known = of_runs.dropna()
+    if not len(known):
+        return "-"
+    low, high = share_text(float(known.min())), share_text(float(known.max()))
+    return low if low == high else f"{low} to {high}"
 
 
 def _section(parts: Sequence[str]) -> str:
@@ -115,13 +153,27 @@ def _summary(title: str, keys: Sequence[str], summary: pd.DataFrame) -> str:
     for line in summary.to_dict("records"):
         unit = str(line["unit"])
         cells = [_text(str(line[key])) for key in keys]
-        cells += [_text(_amount(line[name], unit), is_number=True) for name in _QUANTILES]
+        cells += [_text(_statistic(line, name), is_number=True) for name in _QUANTILES]
         cells += [_text(f"{line[name]:,}", is_number=True) for name in ("n", "pending")]
         if has_interval:
             low, high = (_amount(line[name], unit) for name in ("ci_low", "ci_high"))
             cells.append(_text("none" if "-" in (low, high) else f"{low} to {high}", is_number=True))
         rows.append(cells)
-    return _table(title, headings, rows)
+    few = '<p class="quiet">* too few samples for this percentile</p>' if _has_few(summary) else ""
+    return _table(title, headings, rows) + few
+
+
+def _statistic(line: Mapping[Any, Any], name: str) -> str:
+    """A number of the summary; of what a run has one of, no percentiles, and a mark where samples are few."""
+    note = str(line["note"])
+    if name.startswith("p") and MEAN_ONLY in note:
+        return "-"
+    return _amount(line[name], str(line["unit"])) + ("*" if name in note.partition("too few for")[2] else "")
+
+
+def _has_few(summary: pd.DataFrame) -> bool:
+    notes = summary["note"].astype("string").fillna("")
+    return bool((notes.str.contains("too few for") & ~notes.str.contains(MEAN_ONLY)).any())
 
 
 def _amount(value: float, unit: str) -> str:

@@ -53,7 +53,11 @@ def test_sweep_and_the_python_api_give_equal_numbers(here, scenario_file, quick_
     over = {"network.latency": ["1ms", "2ms"]}
     swept = xs.sweep(xs.load_scenario(path), over, replications=2, seed=4, executor="serial")
     assert xs.Sweep.load("o").runs.equals(swept.runs)
-    assert "active_delay over network.latency" in capsys.readouterr().out
+    printed = capsys.readouterr().out
+    assert "active_delay over network.latency" in printed
+    assert "p99 owned by" in printed
+    assert "Which knob moves p99 of active_delay" in printed
+    assert re.search(r"network\.latency +1ms -> 2ms +\+", printed)
 
 
 def test_a_replicated_run_prints_intervals(here, scenario_file, quick_figures, capsys):

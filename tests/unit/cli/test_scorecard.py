@@ -42,7 +42,8 @@ def test_the_verdict_decides_the_status(
     shown = capsys.readouterr().out
     assert verdict in shown
     assert "100.18 ms" in shown
-    assert "100ms (2 rows)" in shown
+    assert "  100 ms  " in shown
+    assert "rows" not in shown
     assert ("FAILED" in shown) == bool(status)
 
 
@@ -71,3 +72,38 @@ def test_a_scorecard_that_cannot_be_read_is_refused(
 def test_a_missing_scorecard_is_refused(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert main(["scorecard", str(tmp_path / "none.yaml")]) == 2
     assert "none.yaml" in capsys.readouterr().err
+
+
+def test_keys_may_be_set_and_the_case_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    path = written(tmp_path, row("predicted", "max(debounce_delay) == 2s"))
+    path.write_text(path.read_text() + "  set: {control_plane.debounce.after: 2s}\n  name: patient\n")
+    assert main(["scorecard", str(path)]) == 0
+    assert "patient" in capsys.readouterr().out
+    path.write_text(path.read_text().replace("debounce.after", "debounce.aftr"))
+    assert main(["scorecard", str(path)]) == 2
+    assert "after" in capsys.readouterr().err
+
+
+def test_a_directory_stands_for_all_scorecards_in_it(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    first = written(tmp_path, row("predicted", "max(debounce_delay) == 100ms"))
+    folder = tmp_path / "all"
+    folder.mkdir()
+    for name in ("a.yaml", "b.yaml"):
+        (folder / name).write_text(first.read_text().replace("bare.yaml", "../bare.yaml"))
+    assert main(["scorecard", str(folder)]) == 0
+    assert "2 of 2 verdicts are good" in capsys.readouterr().out
+    assert main(["scorecard", str(tmp_path / "none")]) == 2
+    (tmp_path / "empty").mkdir()
+    assert main(["scorecard", str(tmp_path / "empty")]) == 2
+    assert "holds no scorecard" in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_every_reference_number_that_is_shipped_has_a_good_verdict(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(Path(__file__).parents[3])
+    status = main(["scorecard"])
+    assert status == 0, capsys.readouterr().out
