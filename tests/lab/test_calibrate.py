@@ -11,14 +11,18 @@ from simulator.lab.cost_rows_by_path import replaced_files
 from simulator.lab.fits import fit
 
 
+async def measured(rows: CostRows) -> None:
+    await rows.routes("delta")
+    await replaced_files(rows)
+
+
 def test_routes_and_files_cost_what_a_formula_can_say() -> None:
-    rows = CostRows()
-
-    async def measured() -> None:
-        await rows.routes("delta")
-        await replaced_files(rows)
-
-    asyncio.run(measured())
+    # As in verify: a busy machine may spoil a measurement, so each of three must be spoiled.
+    for _ in range(3):
+        rows = CostRows()
+        asyncio.run(measured(rows))
+        if fit(rows.rows["rds.delta.one_changed"]).r2 > 0.9:
+            break
 
     table, burst = fit(rows.rows["rds.delta.one_changed"]), fit(rows.rows["rds.burst"])
     # 8 to 12 us a virtual host on the machine of the shipped file; others are slower, none is free.

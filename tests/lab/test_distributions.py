@@ -39,8 +39,12 @@ def test_polling_is_as_slow_as_simulated() -> None:
         duration="7s", propagation={"strategy": "poll", "refresh_delay": "150ms"}, pushes=changes
     )
 
-    (polled,) = compared(scenario)
-
-    assert polled.distance.n == (150, 15)
-    assert polled.distance.p > 1e-3
-    assert np.median(polled.measured_ns) > 20e6
+    # As in verify: a busy machine may spoil a play, so a difference must show in each of three.
+    for _ in range(3):
+        (polled,) = compared(scenario)
+        assert polled.distance.n == (150, 15)
+        assert np.median(polled.measured_ns) > 20e6
+        if polled.distance.p > 1e-3:
+            break
+    else:
+        raise AssertionError(f"{polled.distance}: {np.sort(polled.measured_ns) / 1e6} ms")
