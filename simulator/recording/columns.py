@@ -149,6 +149,14 @@ _WATCH_EVENTS: Final = {
     "t_heard_ns": "int64",
 }
 
+_COMPONENTS: Final = {
+    "t_ns": "int64",
+    "component": "string",
+    "replica": "int64",
+    "state": "string",
+    "detail": "string",
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "changes": MappingProxyType(_CHANGES),
@@ -162,6 +170,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "proxy_pushes": MappingProxyType(_PROXY_PUSHES),
         "regressions": MappingProxyType(_REGRESSIONS),
         "watch_events": MappingProxyType(_WATCH_EVENTS),
+        "components": MappingProxyType(_COMPONENTS),
     }
 )
 """Table name -> column name -> kind of column, both in the order in which they are written."""

@@ -188,6 +188,10 @@ def _watch_events(recorder: Recorder) -> pd.DataFrame:
     return _frame_of_tuples("watch_events", sorted(recorder.watch_event_rows), recorder, proxy_at=None)
 
 
+def _components(recorder: Recorder) -> pd.DataFrame:
+    return _frame_of_tuples("components", recorder.component_rows, recorder, proxy_at=None)
+
+
 def _frame_of_tuples(
     table: str, rows: Sequence[tuple[object, ...]], recorder: Recorder, proxy_at: int | None
 ) -> pd.DataFrame:
@@ -222,4 +226,5 @@ _BUILDERS: Final[Mapping[str, Callable[[Recorder], pd.DataFrame]]] = {
     "proxy_pushes": _proxy_pushes,
     "regressions": _regressions,
     "watch_events": _watch_events,
+    "components": _components,
 }

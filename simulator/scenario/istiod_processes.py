@@ -93,6 +93,6 @@ class IstiodProcesses:
         if replica.cpu.queue_length and replica.cpu.busy_ns > long_ns * procs:
             found.append(
                 f"istiod-{number}: {procs} CPU cores are not enough; {replica.cpu.queue_length} jobs and "
-                f"{replica.queue.depth} pushes wait at the end"
+                f"{replica.sender.depth} pushes wait at the end"
             )
         return found
