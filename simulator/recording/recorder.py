@@ -140,6 +140,7 @@ class Recorder:
     __slots__ = (
         "_depths",
         "change_rows",
+        "component_rows",
         "control_plane_busy_ns",
         "counters",
         "delivery_rows",
@@ -161,7 +162,6 @@ class Recorder:
         "traffic_rows",
         "utilisation",
         "warning_counts",
-        "component_rows",
         "watch_event_rows",
         "xds_bytes",
         "xds_messages",

@@ -44,6 +44,10 @@ class IstiodProcesses:
         self._starts: dict[int, int] = {}
         """Starts and stops of each replica: a start that was stopped meanwhile comes to nothing."""
 
+    def begin_running(self, number: int) -> None:
+        """A replica runs since long ago."""
+        self.begin(number)
+
     def begin(self, number: int) -> None:
         """A replica has synced."""
         self._sources.begin_replica(self._deployment.start(number))

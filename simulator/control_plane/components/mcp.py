@@ -75,6 +75,7 @@ class McpStream:
         on_synced: Called once when every collection has arrived.
         attempts: Streams opened so far.
         broken: How many of them a message ended that was too large.
+        last_too_large: The kind in the last such message.
     """
 
     def __init__(self, galley: Galley, number: int) -> None:
@@ -84,6 +85,7 @@ class McpStream:
         self.on_synced: Callable[[], None] | None = None
         self.attempts = 0
         self.broken = 0
+        self.last_too_large = ""
         self._galley = galley
         self._arrived: dict[str, None] = {}
         self._free_ns = 0
@@ -110,6 +112,11 @@ class McpStream:
         """Pilot starts: the first attempt is immediate."""
         self.given, self._arrived = {}, {}
         self.receive = None
+        self._machine.fire(_G.STARTED)
+
+    def begin_running(self) -> None:
+        """Pilot runs since long ago, and has had all there is."""
+        self._arrived = dict.fromkeys(COLLECTIONS)
         self._machine.fire(_G.STARTED)
 
     def stop(self) -> None:
@@ -181,7 +188,7 @@ class McpStream:
     def _arrive(self, name: str, changes: list[ConfigChange], size: int) -> None:
         galley = self._galley
         if size > galley.settings.mcp.max_message_bytes:
-            self.broken += 1
+            self.broken, self.last_too_large = self.broken + 1, name
             said = f"{name}: {size} bytes, {galley.settings.mcp.max_message_bytes} accepted"
             galley.shared.recorder.component(galley.clock.now_ns, "mcp", self.number, "too large", said)
             self._machine.fire(_G.BROKEN)

@@ -55,9 +55,7 @@ class Snapshots:
 
     __slots__ = ("_clock", "_machine", "_max_ns", "_old", "_publish", "_quiesce_ns", "_quiet")
 
-    def __init__(
-        self, clock: Clock, quiesce_ns: int, max_ns: int, publish: Callable[[], object]
-    ) -> None:
+    def __init__(self, clock: Clock, quiesce_ns: int, max_ns: int, publish: Callable[[], object]) -> None:
         self._clock = clock
         self._quiesce_ns = quiesce_ns
         self._max_ns = max_ns

@@ -31,6 +31,7 @@ if TYPE_CHECKING:
     from simulator.wire.contract import Publisher, PushSession, StreamServer
     from simulator.wire.stream import Stream
 
+
 class Ingestion(Protocol):
     """A way of configuration that does not lead through the informers of the replicas."""
 

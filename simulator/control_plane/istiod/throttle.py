@@ -15,7 +15,6 @@ from simulator.control_plane.istiod.push_queue import Connection, PushQueue
 from simulator.control_plane.istiod.push_request import PushRequest
 from simulator.engine.events import Clock
 
-
 Client = TypeVar("Client", contravariant=True)
 
 

@@ -54,7 +54,17 @@ class Squash:
         entity: The replica; settles ties.
     """
 
-    __slots__ = ("_batch", "_clear", "_cleared_ns", "_clock", "_entity", "_first_ns", "_machine", "_squash_ns", "_timer")
+    __slots__ = (
+        "_batch",
+        "_clear",
+        "_cleared_ns",
+        "_clock",
+        "_entity",
+        "_first_ns",
+        "_machine",
+        "_squash_ns",
+        "_timer",
+    )
 
     def __init__(
         self,

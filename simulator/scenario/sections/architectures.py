@@ -9,13 +9,13 @@ from pydantic_core import CoreSchema, core_schema
 
 from simulator.control_plane.components.settings import COLLECTIONS
 from simulator.engine.clock import S, format_duration
+from simulator.engine.delays import Constant
 from simulator.scenario.delay_values import DelayField
 from simulator.scenario.durations import Duration, PositiveDurationNs, duration_ns
 from simulator.scenario.kubernetes_quantities import Auto, Bytes
 from simulator.scenario.problems import described, refusal, suggestion
 from simulator.scenario.quantities import JsonSchema, Marker, Switch, Whole
 from simulator.scenario.settings import Settings, setting
-from simulator.engine.delays import Constant
 
 Sizes = tuple[tuple[int, int], ...]
 """(since when in ns, bytes), in order of time."""
@@ -36,7 +36,9 @@ class CollectionSizes(Marker):
             raise refusal(f"must be a mapping from kind to size, not {described(value)}")
         for kind in value:
             if kind not in COLLECTIONS:
-                raise refusal(f"is not handed over by Galley; {suggestion(str(kind), COLLECTIONS)}", str(kind))
+                raise refusal(
+                    f"is not handed over by Galley; {suggestion(str(kind), COLLECTIONS)}", str(kind)
+                )
         return {kind: _steps(kind, size) for kind, size in value.items()}
 
     def written(self, value: Any) -> Any:
@@ -153,5 +155,4 @@ class Components(Settings):
     )
 
 
-SQUASH = 1 * S
 EventRate = Annotated[int | Literal["auto"], Auto(Whole(1, 1_000_000))]
