@@ -167,6 +167,6 @@ class PilotProcesses(IstiodProcesses):
         for stream in self._galley.streams:
             if stream.broken:
                 recorder.warn(
-                    f"pilot-{stream.number}: {stream.broken} of {stream.attempts} MCP streams ended at a message "
-                    f"beyond control_plane.mcp.max_message ({stream.last_too_large})"
+                    f"pilot-{stream.number}: {stream.broken} of {stream.attempts} MCP streams ended at a "
+                    f"message beyond control_plane.mcp.max_message ({stream.last_too_large})"
                 )

@@ -100,7 +100,8 @@ class Workload:
                 self._to_istiod(entry)
 
     def _restart_component(self, entry: RestartComponentEntry) -> None:
-        assert self._components is not None and self.istiod is not None, "there are no components"
+        assert self._components is not None, "there are no components"
+        assert self.istiod is not None, "nobody told the workload of Pilot's pods"
         for name in COMPONENTS if entry.component == "all" else (entry.component,):
             self._components.restart(name, entry.down_for_ns)
         if entry.component == "all":

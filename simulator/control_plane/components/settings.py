@@ -10,6 +10,7 @@ from simulator.engine.clock import MS, S
 from simulator.engine.delays import Constant, Delay
 from simulator.mesh.kinds import KINDS
 
+AT_ONCE: Delay = Constant(0)
 _NOT_OVER_MCP = ("Secret", "ConfigMap", "MeshConfig")
 COLLECTIONS = tuple(
     kind.name for kind in KINDS.values() if not kind.is_registry and kind.name not in _NOT_OVER_MCP
@@ -23,7 +24,8 @@ class McpSettings:
     """The Mesh Configuration Protocol between Galley and Pilot.
 
     Attributes:
-        max_message_bytes: A message beyond it ends the stream (pilot/pkg/bootstrap/server.go at 1.4.10: 4 MiB).
+        max_message_bytes: A message beyond it ends the stream (pilot/pkg/bootstrap/
+            server.go at 1.4.10: 4 MiB).
         retry_ns: Until the sink opens a new stream (pkg/mcp/sink/client_sink.go:reestablishStreamDelay).
         sizes: Encoded size of a collection from an instant on, in order of time; kinds that are absent are as
             large as `size_otherwise` says.
@@ -35,7 +37,7 @@ class McpSettings:
     retry_ns: int = S
     sizes: Mapping[str, tuple[tuple[int, int], ...]] = field(default_factory=lambda: MappingProxyType({}))
     size_otherwise: Mapping[str, int] = field(default_factory=lambda: MappingProxyType({}))
-    latency: Delay = Constant(0)
+    latency: Delay = AT_ONCE
 
     def size(self, collection: str, now_ns: int) -> int:
         """Encoded bytes of a collection at an instant."""
@@ -57,7 +59,7 @@ class GalleySettings:
 
     quiesce_ns: int = 500 * MS
     max_ns: int = S
-    mcp: McpSettings = McpSettings()
+    mcp: McpSettings = field(default_factory=McpSettings)
 
 
 @dataclass(frozen=True, slots=True)

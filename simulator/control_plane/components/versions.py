@@ -23,8 +23,7 @@ GALLEY_MAX = Dated(((OLDEST, 0), (1, S)), "the same files (1 s at 1.1 and at 1.4
 READINESS_INITIAL_DELAY = Dated(((OLDEST, 5 * S),), "install/kubernetes/helm at 1.4.10 (5 s)")
 READINESS_PERIOD = Dated(
     ((OLDEST, 30 * S), (4, 5 * S)),
-    "install/kubernetes/helm at 1.4.10 (5 s); 30 s before, istio/istio#16164: a Pilot up after 10 s was ready at "
-    "35 s",
+    "install/kubernetes/helm at 1.4.10 (5 s); 30 s before, istio/istio#16164: up after 10 s, ready at 35 s",
 )
 
 DATED: Mapping[str, Dated[int] | Dated[bool]] = {

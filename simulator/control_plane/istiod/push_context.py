@@ -92,15 +92,11 @@ class KnownChanges:
         """It was there when the replica read the state of the cluster."""
         self._known[change] = Knowledge(len(self._known), now_ns, order=0)
 
-    def gather(self, change: int, order: int, push: PushRow | None, *, is_apart: bool = False) -> None:
-        """Its batch is being pushed; None where no push is needed for others to see it."""
+    def gather(self, change: int, order: int, push: PushRow, *, is_apart: bool = False) -> None:
+        """Its batch is being pushed."""
         known = self._known[change]
         if known.push is None and known.order == NEVER:
             known.order, known.push, known.is_apart = order, push, is_apart
-
-    def publish(self, change: int, push: PushRow) -> None:
-        """What had no push is told by this one."""
-        self._known[change].push = push
 
     def hold(self, change: int, order: int) -> None:
         """It alters nothing: whatever holds what was before holds it as well."""

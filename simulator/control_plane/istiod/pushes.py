@@ -2,7 +2,8 @@
 
 One at a time, as the debounce sees to it; only pushes of endpoints that do not wait for the debounce may
 overlap one, and all pushes up to Istio 1.2, which had no such gate: there a PushContext that is ready after a
-newer one is abandoned, since what it knows is in the newer one. What was observed and not yet pushed is kept here by config key, and the global PushContext.
+newer one is abandoned, since what it knows is in the newer one. What was observed and not yet pushed is kept
+here by config key, and the global PushContext.
 Sources: pilot/pkg/xds/discovery.go (Push, initPushContext, dropCacheForRequest); pilot/pkg/xds/ads.go
 (AdsPushAll, StartPush); pilot/pkg/model/push_context.go (updateContext).
 """

@@ -62,13 +62,13 @@ HAS_FREE_GATE = Dated(
 )
 PUSHES_IN_FULL = Dated(
     ((OLDEST, True), (FIRST_ISTIOD, False)),
-    "pilot/pkg/proxy/envoy/v2/ads.go at 1.4.10: all but endpoints goes to all in full; from 1.5 on as in 1.10 "
-    "(an assumption: what a push holds was narrowed step by step)",
+    "pilot/pkg/proxy/envoy/v2/ads.go at 1.4.10: all but endpoints goes to all in full; from 1.5 on as in "
+    "1.10 (an assumption: what a push holds was narrowed step by step)",
 )
 PUSH_THROTTLE = Dated(
     ((OLDEST, 100), (21, AUTO)),
-    "PILOT_PUSH_THROTTLE, pilot/pkg/features/tuning.go; 100 in 1.3 to 1.20, istio/istio#48438; 1.1 and 1.2: 10 "
-    "in the code, 100 in the Helm chart; 1.0 has a rate in its place",
+    "PILOT_PUSH_THROTTLE, pilot/pkg/features/tuning.go; 100 in 1.3 to 1.20, istio/istio#48438; 1.1 and 1.2: "
+    "10 in the code, 100 in the Helm chart; 1.0 has a rate in its place",
 )
 CONNECT_LIMIT = Dated(
     ((OLDEST, _OFF), (12, 100), (13, 25), (21, AUTO)),
@@ -88,8 +88,8 @@ ENDPOINTS_ONLY_BUILDS_CONTEXT = Dated(
 )
 HAS_DELTA = Dated(
     ((OLDEST, False), (10, True)),
-    "pilot/pkg/proxy/envoy/v2/ads.go: DeltaAggregatedResources is not implemented; 1.10 is the oldest version "
-    "that was read with it",
+    "pilot/pkg/proxy/envoy/v2/ads.go: DeltaAggregatedResources is not implemented; 1.10 is the oldest "
+    "version that was read with it",
 )
 DELTA_DEFAULT = Dated(
     ((OLDEST, False), (22, True)), "ISTIO_DELTA_XDS, pilot/pkg/features/experimental.go; istio/istio#47949"
@@ -122,8 +122,8 @@ CACHES_OTHERS = Dated(
 )
 IGNORES_CONNECTION_AGE = Dated(
     ((OLDEST, False), (FIRST_ISTIOD, True), (10, False)),
-    "istio/istio#11181: gRPC served through ServeHTTP ignores it from 1.5 on; until when was not read: 1.10 is "
-    "assumed to be free of it",
+    "istio/istio#11181: gRPC served through ServeHTTP ignores it from 1.5 on; until when was not read: 1.10 "
+    "is assumed to be free of it",
 )
 CACHES_CDS = Dated(
     ((OLDEST, False), (12, True)), "PILOT_ENABLE_CDS_CACHE: came in 1.11 switched off; istio/istio#33338"
@@ -160,8 +160,9 @@ class Behaviour:
 
     Attributes:
         version: Such as "1.27".
-        push_engine: How connections come to be pushed to: ``queue`` (with merging), ``patient loop`` (each push
-            goes through the connections and waits for those that are busy) or ``rated loop`` (so many a second).
+        push_engine: How connections come to be pushed to: ``queue`` (with merging), ``patient loop`` (each
+            push goes through the connections and waits for those that are busy) or ``rated loop`` (so many
+            a second).
         has_free_gate: No push begins while another is being built.
         pushes_in_full: Whatever changes but endpoints is pushed to everybody, in all types.
         has_delta: Whether it speaks delta xDS.

@@ -1,9 +1,10 @@
-"""Pilot of Istio 0.2 to 0.7: what it knows changes at once, what it answers when its caches are cleared.
+"""Pilot of Istio 0.2 to 0.7: each request is answered from a cache; any event clears all caches, squashed.
 
-Each request is answered from a cache, filled from the newest state by the first request after a clearing; any
-event clears all caches together, squashed. There is no PushContext, no push and no order among the types: a
-route may come before its cluster. CDS, LDS and RDS have an entry for each proxy (the request names it), the
-endpoints of a cluster one for all proxies.
+The first request for an entry after a clearing pays for making it. There is no PushContext, no push and no
+order among the types: a route may come before its cluster. CDS, LDS and RDS have an entry for each proxy (the
+request names it), the endpoints of a cluster one for all proxies. Simplified: an entry shows the state at the
+clearing; in truth it is that of the request which fills it, so that a change may be seen before the clearing
+that it waits for by a proxy whose entry is filled meanwhile.
 Source: pilot/pkg/proxy/envoy/v1/discovery.go at 0.7.1.
 """
 
@@ -27,41 +28,23 @@ if TYPE_CHECKING:
     from simulator.control_plane.istiod.deployment import Deployment
     from simulator.control_plane.rest_v1.settings import RestV1Settings
     from simulator.engine.delays import Delay
-    from simulator.mesh.content import ConfigChange
     from simulator.xds.messages import DiscoveryRequest
 
 _Key = tuple[int, str, str]
 """Proxy (-1 for all), type and name."""
 
 
-class LiveState(Pushes):
-    """The newest state, which no context has to be built for; clearings take the place of pushes."""
+class Clearings(Pushes):
+    """What is answered with: the state at the last clearing, in the place of a PushContext."""
 
-    def __init__(self, replica: RestPilot) -> None:
-        super().__init__(replica)
-        self._untold: list[ConfigChange] = []
-
-    def go_live(self, request: PushRequest) -> None:
-        """What changed is known from now on."""
-        self.contexts += 1
-        replica, changes = self._replica, self.batch.take(request.keys)
-        for change in changes:
-            if change.number >= 0:
-                replica.known.gather(change.number, self.contexts, None)
-                self._untold.append(change)
-        content = self.context.content.after(changes, replica.shared.visibility.classes)
-        version = self._version(self.contexts)
-        self.context = PushContext(
-            self.contexts, version, content, replica.generator.assignments, self.contexts
-        )
-
-    def note_cleared(self, request: PushRequest, first_event_ns: int, events: int) -> None:
-        """A clearing, in the table of pushes."""
+    def clear(self, request: PushRequest, first_event_ns: int, events: int) -> None:
+        """The caches were cleared: what changed is visible to polls from now on."""
         row = self._open_round(request, first_event_ns, events)
         row.t_context_ready_ns = row.t_started_ns
-        for change in self._untold:
-            self._replica.known.publish(change.number, row)
-        self._untold = []
+        order, changes = self._gather(request, row)
+        content = self.context.content.after(changes, self._replica.shared.visibility.classes)
+        assignments = self._replica.generator.assignments
+        self.context = PushContext(order, self._version(order), content, assignments, order)
 
 
 class RestPilot(Replica):
@@ -76,41 +59,33 @@ class RestPilot(Replica):
     def __init__(self, number: int, deployment: Deployment, settings: RestV1Settings) -> None:
         self._settings = settings
         self._events = TokenBucket(1, S // settings.events_per_second)
-        self._cached: dict[_Key, PushContext] = {}
+        self._cached: dict[_Key, None] = {}
         super().__init__(number, deployment, is_synced=True)
 
     def _make_pushes(self) -> Pushes:
-        self._live = LiveState(self)
-        return self._live
+        self._clearings = Clearings(self)
+        return self._clearings
 
     def _make_debounce(self) -> Gathering:
         return Squash(self.clock, self._settings.squash_ns, self._clear, self.number)
 
-    def _config_update(self, request: PushRequest) -> None:
-        """Known at once; answered with after a clearing."""
-        self.metrics.on_inbound("config")
-        self._live.go_live(request)
-        self.debounce.on_event(request)
-
     def _clear(self, request: PushRequest, first_event_ns: int, events: int) -> None:
         self._cached.clear()
         self.cache.clear_all(self.clock.now_ns)
-        self._live.note_cleared(request, first_event_ns, events)
+        self._clearings.clear(request, first_event_ns, events)
 
     def _registry_task_ns(self, entity: int, index: int) -> int:
         """The queue of events is limited in rate."""
         wait_ns = self._events.take(self.clock.now_ns)
         return wait_ns + super()._registry_task_ns(entity, index)
 
-    def answered_from(self, request: DiscoveryRequest) -> tuple[PushContext, bool]:
-        """The state that the cached answer to a request shows, and whether it had to be made for it."""
+    def is_made_for(self, request: DiscoveryRequest) -> bool:
+        """Whether the answer to a request is not in a cache, and has to be made."""
         proxy = -1 if request.type is EDS else request.node
         key = proxy, request.type.name, next(iter(request.resource_names), "")
-        cached = self._cached.get(key)
-        if cached is not None:
-            return cached, False
-        self._cached[key] = self.context
-        return self.context, True
+        is_cached = key in self._cached
+        self._cached[key] = None
+        return not is_cached
 
 
 class CachedAnswers(PublishedState):
@@ -125,7 +100,7 @@ class CachedAnswers(PublishedState):
         self._pilot = replica
 
     def _found(self, request: DiscoveryRequest) -> tuple[PushContext, bool]:
-        return self._pilot.answered_from(request)
+        return self._pilot.context, self._pilot.is_made_for(request)
 
     def _unchanged_ns(self, request: DiscoveryRequest, content: Resources, *, is_made: bool) -> int:
         return self._service_ns(request, content, is_made=is_made)

@@ -87,17 +87,17 @@ class Galley(Settings):
     """Galley's own debounce, before Pilot's."""
 
     quiesce: Annotated[int | Literal["auto"], Auto(Duration())] = setting(
-        "Quiet time, counted from the last event, after which a snapshot is published; auto: 1s in Istio 1.1 to "
-        "1.3, 500ms in 1.4",
+        "Quiet time, counted from the last event, after which a snapshot is published; auto: 1s in Istio 1.1 "
+        "to 1.3, 500ms in 1.4",
         "auto",
         stands_for="defaultQuiesceDuration",
-        source="galley/pkg/runtime/publish/strategy.go; processing/snapshotter/strategy/debounce.go at 1.4.10",
+        source="galley/pkg/runtime/publish/strategy.go; snapshotter/strategy/debounce.go at 1.4.10",
     )
     max: Annotated[int | Literal["auto"], Auto(Duration())] = setting(
         "Time from the first event at which it is published in any case; auto: 1s",
         "auto",
         stands_for="defaultMaxWaitDuration",
-        source="galley/pkg/runtime/publish/strategy.go; processing/snapshotter/strategy/debounce.go at 1.4.10",
+        source="galley/pkg/runtime/publish/strategy.go; snapshotter/strategy/debounce.go at 1.4.10",
     )
 
 
@@ -141,8 +141,8 @@ class Components(Settings):
         assumption="as the cache_sync of Pilot: Go processes that list some hundred objects",
     )
     security: Switch = setting(
-        "Whether the components have certificates of Citadel: at an installation they wait for them, and Pilot "
-        "stands behind an Envoy of its own",
+        "Whether the components have certificates of Citadel: at an installation they wait for them, and "
+        "Pilot stands behind an Envoy of its own",
         True,
         stands_for="global.controlPlaneSecurityEnabled",
         assumption="the charts of the versions differ; true is what production was told to use",

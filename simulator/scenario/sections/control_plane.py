@@ -96,8 +96,8 @@ class ControlPlane(Settings):
         Choice(("istiod", "components", "rest-v1", "scripted", "none")),
     ] = setting(
         "istiod: Istio's; components: Galley, Pilot, Citadel and the injector of Istio 1.0 to 1.4; rest-v1: "
-        "Pilot of 0.2 to 0.7, which Envoys poll; scripted: answers and pushes as told; none: Envoy has a static "
-        "bootstrap only",
+        "Pilot of 0.2 to 0.7, which Envoys poll; scripted: answers and pushes as told; none: Envoy has a "
+        "static bootstrap only",
         "scripted",
         stands_for="the management server",
         source=FORMAT,
