@@ -18,7 +18,7 @@ def reasons_against(scenario: Scenario) -> list[str]:
     found: list[tuple[bool, str]] = [
         (
             scenario.control_plane.kind in ("istiod", "components", "rest-v1"),
-            f"control_plane.kind: {scenario.control_plane.kind} is modelled, not run; scripted and none are played",
+            f"control_plane.kind: {scenario.control_plane.kind} is modelled; scripted and none are played",
         ),
         (strategy == "long-poll", "propagation.strategy: Envoy has no long polling"),
         (

@@ -150,6 +150,8 @@ class PilotProcesses(IstiodProcesses):
             if stream.is_synced:
                 synced()
             else:
+                now_ns = self._clock.now_ns
+                self._deployment.recorder.component(now_ns, PILOT, number, "waiting for Galley")
                 stream.on_synced = synced
 
         self._clock.after(delay_ns, listed, band=Band.TIMER, entity=number)

@@ -14,6 +14,7 @@ from simulator.agent.pod_start import PodStart
 from simulator.agent.settings import TerminationSettings
 from simulator.agent.termination import termination
 from simulator.calibration.costs import Law
+from simulator.control_plane.components.lifecycle import ComponentState
 from simulator.control_plane.istiod.deployment import Deployment
 from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
@@ -269,6 +270,7 @@ class MeshWorld:
             if components is None:
                 begin()
             else:
+                self._recorder.component(0, PILOT, number, ComponentState.MOUNTING.value)
                 components.when_mounted(PILOT, begin)
 
     def _pods_to_come(self) -> list[Proxy]:

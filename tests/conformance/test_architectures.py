@@ -63,7 +63,7 @@ def test_an_isolated_change_of_configuration_passes_the_debounces_of_its_version
 def test_galley_counts_its_quiet_time_from_the_last_event_and_its_maximum_from_the_first() -> None:
     edits = [f"{2000 + t}ms" for t in range(0, 1300, 300)]
     result = run("components", "1.4", {"edit": "VirtualService", "at": edits})
-    # 2.0 ... 3.2 s: never 0.5 s of quiet, so the maximum ends the first batch at 3.0 s; 3.2 s + 0.5 s the second.
+    # 2.0 ... 3.2 s: never 0.5 s of quiet, so the maximum ends the first batch at 3.0 s; 3.7 s the other.
     assert pushes_at(result) == [3.1, 3.8]
 
 
@@ -100,7 +100,8 @@ def test_a_collection_beyond_4_mib_ends_each_stream_and_stays_stuck_while_endpoi
     broken = [t for t, state in states(result, "mcp") if state == "too large"]
     assert broken == [5.5 + attempt for attempt in range(25)], "one second between the attempts"
     assert "25 of 25" in result.warnings[0]
-    assert delays(result, "Endpoints") and max(delays(result, "Endpoints")) < 0.2
+    assert delays(result, "Endpoints") != []
+    assert max(delays(result, "Endpoints")) < 0.2
 
 
 def test_other_kinds_pass_only_if_their_collection_is_sent_before_the_one_that_is_too_large() -> None:
@@ -154,7 +155,13 @@ def test_an_installation_starts_in_the_order_of_what_waits_for_what() -> None:
     assert states(result, "galley")[1:3] == [(3.5, "starting"), (5.5, "serving")]
     # Galley's first snapshot 0.5 s later lets Pilot sync, which listed its registry at 5.5 s.
     assert states(result, "galley")[3] == (6.0, "snapshot")
-    assert states(result, "pilot") == [(3.5, "starting"), (6.0, "synced"), (8.5, "ready")]
+    assert states(result, "pilot") == [
+        (0, "waiting for its Secret"),
+        (3.5, "starting"),
+        (5.5, "waiting for Galley"),
+        (6.0, "synced"),
+        (8.5, "ready"),
+    ]
 
 
 def test_without_certificates_for_the_control_plane_nobody_waits_for_citadel() -> None:
@@ -166,7 +173,9 @@ def test_without_certificates_for_the_control_plane_nobody_waits_for_citadel() -
 def test_pilot_before_1_4_is_probed_every_30_s() -> None:
     plane = {"start": "cold", "components": {"start": "0s", "sidecar_hop": "0s"}}
     result = run("components", "1.3", plane=plane, costs={"cache_sync": "10s"}, start="cold", duration="60s")
-    assert states(result, "pilot") == [(0, "starting"), (10, "synced"), (35, "ready")], "istio/istio#16164"
+    assert states(result, "pilot")[1:] == [(0, "starting"), (10, "synced"), (35, "ready")], (
+        "istio/istio#16164"
+    )
 
 
 def test_istiod_starts_alone() -> None:
@@ -224,14 +233,14 @@ def test_pilot_1_0_pushes_to_25_connections_a_second_after_the_first_100() -> No
     assert sent[-1] == pytest.approx(2.1 + 100 / 25)
 
 
-@pytest.mark.parametrize(("version", "starts"), [("1.2", [1.6, 2.6]), ("1.3", [1.6, 4.6])])
+@pytest.mark.parametrize(("version", "starts"), [("1.2", [1.6, 2.7]), ("1.3", [1.6, 4.6])])
 def test_builds_overlap_up_to_1_2_and_wait_for_each_other_from_1_3_on(
     version: str, starts: list[float]
 ) -> None:
     result = run(
         "components",
         version,
-        {"edit": "VirtualService", "at": ["500ms", "1500ms"]},
+        {"edit": "VirtualService", "at": ["500ms", "1600ms"]},
         costs={"push_context": "3s"},
     )
     assert pushes_at(result) == starts
@@ -308,28 +317,28 @@ def test_the_load_of_polling_is_the_same_whether_or_not_anything_changes(edits: 
     )
     requests = (result.messages.direction == "request").sum() / 60
     expected = proxies * (2 + 1 + services) / (1.5 + answer)
-    # Renewals of a cycle of 1.6 s with a standard deviation of 0.29 s: well within 1 % over 60 s of 350 loops.
+    # Renewals of a cycle of 1.6 s with a standard deviation of 0.29 s: within 1 % over 60 s of 350 loops.
     assert requests == pytest.approx(expected, rel=0.01)
 
 
-def test_a_clearing_has_each_distinct_answer_made_once_and_endpoints_once_for_all_proxies() -> None:
-    costs = {"generate": {"eds_per_miss": "100ms"}}
-    zero = {"costs": {"generate": {**dict.fromkeys(("cds_fixed",), "0s")}}}
-    del zero
-    made = {
-        proxies: run(
+def test_endpoints_are_made_once_for_all_proxies_after_a_clearing_and_clusters_once_for_each() -> None:
+    """40 ms for making one answer, and nothing else: the time spent says how many were made."""
+
+    def spent(type_name: str, proxies: int) -> float:
+        result = run(
             "rest-v1",
             "0.7",
             {"edit": "VirtualService", "at": "10s"},
             proxies=proxies,
-            costs=costs,
+            costs={"generate": {f"{type_name}_fixed": "40ms"}},
             plane={"cpu": 100},
             duration="20s",
-        ).summary()
-        for proxies in (5, 20)
-    }
-    busy = {proxies: float(table.loc["control_plane_cpu", "mean"]) for proxies, table in made.items()}
-    assert busy[5] == pytest.approx(busy[20], rel=0.35)
+        )
+        return float(result.manifest["totals"]["control_plane_cpu"]) / 0.04
+
+    # In the prologue, which costs nothing, the caches are filled; one clearing empties them.
+    assert round(spent("eds", 5)) == round(spent("eds", 20)) == 2, "the clusters of two services"
+    assert round(spent("cds", 20)) == 20
 
 
 # --- what there never was
@@ -380,7 +389,5 @@ def test_what_no_istio_was_made_of_is_refused_with_the_reason(keys: dict[str, An
 
 
 def test_a_component_can_be_lost_only_where_there_are_components() -> None:
-    with pytest.raises(
-        xs.ScenarioError, match="goes with control_plane.kind: components, and kind is istiod"
-    ):
+    with pytest.raises(xs.ScenarioError, match=r"goes with control_plane\.kind: components, and kind is"):
         mesh({"restart_component": "galley", "at": "1s"})

@@ -88,7 +88,7 @@ class McpStream:
         self.last_too_large = ""
         self._galley = galley
         self._arrived: dict[str, None] = {}
-        self._free_ns = 0
+        self._free_ns = galley.clock.now_ns
         self._messages = 0
         self._machine = Machine(_S.CLOSED, _ROWS, self, McpStream._entered)
 

@@ -4,6 +4,7 @@ A figure without data is drawn too and says that there is none.
 """
 
 from simulator.report.plots.comparison_cdf import comparison_cdf
+from simulator.report.plots.control_plane_start import control_plane_start
 from simulator.report.plots.convergence import convergence
 from simulator.report.plots.debounce_curve import debounce_curve
 from simulator.report.plots.delay_cdf import delay_cdf
@@ -19,6 +20,7 @@ from simulator.report.plots.waterfall import waterfall
 
 __all__ = [
     "comparison_cdf",
+    "control_plane_start",
     "convergence",
     "debounce_curve",
     "delay_cdf",

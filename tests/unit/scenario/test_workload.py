@@ -26,9 +26,9 @@ control_plane: {kind: istiod, replicas: 2}
 """
 
 
-def entry(files: Files, text: str) -> WorkloadEntry:
+def entry(files: Files, text: str, kind: str = "istiod") -> WorkloadEntry:
     """The only entry of a workload."""
-    (found,) = files.load(f"{HEAD}workload: [{text}]").workload
+    (found,) = files.load(f"{HEAD.replace('kind: istiod', f'kind: {kind}')}workload: [{text}]").workload
     return found
 
 
