@@ -67,12 +67,12 @@ def test_galley_counts_its_quiet_time_from_the_last_event_and_its_maximum_from_t
     assert pushes_at(result) == [3.1, 3.8]
 
 
-def test_every_change_but_endpoints_is_pushed_in_full_to_everybody_before_istiod() -> None:
+def test_every_change_but_endpoints_is_pushed_in_full_to_everybody_up_to_1_7() -> None:
     result = run(
         "components", "1.4", {"edit": "AuthorizationPolicy", "at": "2s"}, {"endpoints": "any", "at": "6s"}
     )
     assert list(result.pushes.forced) == [True, False]
-    later = run("istiod", "1.5", {"edit": "AuthorizationPolicy", "at": "2s"})
+    later = run("istiod", "1.8", {"edit": "AuthorizationPolicy", "at": "2s"})
     assert list(later.pushes.forced) == [False]
 
 
@@ -291,20 +291,27 @@ def test_clearings_come_at_once_or_a_full_squash_time_after_the_first_change_tha
     assert squashed == {(0, 0.0), (1, 1.0), (2, 0.8), (3, 0.0)}
 
 
+@pytest.mark.slow
 def test_an_isolated_change_waits_for_the_next_poll_alone() -> None:
     result = run(
-        "rest-v1", "0.7", {"edit": "VirtualService", "every": "5s", "from": "5s"}, duration="60s", proxies=200
+        "rest-v1",
+        "0.7",
+        {"edit": "VirtualService", "every": "5s", "from": "5s"},
+        duration="60s",
+        proxies=60,
+        services=1,
     )
     waits = pd.Series(seconds(result.deliveries.t_active_ns - result.deliveries.t_changed_ns))
-    assert len(waits) == 200 * 11
+    assert len(waits) == 60 * 11
     # Residual life of U(1 s, 2 s): mean 7/9 s, standard deviation 0.50 s; 3 sigma of that many samples.
     assert abs(waits.mean() - 7 / 9) < 3 * 0.5 / len(waits) ** 0.5
     assert waits.max() <= 2.0
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("edits", [[], [{"edit": "VirtualService", "every": "1s"}]])
 def test_the_load_of_polling_is_the_same_whether_or_not_anything_changes(edits: list[dict[str, Any]]) -> None:
-    proxies, services, answer = 50, 4, 0.1
+    proxies, services, answer = 30, 3, 0.1
     result = run(
         "rest-v1",
         "0.7",
@@ -317,12 +324,12 @@ def test_the_load_of_polling_is_the_same_whether_or_not_anything_changes(edits: 
     )
     requests = (result.messages.direction == "request").sum() / 60
     expected = proxies * (2 + 1 + services) / (1.5 + answer)
-    # Renewals of a cycle of 1.6 s with a standard deviation of 0.29 s: within 1 % over 60 s of 350 loops.
+    # Renewals of a cycle of 1.6 s with a standard deviation of 0.29 s: within 1 % over 60 s of 180 loops.
     assert requests == pytest.approx(expected, rel=0.01)
 
 
 def test_endpoints_are_made_once_for_all_proxies_after_a_clearing_and_clusters_once_for_each() -> None:
-    """40 ms for making one answer, and nothing else: the time spent says how many were made."""
+    """0.4 s for making one answer, and little else: the time spent says how many were made."""
 
     def spent(type_name: str, proxies: int) -> float:
         result = run(
@@ -330,11 +337,11 @@ def test_endpoints_are_made_once_for_all_proxies_after_a_clearing_and_clusters_o
             "0.7",
             {"edit": "VirtualService", "at": "10s"},
             proxies=proxies,
-            costs={"generate": {f"{type_name}_fixed": "40ms"}},
+            costs={"generate": {f"{type_name}_fixed": "400ms"}},
             plane={"cpu": 100},
             duration="20s",
         )
-        return float(result.manifest["totals"]["control_plane_cpu"]) / 0.04
+        return float(result.manifest["totals"]["control_plane_cpu"]) / 0.4
 
     # In the prologue, which costs nothing, the caches are filled; one clearing empties them.
     assert round(spent("eds", 5)) == round(spent("eds", 20)) == 2, "the clusters of two services"

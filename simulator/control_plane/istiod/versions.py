@@ -61,9 +61,9 @@ HAS_FREE_GATE = Dated(
     "istio/istio#15810, #14782; 1.0 as 1.1 (an assumption)",
 )
 PUSHES_IN_FULL = Dated(
-    ((OLDEST, True), (FIRST_ISTIOD, False)),
-    "pilot/pkg/proxy/envoy/v2/ads.go at 1.4.10: all but endpoints goes to all in full; from 1.5 on as in "
-    "1.10 (an assumption: what a push holds was narrowed step by step)",
+    ((OLDEST, True), (8, False)),
+    "pilot/pkg/proxy/envoy/v2/ads.go at 1.4.10: all but endpoints goes to all in full; the engine of 1.5 to 1.7 "
+    "is the same; from 1.8 on as in 1.10 (an assumption: what a push holds was narrowed step by step)",
 )
 PUSH_THROTTLE = Dated(
     ((OLDEST, 100), (21, AUTO)),
