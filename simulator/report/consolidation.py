@@ -1,9 +1,9 @@
-"""What merging the components into istiod bought: one table of paired differences, and the claims it bears on.
+"""What merging the components into istiod bought: one table of paired differences, and the claims.
 
-The claims are those of the announcement (istio.io/latest/blog/2020/istiod, "Introducing istiod"). Each names the
-rows of the table that could speak for or against it; a claim without rows is about something that no run
-measures. Verdicts follow from the intervals: a row speaks for the newer architecture where its whole 95 % interval is
-on the better side, and against it where it is on the worse.
+The claims are those of the announcement (istio.io/latest/blog/2020/istiod, "Introducing istiod"). Each names
+the rows of the table that could speak for or against it; a claim without rows is about something that no run
+measures. Verdicts follow from the intervals: a row speaks for the newer architecture where its whole 95 %
+interval is on the better side, and for the older where it is on the worse.
 """
 
 from __future__ import annotations
@@ -143,7 +143,7 @@ def _number(value: float) -> str:
 
 
 def claims_table(table: pd.DataFrame, newer: str) -> pd.DataFrame:
-    """One row a claim: supported, partly or not by the model, the rows that say so, and what that rests on."""
+    """One row a claim: supported, partly or not by the model, what says so, and what that rests on."""
     made = []
     for claim in CLAIMS:
         verdicts = [str(table.loc[question, "better"]) for question in claim.rows]
