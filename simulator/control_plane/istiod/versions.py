@@ -62,8 +62,8 @@ HAS_FREE_GATE = Dated(
 )
 PUSHES_IN_FULL = Dated(
     ((OLDEST, True), (8, False)),
-    "pilot/pkg/proxy/envoy/v2/ads.go at 1.4.10: all but endpoints goes to all in full; the engine of 1.5 to 1.7 "
-    "is the same; from 1.8 on as in 1.10 (an assumption: what a push holds was narrowed step by step)",
+    "pilot/pkg/proxy/envoy/v2/ads.go at 1.4.10: all but endpoints goes to all in full; the engine of 1.5 to "
+    "1.7 is the same; from 1.8 on as in 1.10 (an assumption: what a push holds was narrowed step by step)",
 )
 PUSH_THROTTLE = Dated(
     ((OLDEST, 100), (21, AUTO)),
