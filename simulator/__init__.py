@@ -19,11 +19,13 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from simulator.experiment.compare import compare
     from simulator.experiment.errors import ExperimentError, ExperimentStopped
+    from simulator.experiment.explain import explain
     from simulator.experiment.run import run
     from simulator.experiment.search import search
     from simulator.experiment.sweep import sweep
     from simulator.report import plots
     from simulator.results.comparison import Comparison
+    from simulator.results.explanation import Explanation
     from simulator.results.load import load_experiment
     from simulator.results.replications import Replications
     from simulator.results.result import Result
@@ -38,6 +40,7 @@ __all__ = [
     "Comparison",
     "ExperimentError",
     "ExperimentStopped",
+    "Explanation",
     "Replications",
     "Result",
     "Scenario",
@@ -45,6 +48,7 @@ __all__ = [
     "Sweep",
     "__version__",
     "compare",
+    "explain",
     "load_experiment",
     "load_scenario",
     "plots",
@@ -58,12 +62,14 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "Comparison": ("simulator.results.comparison", "Comparison"),
     "ExperimentError": ("simulator.experiment.errors", "ExperimentError"),
     "ExperimentStopped": ("simulator.experiment.errors", "ExperimentStopped"),
+    "Explanation": ("simulator.results.explanation", "Explanation"),
     "Replications": ("simulator.results.replications", "Replications"),
     "Result": ("simulator.results.result", "Result"),
     "Scenario": ("simulator.scenario.schema", "Scenario"),
     "ScenarioError": ("simulator.scenario.problems", "ScenarioError"),
     "Sweep": ("simulator.results.sweep", "Sweep"),
     "compare": ("simulator.experiment.compare", "compare"),
+    "explain": ("simulator.experiment.explain", "explain"),
     "load_experiment": ("simulator.results.load", "load_experiment"),
     "load_scenario": ("simulator.scenario.loader", "load_scenario"),
     "plots": ("simulator.report.plots", None),

@@ -10,7 +10,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import numpy as np
 import yaml
@@ -25,10 +25,28 @@ Law = Delay | Coefficients
 
 ZERO = Constant(0)
 SHIPPED = "envoy-1.40"
+_SHIPPED_FILE = Path(__file__).with_name(f"{SHIPPED}.yaml")
 
 
 class CalibrationError(ValueError):
     """A calibration file that cannot be used, with the reason and the file."""
+
+
+@dataclass(frozen=True, slots=True)
+class Origin:
+    """Where the numbers of a calibration file come from; empty where it does not say.
+
+    Attributes:
+        envoy: Version of Envoy.
+        host: The machine, in words.
+        date: When, as YYYY-MM-DD.
+        n: How much was measured, in words.
+    """
+
+    envoy: str = ""
+    host: str = ""
+    date: str = ""
+    n: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +55,7 @@ class Calibration:
 
     Attributes:
         name: Shipped name or file path.
+        origin: Where and when it was measured.
         costs: Cost key to its law or its coefficients (ns).
         loopback: One-way latency of the link it was measured on.
         answer: Time a scripted control plane takes to answer a request.
@@ -44,6 +63,7 @@ class Calibration:
     """
 
     name: str
+    origin: Origin
     costs: Mapping[str, Law]
     loopback: Delay
     answer: Delay
@@ -94,9 +114,15 @@ def load_calibration(name: str = SHIPPED) -> Calibration:
     return calibration
 
 
+def shipped_data() -> dict[str, Any]:
+    """The shipped file as it is written, prose and all: what another calibration file is made after."""
+    data: dict[str, Any] = yaml.safe_load(_SHIPPED_FILE.read_text(encoding="utf-8"))
+    return data
+
+
 @lru_cache(maxsize=1)
 def _shipped() -> Calibration:
-    return _read(SHIPPED, Path(__file__).with_name(f"{SHIPPED}.yaml"))
+    return _read(SHIPPED, _SHIPPED_FILE)
 
 
 def _read(name: str, path: Path) -> Calibration:
@@ -105,6 +131,7 @@ def _read(name: str, path: Path) -> Calibration:
         costs = {str(k): law_of(str(k), v, path.name) for k, v in data["costs"].items()}
         sizes = {str(k): int(v) for k, v in data["sizes_bytes"].items() if k != "source"}
         loopback = _delay(data["network"]["loopback"]["value"], f"{path.name}: network.loopback")
+        origin = Origin(**{key: str(data.get(key, "")) for key in ("envoy", "host", "date", "n")})
         answer = _delay(data["control_plane"]["answer"]["value"], f"{path.name}: control_plane.answer")
     except CalibrationError:
         raise
@@ -114,7 +141,7 @@ def _read(name: str, path: Path) -> Calibration:
         raise CalibrationError(f"{path.name}: not a calibration file: {error!r}") from error
     if any(size < 0 for size in sizes.values()):
         raise CalibrationError(f"{path.name}: sizes_bytes: must not be negative")
-    return Calibration(name, costs, loopback, answer, sizes)
+    return Calibration(name, origin, costs, loopback, answer, sizes)
 
 
 def _check_against_shipped(given: Calibration, where: str) -> None:

@@ -21,6 +21,7 @@ __all__ = [
     "experiment_options",
     "over_of",
     "refusals",
+    "replication_count",
     "status_of",
 ]
 
@@ -30,7 +31,10 @@ UNMET, STOPPED, INTERRUPTED = 1, 3, 130
 def add_replication_arguments(parser: argparse.ArgumentParser, default: str) -> None:
     """Declare how many replications there are."""
     parser.add_argument(
-        "--replications", type=_count, metavar="N", help=f"independent repetitions (default: {default})"
+        "--replications",
+        type=replication_count,
+        metavar="N",
+        help=f"independent repetitions (default: {default})",
     )
     parser.add_argument(
         "--until-ci",
@@ -44,11 +48,15 @@ def add_replication_arguments(parser: argparse.ArgumentParser, default: str) -> 
         "changes, of time_to_ready)",
     )
     parser.add_argument(
-        "--max-replications", type=_count, metavar="N", default=1000, help="end of --until-ci (default: 1000)"
+        "--max-replications",
+        type=replication_count,
+        metavar="N",
+        default=1000,
+        help="end of --until-ci (default: 1000)",
     )
 
 
-def add_executor_arguments(parser: argparse.ArgumentParser) -> None:
+def add_executor_arguments(parser: argparse.ArgumentParser, *, keeps_tables: bool = True) -> None:
     """Declare who plays, and what is kept."""
     parser.add_argument(
         "--executor",
@@ -58,9 +66,10 @@ def add_executor_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--resume", action="store_true", help="take over the runs that are finished in the directory already"
     )
-    parser.add_argument(
-        "--keep-tables", action="store_true", help="keep the raw tables of every run, below DIR/runs"
-    )
+    if keeps_tables:
+        parser.add_argument(
+            "--keep-tables", action="store_true", help="keep the raw tables of every run, below DIR/runs"
+        )
 
 
 def add_over_argument(parser: argparse.ArgumentParser, *, ranges: bool) -> None:
@@ -147,7 +156,8 @@ def _kept(directory: Path) -> str:
     return f"{runs} kept in {directory}; the same command with --resume goes on from there"
 
 
-def _count(text: str) -> int:
+def replication_count(text: str) -> int:
+    """How many replications a word of the command line asks for."""
     try:
         count = int(text)
     except ValueError:

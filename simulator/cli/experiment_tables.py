@@ -20,11 +20,13 @@ if TYPE_CHECKING:
     from simulator.results.replications import Replications
     from simulator.results.sweep import Sweep
 
-__all__ = ["print_comparison", "print_replications", "print_sweep"]
+__all__ = ["new_console", "print_comparison", "print_replications", "print_sweep", "seconds", "signed"]
 
 _WIDE: Final = 140
 _SHOWN_AT_MOST: Final = 60
+_STEPS_AT_MOST: Final = 8
 _ERRORS_AT_MOST: Final = 5
+_OWNED_BY: Final = "p99 owned by"
 _LATENCY: Final = ("p50", "p90", "p99", "mean", "staleness")
 _COUNTS: Final = ("xds_messages", "xds_bytes")
 _COSTS: Final = (*_COUNTS, "control_plane_cpu")
@@ -37,12 +39,12 @@ _TITLES: Final = {
 
 def print_comparison(comparison: Comparison, directory: Path, figures: Sequence[Path]) -> None:
     """Latency, staleness and cost of each variant, and the paired differences to the first."""
-    console = _console()
+    console = new_console()
     _head(console, comparison)
     metric = comparison.headline_metric()
     rows = comparison.table(metric)
     latency = _LATENCY if "staleness" in comparison.metrics else _LATENCY[:-1]
-    _values(console, comparison, f"{metric}, with 95 % confidence intervals", latency)
+    _values(console, comparison, f"{metric}, with 95 % confidence intervals", latency, owned=True)
     footnote(console, "staleness: mean time a proxy decided traffic while a change was outstanding")
     _pending(console, rows.to_dict(orient="index"))
     _values(console, comparison, "What a run costs, with 95 % confidence intervals", _COSTS)
@@ -51,17 +53,23 @@ def print_comparison(comparison: Comparison, directory: Path, figures: Sequence[
     _tail(console, comparison, directory, figures)
 
 
-def _values(console: Console, comparison: Comparison, title: str, columns: Sequence[str]) -> None:
-    """One row a variant, of some columns of the comparison's table."""
+def _values(
+    console: Console, comparison: Comparison, title: str, columns: Sequence[str], *, owned: bool = False
+) -> None:
+    """One row a variant, of some columns of the comparison's table, and what owns p99 of the delay."""
+    owned &= _is_owned(comparison)
     table = new_table(title)
     table.add_column("variant")
     for name in columns:
         table.add_column(_TITLES.get(name, name), justify="right", no_wrap=True)
+    if owned:
+        table.add_column(_OWNED_BY)
     table.add_column("runs", justify="right", no_wrap=True)
     for variant, row in comparison.table().iterrows():
         line = row.to_dict()
-        cells = [_interval(line, name, amount_text if name in _COUNTS else _seconds) for name in columns]
-        table.add_row(str(variant), *cells, _runs(line))
+        cells = [_interval(line, name, amount_text if name in _COUNTS else seconds) for name in columns]
+        owner = [str(line["bottleneck_p99"])] if owned else []
+        table.add_row(str(variant), *cells, *owner, _runs(line))
     show(console, table)
 
 
@@ -74,13 +82,13 @@ def _paired(console: Console, comparison: Comparison, other: str) -> None:
     for name in ("difference", "95 % interval", "ratio", "correlation", "width to unpaired"):
         table.add_column(name, justify="right")
     for line in differences.reset_index().to_dict(orient="records"):
-        say = _seconds if line["unit"] == "s" else amount_text
+        say = seconds if line["unit"] == "s" else amount_text
         has_interval = math.isfinite(line["ci_low"]) or math.isfinite(line["ci_high"])
         table.add_row(
             str(line["metric"]),
             str(line["stat"]),
-            _signed(line["difference"], say),
-            f"{_signed(line['ci_low'], say)} .. {_signed(line['ci_high'], say)}" if has_interval else "-",
+            signed(line["difference"], say),
+            f"{signed(line['ci_low'], say)} .. {signed(line['ci_high'], say)}" if has_interval else "-",
             "-" if math.isnan(line["ratio"]) else f"{line['ratio']:.3g}",
             "-" if math.isnan(line["correlation"]) else f"{line['correlation']:.2f}",
             _narrowing(line),
@@ -93,14 +101,18 @@ def _paired(console: Console, comparison: Comparison, other: str) -> None:
 
 def print_sweep(sweep: Sweep, directory: Path, figures: Sequence[Path]) -> None:
     """One row a cell; of many cells, the first ones."""
-    console = _console()
+    console = new_console()
     _head(console, sweep)
     metric = sweep.headline_metric()
     table = new_table(f"{metric} over {', '.join(sweep.keys)}, with 95 % confidence intervals")
-    for key in sweep.keys:
+    for key in _short(sweep.keys):
         table.add_column(key, justify="right")
-    for name in ("p50", "p99", "mean", "messages", "control-plane CPU", "runs"):
+    for name in ("p50", "p99", "mean", "messages", "control-plane CPU"):
         table.add_column(name, justify="right", no_wrap=True)
+    owned = _is_owned(sweep)
+    if owned:
+        table.add_column(_OWNED_BY)
+    table.add_column("runs", justify="right", no_wrap=True)
     notes: dict[str, None] = {}
     for cell in sweep.cells[:_SHOWN_AT_MOST]:
         found = {stat: sweep.estimate(cell.index, metric, stat) for stat in ("p50", "p99", "mean")}
@@ -111,9 +123,11 @@ def print_sweep(sweep: Sweep, directory: Path, figures: Sequence[Path]) -> None:
         }
         here = sweep.runs[sweep.runs["cell"] == cell.index]
         failed = int(here["error"].notna().sum())
-        cells = [_interval(line, stat, _seconds) for stat in found]
+        cells = [_interval(line, stat, seconds) for stat in found]
         cells.append(amount_text(sweep.estimate(cell.index, "xds_messages").value))
-        cells.append(_seconds(sweep.estimate(cell.index, "control_plane_cpu").value))
+        cells.append(seconds(sweep.estimate(cell.index, "control_plane_cpu").value))
+        if owned:
+            cells.append(sweep.bottleneck(cell.index))
         table.add_row(*cell.varied.values(), *cells, _runs({"runs": len(here) - failed, "failed": failed}))
         notes |= dict.fromkeys(part for told in found.values() for part in told.note.split("; ") if part)
     show(console, table)
@@ -121,12 +135,44 @@ def print_sweep(sweep: Sweep, directory: Path, figures: Sequence[Path]) -> None:
         footnote(console, f"... and {len(sweep.cells) - _SHOWN_AT_MOST:,} more in summary.parquet")
     for note in list(notes)[:4]:
         footnote(console, note)
+    _steps(console, sweep, metric)
     _tail(console, sweep, directory, figures)
+
+
+def _steps(console: Console, sweep: Sweep, metric: str) -> None:
+    """Which knob moves it: the steps of the grid that change p99 most."""
+    steps = sweep.steps(metric)
+    order = steps["difference"].abs().sort_values(ascending=False, kind="stable").index
+    steps = steps.loc[order].dropna(subset=["difference"])
+    if not len(steps):
+        return
+    several = len(sweep.keys) > 1
+    table = new_table(f"Which knob moves p99 of {metric}: what one step of a key changes, the largest first")
+    for name in ("key", "step", *(["with"] if several else [])):
+        table.add_column(name)
+    for name in ("change of p99", "95 % interval", "ratio"):
+        table.add_column(name, justify="right", no_wrap=True)
+    for line in steps.head(_STEPS_AT_MOST).to_dict(orient="records"):
+        has_interval = math.isfinite(line["ci_low"]) and math.isfinite(line["ci_high"])
+        interval = f"{signed(line['ci_low'], seconds)} .. {signed(line['ci_high'], seconds)}"
+        table.add_row(
+            line["key"],
+            f"{line['before']} -> {line['after']}",
+            *([line["others"]] if several else []),
+            signed(line["difference"], seconds),
+            interval if has_interval else "-",
+            "-" if math.isnan(line["ratio"]) else f"{line['ratio']:.3g}",
+        )
+    show(console, table)
+    if len(steps) > _STEPS_AT_MOST:
+        footnote(console, f"... and {len(steps) - _STEPS_AT_MOST:,} smaller ones")
+    if bool(steps["ci_low"].isna().all()):
+        footnote(console, "no intervals: one run is one independent unit; give --replications")
 
 
 def print_replications(replicated: Replications, directory: Path, figures: Sequence[Path]) -> None:
     """The summary of all runs together, with intervals."""
-    console = _console()
+    console = new_console()
     _head(console, replicated)
     table = new_table(
         f"Metrics of {len(replicated.runs):,} replications together, with 95 % confidence intervals"
@@ -137,7 +183,7 @@ def print_replications(replicated: Replications, directory: Path, figures: Seque
     notes: dict[str, None] = {}
     for metric, row in replicated.table().iterrows():
         line = {**row.to_dict(), "mean_low": row["ci_low"], "mean_high": row["ci_high"]}
-        say = _seconds if line["unit"] == "s" else amount_text
+        say = seconds if line["unit"] == "s" else amount_text
         cells = [_interval(line, name, say) for name in ("mean", "p50", "p90", "p99")]
         cells += [say(line["max"]), f"{line['n']:,}", f"{line['pending']:,}" if line["pending"] else "-"]
         table.add_row(str(metric), *cells)
@@ -150,7 +196,23 @@ def print_replications(replicated: Replications, directory: Path, figures: Seque
     _tail(console, replicated, directory, figures)
 
 
-def _console() -> Console:
+def _short(keys: Sequence[str]) -> list[str]:
+    """The last words of paths, as headings: as many as tell them apart."""
+    parts = [key.split(".") for key in keys]
+    for length in range(1, max((len(path) for path in parts), default=0) + 1):
+        names = [".".join(path[-length:]) for path in parts]
+        if len(dict.fromkeys(names)) == len(names):
+            return names
+    return list(keys)
+
+
+def _is_owned(experiment: Experiment) -> bool:
+    """Whether any delay has an owner: not where no change concerns any proxy."""
+    return any(experiment.bottleneck(cell.index) for cell in experiment.cells)
+
+
+def new_console() -> Console:
+    """What tables of many runs are printed to: as wide as the terminal, or as they need."""
     width = None if sys.stdout.isatty() else _WIDE
     return Console(width=width, markup=False, emoji=False, highlight=False, soft_wrap=False)
 
@@ -219,11 +281,13 @@ def _narrowing(line: Mapping[Any, Any]) -> str:
     return f"{paired / unpaired * 100:.0f} %"
 
 
-def _signed(value: float, say: Callable[[float], str]) -> str:
+def signed(value: float, say: Callable[[float], str]) -> str:
+    """A difference with its sign, in words."""
     if math.isnan(value):
         return "-"
     return f"-{say(-value)}" if value < 0 else f"+{say(value)}" if value > 0 else say(0)
 
 
-def _seconds(value: float) -> str:
+def seconds(value: float) -> str:
+    """A time in seconds, in words; a dash where there is none."""
     return "-" if math.isnan(value) else seconds_text(value * 1e9)

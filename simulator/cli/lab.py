@@ -7,7 +7,7 @@ import signal
 from types import FrameType
 from typing import Final
 
-from simulator.cli import lab_fuzz, lab_run, lab_verify
+from simulator.cli import lab_calibrate, lab_fuzz, lab_run, lab_verify
 
 __all__ = ["ACTIONS", "DESCRIPTION", "HELP", "add_arguments", "execute"]
 
@@ -17,7 +17,7 @@ DESCRIPTION = (
     "against them. Needs the extra `lab`: pip install 'xdsim[lab]'."
 )
 
-ACTIONS: Final = {"run": lab_run, "verify": lab_verify, "fuzz": lab_fuzz}
+ACTIONS: Final = {"run": lab_run, "verify": lab_verify, "fuzz": lab_fuzz, "calibrate": lab_calibrate}
 """Action -> its module: HELP, DESCRIPTION, ``add_arguments(parser)`` and ``execute(options) -> status``."""
 
 

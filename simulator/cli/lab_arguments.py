@@ -11,7 +11,7 @@ from simulator.cli.refusal import BadInput
 if TYPE_CHECKING:
     from simulator.scenario.schema import Scenario
 
-__all__ = ["check_playable", "playable", "runs_argument"]
+__all__ = ["check_playable", "duration_argument", "playable", "runs_argument"]
 
 
 def runs_argument(parser: argparse.ArgumentParser, default: int) -> None:
@@ -51,3 +51,16 @@ def _runs(text: str) -> int:
     if not text.isdigit() or not 1 <= int(text) <= 100:
         raise argparse.ArgumentTypeError(f"{text!r}: write a whole number from 1 to 100")
     return int(text)
+
+
+def duration_argument(text: str) -> float:
+    """A duration longer than nothing, in seconds."""
+    from simulator.engine.clock import DurationError, parse_duration
+
+    try:
+        duration_ns = parse_duration(text)
+    except DurationError as error:
+        raise argparse.ArgumentTypeError(str(error)) from error
+    if duration_ns <= 0:
+        raise argparse.ArgumentTypeError(f"{text!r}: must be longer than nothing")
+    return duration_ns / 1e9

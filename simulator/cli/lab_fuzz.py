@@ -7,7 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from simulator.cli.lab_arguments import check_playable, runs_argument
+from simulator.cli.lab_arguments import check_playable, duration_argument, runs_argument
 from simulator.cli.progress_bar import progress_bar
 
 if TYPE_CHECKING:
@@ -51,7 +51,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="number of the first scenario (default: 0)",
     )
     parser.add_argument(
-        "--time-budget", metavar="DURATION", type=_duration, help="begin no case after this long, e.g. 10m"
+        "--time-budget",
+        metavar="DURATION",
+        type=duration_argument,
+        help="begin no case after this long, e.g. 10m",
     )
     parser.add_argument(
         "--width",
@@ -115,15 +118,3 @@ def _count(low: int, high: int) -> Callable[[str], int]:
         return int(text)
 
     return read
-
-
-def _duration(text: str) -> float:
-    from simulator.engine.clock import DurationError, parse_duration
-
-    try:
-        duration_ns = parse_duration(text)
-    except DurationError as error:
-        raise argparse.ArgumentTypeError(str(error)) from error
-    if duration_ns <= 0:
-        raise argparse.ArgumentTypeError(f"{text!r}: must be longer than nothing")
-    return duration_ns / 1e9

@@ -13,7 +13,20 @@ import sys
 from collections.abc import Sequence
 from typing import Final
 
-from simulator.cli import compare, lab, report, run, schema, scorecard, search, status, sweep, trace, validate
+from simulator.cli import (
+    compare,
+    explain,
+    lab,
+    report,
+    run,
+    schema,
+    scorecard,
+    search,
+    status,
+    sweep,
+    trace,
+    validate,
+)
 from simulator.cli.nearest import did_you_mean
 from simulator.cli.refusal import BadInput
 
@@ -26,6 +39,7 @@ COMMANDS: Final = {
     "compare": compare,
     "sweep": sweep,
     "search": search,
+    "explain": explain,
     "scorecard": scorecard,
     "report": report,
     "validate": validate,

@@ -184,7 +184,7 @@ class GrpcMux(Generic[_C]):
             state.interest = state.interest.minus(names)
             self._watch_dropped(state, names)
 
-    def release_superseded(self, type_: ResourceType, names: Names) -> None:
+    def release_superseded(self, type_: ResourceType, names: Names, *, is_told: bool) -> None:
         """Of two watches of a name one ends; the interest stays."""
         state = self._types.get(type_)
         if state is not None:

@@ -44,6 +44,7 @@ class ClusterManager:
         self.source = source
         self.eds: EdsSubscriptions
         self.secrets: Providers
+        self.secrets_of_listeners: Callable[[], Names] = lambda: NO_NAMES
         self.active = NO_RESOURCES
         self.hosts = NO_RESOURCES
         self.warming: list[ClusterBatch] = []
@@ -217,8 +218,9 @@ class ClusterManager:
 
     def _add_or_update(self, resources: Resources, names: Names, changed: Names) -> None:
         """Each becomes a new object with no hosts and a new fetch timer."""
-        self._drop_warming(names.intersect(changed), self.init_helper.replaced)
         for batch in self._batches(resources, names, is_static=False):
+            # One after the other: those still to be replaced are waited for meanwhile.
+            self._drop_warming(batch.names.intersect(changed), self.init_helper.replaced)
             self.track(batch)
             if self.init_helper.is_finished:
                 batch.fire(ClusterSignal.INITIALIZE)
@@ -244,7 +246,7 @@ class ClusterManager:
         self.active = self.active.updated(batch.configs)
         self.hosts = self.hosts.without(batch.names).updated(batch.hosts)
         if batch.sample.kind == "eds" and replaced:
-            self.source.release_superseded(EDS, replaced)
+            self.source.release_superseded(EDS, replaced, is_told=not self.eds.is_applying)
         process = self.process
         changes = process.activations.activated(CDS.name, batch.names)
         changes += process.activations.activated(EDS.name, batch.names)
@@ -282,6 +284,15 @@ class ClusterManager:
             self.process.enter("cluster", removed.names, ClusterState.GONE.value)
             self.eds.forget(removed.grouped("kind", _kind).get("eds", NO_NAMES))
         self.process.publish("post_clusters", self.process.activations.activated(EDS.name, names))
+        # The objects themselves, and with them the watches of their secrets, go after the update's ACK.
+        self.process.main_thread.submit(0, self._release_secrets)
+
+    def _release_secrets(self) -> None:
+        """The watch of a secret ends with the last object that uses it."""
+        used = self.secrets_of_listeners().union(self.active.collect("secret", _secret))
+        for batch in self.warming:
+            used = used.union(batch.configs.collect("secret", _secret))
+        self.secrets.release_unused(used)
 
     def on_secrets_released(self) -> None:
         """Clusters that waited for a secret may go on."""
@@ -302,6 +313,11 @@ class ClusterManager:
 
 def _kind(resource: Resource[object]) -> str:
     return cluster_of(resource).kind
+
+
+def _secret(resource: Resource[object]) -> tuple[str, ...]:
+    secret = cluster_of(resource).secret
+    return () if secret is None else (secret,)
 
 
 def _configuration(resource: Resource[object]) -> tuple[object, ...]:

@@ -24,13 +24,18 @@ _STAT = "cluster.{}."
 
 
 class EdsSubscriptions:
-    """The EDS subscriptions of all clusters; the consumer of EDS."""
+    """The EDS subscriptions of all clusters; the consumer of EDS.
+
+    Attributes:
+        is_applying: An update is being handled; EDS requests are held back meanwhile.
+    """
 
     def __init__(self, manager: ClusterManager) -> None:
         self._manager = manager
         self._process = manager.process
         self._interest = NO_NAMES
         self._cache = NO_RESOURCES
+        self.is_applying = False
         self._has_cache = manager.source.is_ads and manager.process.settings.eds_cache
 
     def start(self, batch: ClusterBatch) -> None:
@@ -80,6 +85,13 @@ class EdsSubscriptions:
 
     def on_config_update(self, update: Update) -> str | None:
         """Applies every assignment up to the first bad one; then all watches are told of the rejection."""
+        self.is_applying = True
+        try:
+            return self._apply(update)
+        finally:
+            self.is_applying = False
+
+    def _apply(self, update: Update) -> str | None:
         wanted = update.resources.only(self._interest)
         bad = wanted.faulty().get(Fault.BUILD, NO_NAMES)
         good = wanted.only(watches_called_before(bad, wanted.names)) if bad else wanted
@@ -104,7 +116,11 @@ class EdsSubscriptions:
         """A response that does not decode releases every waiting cluster, without hosts (N1)."""
         self._process.count_updates(_STAT, "rejected", update.watched)
         self._process.activations.refused(update.changes, self._process.now_ns)
-        self._release(update, update.watched, how="rejected")
+        self.is_applying = True
+        try:
+            self._release(update, update.watched, how="rejected")
+        finally:
+            self.is_applying = False
 
     def on_connection_failure(self, names: Names) -> None:
         """Counted, nothing released (D1)."""

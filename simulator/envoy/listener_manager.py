@@ -297,7 +297,7 @@ class ListenerManager:
         self._routes.require(_route_names(configs))
         self._secrets.require(configs.collect("secret", lambda r: _optional(listener_of(r).secret)))
         self._extensions.require(configs.collect("filters", lambda r: listener_of(r).filters))
-        if configs.grouped("scopes", lambda r: listener_of(r).scopes).get(True):
+        if configs.grouped("scopes", _has_scopes).get(True):
             self._scopes.require()
         self._check(batch)
 
@@ -380,10 +380,20 @@ class ListenerManager:
         self._release_unused()
 
     def _release_unused(self) -> None:
-        used = self._scopes.route_names
+        used = NO_NAMES
         for batch in self.batches:
             used = used.union(_route_names(batch.configs))
+            if batch.configs.grouped("scopes", _has_scopes).get(True):
+                used = used.union(self._scopes.route_names)
         self._routes.release_unused(used)
+
+    @property
+    def secret_names(self) -> Names:
+        """Secrets that listeners use."""
+        used = NO_NAMES
+        for batch in self.batches:
+            used = used.union(batch.configs.collect("secret", lambda r: _optional(listener_of(r).secret)))
+        return used
 
 
 _GAUGES = {
@@ -402,6 +412,10 @@ def _route_names(listeners: Resources) -> Names:
 def _needs(resource: Resource[object], routes: Names) -> bool:
     route_name = listener_of(resource).route_name
     return route_name is not None and route_name in routes
+
+
+def _has_scopes(resource: Resource[object]) -> bool:
+    return listener_of(resource).scopes
 
 
 def _optional(name: str | None) -> tuple[str, ...]:

@@ -17,7 +17,7 @@ from simulator.envoy.subscription import Subscription
 from simulator.envoy.watches import watches_called_before
 from simulator.mesh.configuration import RouteConfiguration
 from simulator.wire.contract import ConfigSource, Update
-from simulator.xds.resource_types import ECDS, RDS, RTDS, ResourceType
+from simulator.xds.resource_types import ECDS, RDS, RTDS, SDS, ResourceType
 from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Fault, Names, Resource
 
 
@@ -127,11 +127,16 @@ class Providers:
         self._release(late)
 
     def _on_removed(self, names: Names) -> None:
-        """removed_resources: the last content is kept; counted as a success, the timer is off, nothing is
-        released (T7)."""
+        """removed_resources: the last content is kept; counted as a success, and the timer is off.
+
+        A secret is waited for no longer; a route or an extension configuration releases nothing (T7).
+        """
         if not names:
             return
         self.process.count_updates(self._stat, "success", names)
+        if self.type is SDS:
+            self._settle(names)
+            return
         for subscription in list(self._subscriptions):
             subscription.never_release(names)
         self._forget_settled()

@@ -63,9 +63,13 @@ class SeparateStreams:
                     mux.unsubscribe(type_, Names((name,)))
                 mux.stop()
 
-    def release_superseded(self, type_: ResourceType, names: Names) -> None:
-        """Ends all but the newest stream of each name."""
-        self._open.end_superseded(type_, names)
+    def release_superseded(self, type_: ResourceType, names: Names, *, is_told: bool) -> None:
+        """Ends all but the newest stream of each name; the mux says so before, if it may."""
+        for name in names:
+            for mux in self._open.take_superseded(type_, name):
+                if is_told:
+                    mux.unsubscribe(type_, Names((name,)))
+                mux.stop()
 
     def pause(self, type_: ResourceType) -> None:
         """Only ADS pauses."""

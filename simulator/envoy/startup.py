@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING
 from simulator.engine.events import Band
 from simulator.engine.machine import Machine, bind
 from simulator.envoy.cluster_manager import ClusterManager
+from simulator.envoy.clusters import cluster_of
 from simulator.envoy.eds import EdsSubscriptions
 from simulator.envoy.init_manager import InitManager
 from simulator.envoy.listener_manager import ListenerManager
@@ -87,6 +88,7 @@ class Server:
         self.clusters.eds = EdsSubscriptions(self.clusters)
         self.clusters.secrets = self.secrets
         self.secrets.on_released(self.clusters.on_secrets_released)
+        self.clusters.secrets_of_listeners = lambda: self.listeners.secret_names
         self.listeners = ListenerManager(
             process,
             source,
@@ -131,7 +133,9 @@ class Server:
         settings, source = self.process.settings, self.source
         if not settings.has_xds:
             return ""
-        wanted = [(CDS, NO_NAMES), (LDS, NO_NAMES), (EDS, settings.static_clusters.names)]
+        static = settings.static_clusters
+        discovered = static.grouped("kind", lambda r: cluster_of(r).kind).get("eds", NO_NAMES)
+        wanted = [(CDS, NO_NAMES), (LDS, NO_NAMES), (EDS, discovered)]
         for type_, names in wanted:
             missing = source.missing(type_, names)
             if missing:

@@ -28,7 +28,7 @@ class NoConfigSource:
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
         """Nothing was subscribed."""
 
-    def release_superseded(self, type_: ResourceType, names: Names) -> None:
+    def release_superseded(self, type_: ResourceType, names: Names, *, is_told: bool) -> None:
         """Nothing was subscribed."""
 
     def pause(self, type_: ResourceType) -> None:

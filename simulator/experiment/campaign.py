@@ -21,7 +21,7 @@ from simulator.experiment.task import Cell, Measure, Task, tasks_of
 from simulator.recording.instants import METRICS, UnknownMetric, find_metric
 from simulator.results.estimates import Estimate, estimate
 from simulator.results.experiment import Experiment, ExperimentCell
-from simulator.results.records import TOTALS, RunRecord
+from simulator.results.records import OWNED, OWNERS, TOTALS, RunRecord
 from simulator.results.samples import Samples
 
 __all__ = ["Options", "conduct"]
@@ -205,7 +205,8 @@ def _headline(samples: Sequence[Mapping[str, Samples]]) -> str:
 
 def _measures(records: Sequence[tuple[int, int, RunRecord]]) -> list[str]:
     """The columns that the caller's own measure brought."""
-    known = ("digest", "timeline", "error", "events", "unmet", "warnings", *TOTALS)
+    owned = (f"{owner}.{name}" for owner in OWNERS for name in OWNED)
+    known = ("digest", "timeline", "error", "events", "unmet", "warnings", *TOTALS, *OWNERS, *owned)
     names = [name for _, _, record in records for name in record.row if name not in known]
     return [name for name in dict.fromkeys(names) if name.rpartition(".")[0] not in METRICS]
 

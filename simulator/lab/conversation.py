@@ -157,7 +157,7 @@ class Reading:
             is_start_up = state == "WARMING" and (started_s is None or at_s <= started_s)
             if state in ("WARMING", "ACTIVE") and last.get(key) != state and not is_start_up:
                 found.append(Entered(at_s, key[0], key[1], state))
-            if state in ("WARMING", "ACTIVE"):
+            if state in ("WARMING", "ACTIVE") and not is_start_up:
                 last[key] = state
         return found
 

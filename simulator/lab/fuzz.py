@@ -15,11 +15,10 @@ from typing import Any, Final
 import yaml
 
 from simulator.experiment.run import run
-from simulator.lab.differences import Row, compare
 from simulator.lab.inventions import Mapping, invented
 from simulator.lab.play import PlayFailed, played
 from simulator.lab.shrink import shrunk
-from simulator.lab.verify import DEFAULT_RUNS, Simulate, Verdict, watched
+from simulator.lab.verify import DEFAULT_RUNS, Simulate, Trial, Verdict, watched
 from simulator.results.result import Result
 from simulator.scenario.schema import Scenario
 
@@ -78,6 +77,11 @@ class Fuzzed:
         return [case for case in self.cases if case.verdict is not None and not case.agrees]
 
     @property
+    def unjudged(self) -> list[Case]:
+        """Those among the disagreeing that the machine was too busy for."""
+        return [case for case in self.disagreeing if case.verdict is not None and not case.verdict.is_judged]
+
+    @property
     def failed(self) -> list[Case]:
         """Those that could not be played."""
         return [case for case in self.cases if case.verdict is None]
@@ -86,43 +90,47 @@ class Fuzzed:
     def replayed(self) -> int:
         """Cases that agreed only when played again."""
         return sum(
-            case.agrees and case.verdict is not None and len(case.verdict.measured) > 1 for case in self.cases
+            case.agrees
+            and case.verdict is not None
+            and len(case.verdict.measured) + case.verdict.disturbed > 1
+            for case in self.cases
         )
 
 
-class _Trial:
+class _Played:
     """A scenario under way: played until it agrees, at most so many times."""
 
-    def __init__(self, mapping: Mapping, simulate: Simulate) -> None:
+    def __init__(self, mapping: Mapping, simulate: Simulate, runs: int) -> None:
         self.mapping = mapping
-        self.scenario = watched(Scenario(**mapping))
-        self.simulated = simulate(self.scenario, None)
+        scenario = watched(Scenario(**mapping))
+        self.trial = Trial(scenario, simulate(scenario, None), runs)
         self.measured: list[Result] = []
-        self.rows: Sequence[Row] = ()
         self.failures: list[str] = []
+        self.has_played = False
+        self._runs = runs
 
-    def is_settled(self, runs: int) -> bool:
+    @property
+    def is_settled(self) -> bool:
         """Whether nothing more need be played."""
-        tries = len(self.measured) + len(self.failures)
-        return tries >= runs or (bool(self.measured) and all(row.is_met for row in self.rows))
+        return self.trial.is_settled or len(self.failures) >= self._runs
 
     async def play(self) -> None:
         """Once more."""
         try:
-            self.measured.append(await played(self.scenario))
+            self.measured.append(await played(self.trial.scenario))
         except PlayFailed as failure:
             self.failures.append(str(failure))
 
     def judge(self) -> None:
-        """Compare what there is."""
-        if self.measured:
-            self.rows = compare(self.scenario, self.simulated, self.measured)
+        """Compare what is new."""
+        for measured in self.measured:
+            self.trial.take(measured)
+        self.has_played |= bool(self.measured)
+        self.measured.clear()
 
     def verdict(self) -> Verdict | None:
         """What it showed; None if it could not be played."""
-        if not self.measured:
-            return None
-        return Verdict(self.scenario.name, tuple(self.rows), self.simulated, tuple(self.measured))
+        return self.trial.verdict() if self.has_played else None
 
 
 class Fuzzer:
@@ -141,20 +149,20 @@ class Fuzzer:
         self._width = width
         self._simulate = simulate
 
-    def trials(self, mappings: Iterable[Mapping]) -> Iterable[_Trial]:
+    def trials(self, mappings: Iterable[Mapping]) -> Iterable[_Played]:
         """Each as soon as it is settled."""
         waiting = iter(mappings)
-        again: list[_Trial] = []
+        again: list[_Played] = []
         while True:
             batch, again = again[: self._width], again[self._width :]
             while len(batch) < self._width and (mapping := next(waiting, None)) is not None:
-                batch.append(_Trial(mapping, self._simulate))
+                batch.append(_Played(mapping, self._simulate, self._runs))
             if not batch:
                 return
             asyncio.run(_play_all(batch))
             for trial in batch:
                 trial.judge()
-                if trial.is_settled(self._runs):
+                if trial.is_settled:
                     yield trial
                 else:
                     again.append(trial)
@@ -170,7 +178,7 @@ class Fuzzer:
         return [found[position] for position in range(len(mappings))]
 
 
-async def _play_all(trials: Sequence[_Trial]) -> None:
+async def _play_all(trials: Sequence[_Played]) -> None:
     await asyncio.gather(*(trial.play() for trial in trials))
 
 
@@ -220,7 +228,7 @@ def fuzz(
 
     settled: list[Case] = []
     for trial in fuzzer.trials(mappings()):
-        failure = "" if trial.measured else trial.failures[-1]
+        failure = "" if trial.has_played else trial.failures[-1]
         case = Case(numbers[id(trial.mapping)], trial.mapping, trial.verdict(), failure)
         settled.append(case)
         if case.verdict is None or not case.agrees:

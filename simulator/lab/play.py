@@ -7,12 +7,9 @@ simulator's own, over real streams. So both worlds answer by the same rules, and
 from __future__ import annotations
 
 import asyncio
-import re
-import subprocess
 import tempfile
-from collections.abc import Callable, Coroutine, Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import Any, Final
@@ -29,27 +26,24 @@ from simulator.lab.grpc_server import GrpcServer
 from simulator.lab.log import LogFollower
 from simulator.lab.network import Ports
 from simulator.lab.playable import reasons_against
-from simulator.lab.probe import TrafficProbe, stats, wait_until_ready
+from simulator.lab.played_envoy import PlayedEnvoy
+from simulator.lab.probe import TrafficProbe, wait_until_ready
 from simulator.lab.processes import Processes, terminate
 from simulator.lab.protobufs import Builder, Surroundings
 from simulator.lab.published_files import PublishedFiles
+from simulator.lab.pulse import KEY, Pulse
+from simulator.lab.reception import Reception
 from simulator.lab.requirements import check, envoy_binary
 from simulator.lab.rest_server import RestServer
-from simulator.lab.streams import LabStream
 from simulator.lab.wall_clock import WallClock
 from simulator.lab.witness import Witness
-from simulator.propagation.push import DeltaSession, SotwSession
 from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
 from simulator.results.result import Result
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.resources import script_of, static_resources
 from simulator.scenario.schema import Scenario, TrafficEntry
-from simulator.wire.contract import StreamServer
-from simulator.wire.link import Link
-from simulator.wire.stream import note_message
-from simulator.xds.messages import DiscoveryRequest, DiscoveryResponse, Request, Response
-from simulator.xds.resource_types import RDS, ResourceType
+from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import Names
 
 GRACE_NS: Final = 500_000_000
@@ -60,9 +54,6 @@ TURNAROUND: Final = Constant(2_000_000)
 """How long the control plane takes to answer, if the scenario does not say. Requests that Envoy makes at one
 instant leave half a millisecond apart; answered at once, the first would not wait for the second."""
 
-_LOOK_PERIOD_S: Final = 0.002
-_MOST_LOOKS: Final = 250
-
 LOG_PERIOD_S: Final = 0.005
 
 
@@ -72,28 +63,6 @@ class Unplayable(ValueError):
 
 class PlayFailed(RuntimeError):
     """The play broke: the laboratory, or an Envoy that would not run."""
-
-
-@dataclass(slots=True, eq=False)
-class _Envoy:
-    """One Envoy of a play."""
-
-    proxy: int
-    name: str
-    admin_port: int
-    build: Builder
-    sources: boot.Sources
-    files: ConfigurationFiles | None
-    directory: Path
-    process: subprocess.Popen[bytes] | None = None
-    witness: Witness | None = None
-    follower: LogFollower | None = None
-    streams: int = 0
-    polls: dict[tuple[str, str], int] | None = None
-    links: tuple[Link, Link] | None = None
-    taken: dict[str, int] = field(default_factory=dict)
-    has_subscribed: bool = False
-    is_over: bool = False
 
 
 def play(
@@ -126,15 +95,17 @@ async def played(
     actual_seed = scenario.seed if seed is None else seed
     stage = Stage(scenario, actual_seed, replication, keep)
     await stage.run()
-    told = {**manifest(scenario, actual_seed, replication), "engine": "lab", "envoy": str(envoy_binary())}
+    told = {
+        **manifest(scenario, actual_seed, replication),
+        "engine": "lab",
+        "envoy": str(envoy_binary()),
+        KEY: round(stage.pulse.most_late_s * 1e3, 3),
+    }
     return Result.from_recorder(stage.recorder, told, expectations=scenario.expect)
 
 
 class Stage:
-    """One play: control plane, Envoys, and who watches them.
-
-    It is what the servers ask (grpc_server.Acceptor, rest_server.PollHandler).
-    """
+    """One play: control plane, Envoys, and who watches them (reception.Watch)."""
 
     def __init__(self, scenario: Scenario, seed: int, replication: int, keep: Path | None = None) -> None:
         self._scenario = scenario
@@ -154,8 +125,19 @@ class Stage:
         self._published = PublishedFiles(scenario, self._calibration, self._control_plane)
         self._ports = Ports()
         self._endpoints = Endpoints(scenario, self._draws, self._ports)
-        self._envoys: dict[int, _Envoy] = {}
+        self._envoys: dict[int, PlayedEnvoy] = {}
         self._awaited = len(names)
+        self.pulse = Pulse()
+        self._reception = Reception(
+            scenario.network.latency,
+            self._draws,
+            self._clock,
+            self.recorder,
+            self._ledger,
+            self._control_plane,
+            self._envoys,
+            watch=self,
+        )
         self._failed: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._tasks: list[asyncio.Task[None]] = []
         self._probes: list[TrafficProbe] = []
@@ -164,13 +146,14 @@ class Stage:
 
     async def run(self) -> None:
         """From the first Envoy's start to the scenario's end."""
-        grpc_server, rest_server = GrpcServer(self), RestServer(self)
+        grpc_server, rest_server = GrpcServer(self._reception), RestServer(self._reception)
         with self._directory() as directory, Processes(self._scenario.lab.cores) as processes:
             try:
                 await self._endpoints.start()
                 servers = boot.ServerPorts(await grpc_server.start(), await rest_server.start())
                 self._prepare(directory, servers)
                 self._clock.start()
+                self.spawn(self.pulse.run())
                 self._raise_curtain(processes)
                 await self._until_end()
             finally:
@@ -198,7 +181,7 @@ class Stage:
                 files = ConfigurationFiles(directory / "config", is_directory=is_directory)
             sources = boot.Sources(self._scenario, proxy, None if files is None else files.path)
             build = Builder(self._around(proxy, sources))
-            envoy = _Envoy(proxy, name, self._ports.free(), build, sources, files, directory)
+            envoy = PlayedEnvoy(proxy, name, self._ports.free(), build, sources, files, directory)
             self._envoys[proxy] = envoy
             if files is not None:
                 files.replace(self._published.everything(proxy), build)
@@ -230,10 +213,11 @@ class Stage:
         log = envoy.directory / "envoy.log"
         command = boot.command(envoy_binary(), envoy.directory / "bootstrap.json", self._scenario)
         envoy.process = processes.start(command, log)
+        self.pulse.watch(envoy.process.pid)
         envoy.follower = LogFollower(log)
         envoy.witness = Witness(proxy, row, self._clock, self.recorder, self._ledger)
-        self._spawn(self._follow(envoy))
-        self._spawn(self._await_ready(envoy))
+        self.spawn(self._follow(envoy))
+        self.spawn(self._await_ready(envoy))
         for entry in self._scenario.traffic:
             self._probe(envoy, entry)
 
@@ -242,7 +226,7 @@ class Stage:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._failed), max(0, end_ns - self._clock.now_ns) / 1e9)
         for envoy in self._envoys.values():
-            self._read_log(envoy)
+            self.read_log(envoy)
 
     async def _clear_stage(self, grpc_server: GrpcServer, rest_server: RestServer) -> None:
         for envoy in self._envoys.values():
@@ -275,16 +259,17 @@ class Stage:
             failure.__cause__ = error
             self._failed.set_exception(failure)
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        """Do this until the play ends."""
         self._tasks.append(asyncio.ensure_future(work))
 
     # --- watching the Envoys
 
-    async def _follow(self, envoy: _Envoy) -> None:
+    async def _follow(self, envoy: PlayedEnvoy) -> None:
         period_s = LOG_PERIOD_S * max(1, len(self._envoys) // 4)
         while not envoy.is_over:
             try:
-                self._read_log(envoy)
+                self.read_log(envoy)
             except Exception as error:
                 self.fail(error)
             if envoy.process is not None and envoy.process.poll() is not None:
@@ -292,30 +277,32 @@ class Stage:
                 return
             await asyncio.sleep(period_s)
 
-    def _read_log(self, envoy: _Envoy) -> None:
+    def read_log(self, envoy: PlayedEnvoy) -> None:
+        """Take note of what its log says by now."""
         if envoy.follower is None or envoy.witness is None or envoy.is_over:
             return
         for fact in envoy.follower.facts():
             envoy.witness.on_fact(fact, self._clock.of_log(fact.stamp))
             if fact.what == "cds_subscribed":
-                self._subscribed(envoy)
+                self.subscribed(envoy)
 
-    def _subscribed(self, envoy: _Envoy) -> None:
-        """The script's times count from the last Envoy's first subscription."""
+    def subscribed(self, envoy: PlayedEnvoy) -> None:
+        """It has made its first subscription: the script's times count from the last Envoy's first one."""
         if envoy.has_subscribed or self._scenario.control_plane.kind == "none":
             return
         envoy.has_subscribed = True
         self._awaited -= 1
         if self._awaited == 0:
+            self.pulse.restart()  # Process starts are heavy, and in no comparison.
             row = None if envoy.witness is None else envoy.witness.row
             subscribed_ns = None if row is None else row.t_cds_subscribed_ns
             self._control_plane.begin(self._clock.now_ns if subscribed_ns is None else subscribed_ns)
 
-    def _on_exit(self, envoy: _Envoy) -> None:
+    def _on_exit(self, envoy: PlayedEnvoy) -> None:
         assert envoy.process is not None
         assert envoy.witness is not None
         assert envoy.follower is not None
-        self._read_log(envoy)
+        self.read_log(envoy)
         envoy.is_over = True
         words = envoy.follower.last_words()
         if envoy.process.returncode != 1:
@@ -323,14 +310,14 @@ class Stage:
             return
         envoy.witness.on_exit()
         self.recorder.warn(f"an Envoy exited: {words.splitlines()[-1] if words else 'without a word'}")
-        self._subscribed(envoy)
+        self.subscribed(envoy)
 
-    async def _await_ready(self, envoy: _Envoy) -> None:
+    async def _await_ready(self, envoy: PlayedEnvoy) -> None:
         needs = ("cds", "lds") if self._needs_updates() else ()
 
         def is_ready() -> bool:
             assert envoy.witness is not None
-            self._read_log(envoy)
+            self.read_log(envoy)
             envoy.witness.on_ready(self._clock.now_ns, needs)
             return envoy.witness.row.t_ready_ns is not None
 
@@ -339,7 +326,7 @@ class Stage:
     def _needs_updates(self) -> bool:
         return self._scenario.envoy.preset == "istio" and self._scenario.control_plane.kind != "none"
 
-    def _probe(self, envoy: _Envoy, entry: TrafficEntry) -> None:
+    def _probe(self, envoy: PlayedEnvoy, entry: TrafficEntry) -> None:
         listener = entry.traffic.to
         port = self._ports.of(envoy.proxy, listener)
         is_kept = entry.traffic.connection == "kept"
@@ -348,141 +335,10 @@ class Stage:
         until_ns = self._scenario.duration
         if entry.until is not None:
             until_ns = min(entry.until, until_ns)
-        self._spawn(probe.run(entry.begin, until_ns, round(1e9 / entry.traffic.rate.per_second)))
+        self.spawn(probe.run(entry.begin, until_ns, round(1e9 / entry.traffic.rate.per_second)))
 
     def _alive(self) -> list[int]:
         return [proxy for proxy, envoy in self._envoys.items() if envoy.process and not envoy.is_over]
-
-    # --- gRPC (grpc_server.Acceptor)
-
-    def on_attempt(self, proxy: int) -> bool:
-        """An Envoy tries to open a stream; False refuses it."""
-        envoy = self._envoys[proxy]
-        self._read_log(envoy)
-        is_accepted = self._control_plane.accepts() and not envoy.is_over
-        if is_accepted and envoy.witness is not None and envoy.witness.row.t_connected_ns is None:
-            envoy.witness.row.t_connected_ns = self._clock.now_ns
-        return is_accepted
-
-    def stream(self, proxy: int, *, is_delta: bool, label: str) -> LabStream:
-        """A stream, numbered and ready to be written to."""
-        envoy = self._envoys[proxy]
-        assert envoy.witness is not None
-        envoy.streams += 1
-        return LabStream(
-            self._clock,
-            self.recorder,
-            envoy.build,
-            proxy,
-            envoy.streams,
-            is_delta=is_delta,
-            label=label,
-            on_sent=envoy.witness.on_sent,
-            links=self._links(proxy),
-        )
-
-    def _links(self, proxy: int) -> tuple[Link, Link] | None:
-        latency = self._scenario.network.latency
-        if latency is None or latency.is_zero:
-            return None
-        links = self._envoys[proxy].links
-        if links is None:
-            links = (
-                Link(latency, self._draws, "network.latency.to_server", proxy),
-                Link(latency, self._draws, "network.latency.to_client", proxy),
-            )
-            self._envoys[proxy].links = links
-        return links
-
-    def session(self, stream: LabStream) -> StreamServer:
-        """The server's end of an accepted stream."""
-        form = DeltaSession if stream.is_delta else SotwSession
-        session = form(stream, self._control_plane, self._ledger)
-        self._control_plane.on_session_opened(session)
-        self._note_stream(stream, "OPEN")
-        return session
-
-    def on_closed(self, stream: LabStream) -> None:
-        """A stream is over."""
-        self._note_stream(stream, "DOWN")
-
-    def _note_stream(self, stream: LabStream, state: str) -> None:
-        witness = self._envoys[stream.proxy].witness
-        if witness is not None and not self._envoys[stream.proxy].is_over:
-            witness.enter(self._clock.now_ns, "stream", stream.label, state)
-            if state == "DOWN":
-                witness.on_stream_closed(stream.id)
-
-    def on_request(self, stream: LabStream, request: Request) -> None:
-        """A request is about to be handled."""
-        envoy = self._envoys[stream.proxy]
-        self._read_log(envoy)
-        self._subscribed(envoy)
-        if request.response_nonce and envoy.witness is not None:
-            envoy.witness.on_answer(request.response_nonce, is_ack=request.error_detail is None)
-
-    # --- REST (rest_server.PollHandler)
-
-    def proxy_named(self, node: str) -> int:
-        """The number of the Envoy with that node id."""
-        return next((e.proxy for e in self._envoys.values() if e.name == node), 0)
-
-    def builder(self, proxy: int) -> Builder:
-        """Builds protobufs for it."""
-        return self._envoys[proxy].build
-
-    def on_poll(self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None]) -> bool:
-        """Takes a request; False if the connection is to fail."""
-        envoy = self._envoys[request.node]
-        self._read_log(envoy)
-        if envoy.is_over:
-            return False
-        self._subscribed(envoy)
-        if not self._control_plane.accepts():
-            return False
-        if envoy.witness is not None and envoy.witness.row.t_connected_ns is None:
-            envoy.witness.row.t_connected_ns = self._clock.now_ns
-        if request.version_info and envoy.witness is not None:
-            envoy.witness.on_stated(request.type.name, request.resource_names, self._clock.now_ns)
-        stream = self._poll_stream(envoy, request)
-        self._note_poll(envoy, stream, request)
-
-        def answer(response: DiscoveryResponse | None) -> None:
-            if response is not None:
-                self._note_poll(envoy, stream, response)
-                if envoy.witness is not None:
-                    envoy.witness.on_sent(response)
-            respond(response)
-            if response is not None and response.type is RDS:
-                self._spawn(self._see_taken(envoy, request))
-
-        return self._control_plane.on_poll(request, answer)
-
-    async def _see_taken(self, envoy: _Envoy, request: DiscoveryRequest) -> None:
-        """No line of the log tells that a polled route table was applied, but a counter does."""
-        name = next(iter(request.resource_names), "")
-        for _ in range(_MOST_LOOKS):
-            try:
-                found = await stats(envoy.admin_port, rf"\.rds\.{re.escape(name)}\.update_success$")
-            except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
-                return
-            count = sum(found.values())
-            if count > envoy.taken.get(name, 0):
-                envoy.taken[name] = count
-                if envoy.witness is not None:
-                    envoy.witness.on_stated(RDS.name, request.resource_names, self._clock.now_ns)
-                return
-            await asyncio.sleep(_LOOK_PERIOD_S)
-
-    def _poll_stream(self, envoy: _Envoy, request: DiscoveryRequest) -> int:
-        """Each polled subscription counts as a stream."""
-        if envoy.polls is None:
-            envoy.polls = {}
-        key = request.type.name, next(iter(request.resource_names), "")
-        return envoy.polls.setdefault(key, len(envoy.polls) + 1)
-
-    def _note_poll(self, envoy: _Envoy, stream: int, message: Request | Response) -> None:
-        note_message(self.recorder, self._clock.now_ns, envoy.proxy, stream, message)
 
     # --- files
 

@@ -40,6 +40,11 @@ def reasons_against(scenario: Scenario) -> list[str]:
             any(listener.secret is not None for listener in _listeners(scenario)),
             "control_plane.resources.listeners: secret: a listener's would need a certificate",
         ),
+        (
+            scenario.control_plane.resources.health_check is not None
+            and any(cluster.secret is not None for cluster in scenario.control_plane.resources.clusters),
+            "resources.health_check: a cluster with a secret would need endpoints that speak TLS",
+        ),
     ]
     return [said for is_against, said in found if is_against]
 

@@ -9,7 +9,7 @@ from simulator.lab.file_tree import Content
 from simulator.propagation.file import FileTree
 from simulator.scenario.resources import resources_of
 from simulator.scenario.schema import Scenario
-from simulator.xds.resource_types import CDS, EDS, LDS, RDS, RTDS, ResourceType
+from simulator.xds.resource_types import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, ResourceType
 from simulator.xds.resources import Resources
 
 
@@ -29,7 +29,7 @@ class PublishedFiles:
         """All files of an Envoy."""
         held = resources_of(self._scenario, self._calibration)
         keys: list[tuple[ResourceType, str]] = [(CDS, ""), (LDS, "")]
-        for type_ in (EDS, RDS, RTDS):
+        for type_ in (EDS, RDS, SDS, ECDS, RTDS):
             keys += [(type_, name) for name in held[type_].names]
         keys += self._added()
         return {key: self.file(proxy, *key) for key in keys}

@@ -1,7 +1,12 @@
 """Holds the simulator against real Envoys, scenario by scenario.
 
 A scenario is played once. Where both worlds agree, that is the verdict; where they do not, it is played
-again, up to so many times, and what the majority of the runs says counts: a busy machine may spoil one.
+again, up to so many times, and what the majority of the runs says counts.
+
+A run that disagrees does not count if the machine was busy: if after the first subscription the laboratory's
+loop, or an Envoy's main thread, was kept from running for more than 20 ms at once (lab/pulse.py), which is as
+far as times may be apart. At most three times as many plays as runs are tried; if none of them counts, there
+is no verdict.
 """
 
 from __future__ import annotations
@@ -15,11 +20,15 @@ from simulator.experiment.run import run
 from simulator.lab.conversation import Reading
 from simulator.lab.differences import Row, Tolerance, compare
 from simulator.lab.play import played
+from simulator.lab.pulse import KEY, MOST_LATE_S
 from simulator.lab.trace import side_by_side
 from simulator.results.result import Result
 from simulator.scenario.schema import Scenario
 
 DEFAULT_RUNS: Final = 3
+
+MOST_PLAYS: Final = 3
+"""Plays for each run that is asked for, if the machine is busy."""
 
 Simulate = Callable[[Scenario, int | None], Result]
 """How a scenario is simulated: `experiment.run.run`, or a model under test."""
@@ -33,13 +42,20 @@ class Verdict:
         name: The scenario's name.
         rows: What was compared.
         simulated: The simulated result.
-        measured: The measured ones, in order.
+        measured: The measured ones that count, in order; if none does, all.
+        disturbed: Runs that disagreed and do not count, since the machine was busy.
     """
 
     name: str
     rows: tuple[Row, ...]
     simulated: Result
     measured: tuple[Result, ...]
+    disturbed: int = 0
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether any run counts."""
+        return self.agrees or not all(is_disturbed(one) for one in self.measured)
 
     @property
     def agrees(self) -> bool:
@@ -84,14 +100,62 @@ async def verified(
 ) -> Verdict:
     """`verify`, for who verifies several at once."""
     simulated = simulate(watched(scenario), seed)
-    measured: list[Result] = []
-    rows: Sequence[Row] = ()
-    while len(measured) < max(1, runs):
-        measured.append(await played(scenario, seed))
-        rows = compare(scenario, simulated, measured, tolerance)
-        if all(row.is_met for row in rows):
-            break
-    return Verdict(scenario.name, tuple(rows), simulated, tuple(measured))
+    trial = Trial(scenario, simulated, runs, tolerance)
+    while not trial.is_settled:
+        trial.take(await played(scenario, seed))
+    return trial.verdict()
+
+
+class Trial:
+    """The runs of one scenario, and when they suffice for a verdict.
+
+    Args:
+        scenario: What is played.
+        simulated: What must come of it.
+        runs: Runs that disagree, and count, before that is the verdict.
+        tolerance: How far times may be apart.
+    """
+
+    def __init__(
+        self, scenario: Scenario, simulated: Result, runs: int, tolerance: Tolerance | None = None
+    ) -> None:
+        self.scenario = scenario
+        self.simulated = simulated
+        self._runs = max(1, runs)
+        self._tolerance = tolerance
+        self._counted: list[Result] = []
+        self._disturbed: list[Result] = []
+        self._rows: Sequence[Row] = ()
+
+    def take(self, measured: Result) -> None:
+        """One more run."""
+        rows = compare(self.scenario, self.simulated, [*self._counted, measured], self._tolerance)
+        if all(row.is_met for row in rows) or not is_disturbed(measured):
+            self._counted.append(measured)
+            self._rows = rows
+        else:
+            self._disturbed.append(measured)
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether nothing more need be played."""
+        if self._counted and all(row.is_met for row in self._rows):
+            return True
+        played_so_far = len(self._counted) + len(self._disturbed)
+        return len(self._counted) >= self._runs or played_so_far >= MOST_PLAYS * self._runs
+
+    def verdict(self) -> Verdict:
+        """What they showed."""
+        measured, rows = self._counted, self._rows
+        if not measured:
+            measured = self._disturbed
+            rows = compare(self.scenario, self.simulated, measured, self._tolerance)
+        return Verdict(self.scenario.name, tuple(rows), self.simulated, tuple(measured), len(self._disturbed))
+
+
+def is_disturbed(measured: Result) -> bool:
+    """Whether the machine kept the laboratory or an Envoy from running, for long enough to matter."""
+    return float(measured.manifest.get(KEY, 0.0)) > MOST_LATE_S * 1e3
 
 
 def watched(scenario: Scenario) -> Scenario:

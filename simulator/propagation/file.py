@@ -68,7 +68,7 @@ class FilesystemSubscriptions:
         for name in names:
             self._watches.get(type_, {}).pop(name, None)
 
-    def release_superseded(self, type_: ResourceType, names: Names) -> None:
+    def release_superseded(self, type_: ResourceType, names: Names, *, is_told: bool) -> None:
         """One watch a path: nothing to end."""
 
     def pause(self, type_: ResourceType) -> None:

@@ -87,9 +87,11 @@ class HttpSubscriptions:
             for loop in self._loops.take(type_, name):
                 loop.stop()
 
-    def release_superseded(self, type_: ResourceType, names: Names) -> None:
+    def release_superseded(self, type_: ResourceType, names: Names, *, is_told: bool) -> None:
         """Ends all but the newest loop of each name."""
-        self._loops.end_superseded(type_, names)
+        for name in names:
+            for loop in self._loops.take_superseded(type_, name):
+                loop.stop()
 
     def pause(self, type_: ResourceType) -> None:
         """Only ADS pauses: CDS is polled on while clusters warm."""

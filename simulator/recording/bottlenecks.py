@@ -13,6 +13,7 @@ from types import MappingProxyType
 from typing import Final
 
 __all__ = [
+    "BOTTLENECK",
     "ENDED_OTHERWISE",
     "KNOBS",
     "NAMES",
@@ -22,6 +23,9 @@ __all__ = [
     "QUANTILES",
     "REGISTRY_QUEUE",
 ]
+
+BOTTLENECK: Final = "bottleneck"
+"""What expectations and columns call it."""
 
 REGISTRY_QUEUE: Final = "registry queue"
 
@@ -83,7 +87,7 @@ QUANTILES: Final = ("p50", "p99")
 
 KNOBS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
     {
-        "watch": ("control_plane.costs.watch_delay",),
+        "watch": ("control_plane.costs.watch_delay", "control_plane.costs.endpoint_slice_delay"),
         REGISTRY_QUEUE: ("control_plane.costs.registry_task",),
         "debounce": ("control_plane.debounce.after", "control_plane.debounce.max"),
         "PushContext": ("control_plane.costs.push_context", "control_plane.cpu"),
@@ -91,11 +95,16 @@ KNOBS: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
         "generation": ("control_plane.cpu", "control_plane.replicas", "mesh.scope"),
         "network": ("network.latency", "network.bandwidth", "agent.hop"),
         "main thread": ("envoy.costs", "mesh.scope"),
-        "warming": ("envoy.initial_fetch_timeout",),
+        "warming": ("envoy.initial_fetch_timeout", "network.latency"),
         "poll interval": ("propagation.refresh_delay",),
-        "poll queue": ("propagation.server.concurrency", "control_plane.cpu", "propagation.refresh_delay"),
-        "poll answer": ("control_plane.cpu", "mesh.scope"),
+        "poll queue": (
+            "propagation.server.concurrency",
+            "propagation.server.service_time",
+            "control_plane.cpu",
+        ),
+        "poll answer": ("propagation.server.service_time", "control_plane.cpu", "mesh.scope"),
         "kubelet sync": ("propagation.sync_period",),
+        "reconnect": ("control_plane.max_requests_per_second", "propagation.backoff.base"),
     }
 )
-"""Bottleneck -> the keys of a scenario that move it, the most direct first; nothing where none does."""
+"""Bottleneck -> the keys of a scenario that may move it, the most direct first; nothing where none does."""

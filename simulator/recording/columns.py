@@ -157,6 +157,13 @@ _COMPONENTS: Final = {
     "detail": "string",
 }
 
+_CONNECTIONS: Final = {
+    "t_ns": "int64",
+    "proxy_id": "string",
+    "replica": "int64",
+    "event": "string",
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "changes": MappingProxyType(_CHANGES),
@@ -171,6 +178,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "regressions": MappingProxyType(_REGRESSIONS),
         "watch_events": MappingProxyType(_WATCH_EVENTS),
         "components": MappingProxyType(_COMPONENTS),
+        "connections": MappingProxyType(_CONNECTIONS),
     }
 )
 """Table name -> column name -> kind of column, both in the order in which they are written."""

@@ -52,6 +52,10 @@ ComponentRecord = tuple[int, str, int, str, str]
 """(t_ns, component, replica, state, detail)"""
 
 
+ConnectionRecord = tuple[int, int, int, str]
+"""(t_ns, proxy, replica, event)"""
+
+
 @dataclass(slots=True, eq=False)
 class StartupRow:
     """One start of one Envoy. An instant is None until it is reached."""
@@ -141,6 +145,7 @@ class Recorder:
         "_depths",
         "change_rows",
         "component_rows",
+        "connection_rows",
         "control_plane_busy_ns",
         "counters",
         "delivery_rows",
@@ -197,6 +202,7 @@ class Recorder:
         self.regression_rows: list[RegressionRecord] = []
         self.watch_event_rows: list[WatchEventRecord] = []
         self.component_rows: list[ComponentRecord] = []
+        self.connection_rows: list[ConnectionRecord] = []
         self.warning_counts: dict[str, int] = {}
         self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
         self.istio = IstioMetrics()
@@ -375,6 +381,14 @@ class Recorder:
         """Note what a process of the control plane, or a stream between two of them, enters."""
         if t_ns >= 0:
             self.component_rows.append((t_ns, component, replica, state, detail))
+
+    def connection(self, t_ns: int, proxy: int, replica: int, event: str) -> None:
+        """Note that a stream entered a replica's table of connections (opened), left it (closed), or was
+        refused by its limit of new streams (turned_away). Kept with the queues; those that are open when the
+        clock starts are opened at 0.
+        """
+        if self.keeps_queues:
+            self.connection_rows.append((max(t_ns, 0), proxy, replica, event))
 
     def regression(
         self,

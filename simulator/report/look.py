@@ -122,6 +122,8 @@ SUFFIXES: Final[Mapping[str, dict[str, str | None]]] = {
 """Ending of each file a figure becomes -> its metadata, which must not tell the time."""
 LOGARITHMIC_FROM: Final = 20
 """An axis of delays is logarithmic when the largest is this many times the median or more."""
+_DETAIL: Final = "detail"
+"""Marks the smaller words below a title; in an SVG file it is the id of their group."""
 LEGEND_CHARACTERS: Final = 105
 """A legend with more than this takes two lines."""
 
@@ -172,10 +174,18 @@ def save(ax: Axes, stem: Path) -> list[Path]:
     return written
 
 
-def headline(ax: Axes, finding: str, detail: str = "") -> None:
-    """The title: what the figure shows, in bold; below it, smaller, what is being looked at."""
+def headline(ax: Axes, finding: str, detail: str | None = None) -> None:
+    """The title: what the figure shows, in bold; below it, smaller, what is being looked at.
+
+    Said again, it takes the place of what it said before: a figure that was drawn can be given the finding of
+    the study that it belongs to. Without a `detail` the one before stays.
+    """
+    before = [text for text in ax.texts if text.get_gid() == _DETAIL]
+    kept = before[0].get_text().replace("\n", " ") if before and detail is None else detail or ""
+    for text in before:
+        text.remove()
     found = textwrap.fill(finding, 88)
-    told = textwrap.fill(detail, 118) if detail else ""
+    told = textwrap.fill(kept, 118) if kept else ""
     lines_below = told.count("\n") + 1 if told else 0
     ax.set_title(found, loc="left", fontsize=12, fontweight="bold", color=INK, pad=8 + 13 * lines_below)
     if told:
@@ -190,6 +200,7 @@ def headline(ax: Axes, finding: str, detail: str = "") -> None:
             va="bottom",
             ha="left",
             annotation_clip=False,
+            gid=_DETAIL,
         )
 
 

@@ -14,7 +14,7 @@ that was rejected, or whose proxy was gone, belongs to that outcome as a whole.
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from fractions import Fraction
 from typing import Any, Final
@@ -36,7 +36,7 @@ from simulator.recording.instants import METRICS, STAGES
 from simulator.results.metrics import Filters, Observed, metric_rows, metric_values
 from simulator.results.statistics import percent
 
-__all__ = ["Owner", "owner_of"]
+__all__ = ["Owner", "owner_of", "owners_of"]
 
 Nanoseconds = npt.NDArray[np.float64]
 
@@ -77,14 +77,24 @@ class Owner:
         return cls(**{**told, "delay": math.inf if told["delay"] is None else told["delay"]})
 
 
-def owner_of(observed: Observed, at: str, filters: Filters = ()) -> Owner | None:
-    """The owner of one quantile of the delay of all deliveries, or of some; None where there are none, or
-    where none took time. Raises MetricError.
+def owners_of(observed: Observed, quantiles: Sequence[str], filters: Filters = ()) -> list[Owner]:
+    """The owners of quantiles of the delay of all deliveries, or of some; none where there are none, or where
+    none took time. Raises MetricError.
     """
     rows = metric_rows(observed, METRICS["active_delay"], filters)
     if not len(rows):
-        return None
+        return []
     delays = metric_values(METRICS["active_delay"], rows)
+    found = (_owner(observed, at, rows, delays) for at in quantiles)
+    return [owner for owner in found if owner is not None]
+
+
+def owner_of(observed: Observed, at: str, filters: Filters = ()) -> Owner | None:
+    """The owner of one quantile; None where `owners_of` has none. Raises MetricError."""
+    return next(iter(owners_of(observed, (at,), filters)), None)
+
+
+def _owner(observed: Observed, at: str, rows: pd.DataFrame, delays: Nanoseconds) -> Owner | None:
     chosen, delay = _around(delays, percent(at))
     spent = _spent_ns(rows.iloc[chosen], observed.tables["watch_events"], observed.end_ns)
     means = {name: float(spent[name].mean()) for name in NAMES if name in spent}
@@ -129,8 +139,7 @@ def _spent_ns(rows: pd.DataFrame, events: pd.DataFrame, end_ns: int) -> dict[str
     is_over = np.isin(outcomes, ENDED_OTHERWISE)
     is_unsent = ~is_over & rows["t_sent_ns"].isna().to_numpy(dtype=bool)
     is_unsent &= rows["change_id"].isin(events["change_id"]).to_numpy(dtype=bool)
-    queued = events[events["stream"] == "registry"]
-    heard = queued.groupby(["change_id", "replica"])["t_heard_ns"].min()
+    is_queued = events["stream"] == "registry"
     for outcome in ENDED_OTHERWISE:
         add(outcome, np.where(outcomes == outcome, instants[:, -1] - instants[:, 0], 0.0))
     add(NOT_SENT, np.where(is_unsent, instants[:, -1] - instants[:, 0], 0.0))
@@ -141,21 +150,20 @@ def _spent_ns(rows: pd.DataFrame, events: pd.DataFrame, end_ns: int) -> dict[str
                 is_carried = carriers == carrier
                 add(names[stage], np.where(is_carried, span, 0.0))
                 span = np.where(is_carried, 0.0, span)
-        if stage == STAGES[0]:
-            in_queue = np.minimum(span, _queued_ns(rows, heard, instants[:, 1]))
+        if stage == STAGES[0] and is_queued.any():
+            in_queue = np.minimum(span, _queued_ns(rows, events[is_queued], instants[:, 1]))
             add(REGISTRY_QUEUE, in_queue)
             span = span - in_queue
         add(OF_PUSHES[stage], span)
     return spent
 
 
-def _queued_ns(rows: pd.DataFrame, heard: pd.Series[int], observed_ns: Nanoseconds) -> Nanoseconds:
+def _queued_ns(rows: pd.DataFrame, events: pd.DataFrame, observed_ns: Nanoseconds) -> Nanoseconds:
     """Of the time until a change was observed, that in the queue of the registry and its worker's hands.
 
     A delivery that nothing has carried yet belongs to no replica: the one that heard first is taken.
     """
-    if not len(heard):
-        return np.zeros(len(rows))
+    heard = events.groupby(["change_id", "replica"])["t_heard_ns"].min()
     first = heard.groupby(level=0).min()
     keys = pd.MultiIndex.from_arrays([rows["change_id"], rows["replica"].fillna(-1).astype("int64")])
     at_replica = heard.reindex(keys).to_numpy(dtype=np.float64, na_value=np.nan)

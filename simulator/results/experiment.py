@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import os
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,10 +14,11 @@ from typing import Any, ClassVar, Final, Self
 import numpy as np
 import pandas as pd
 
+from simulator.recording.bottlenecks import BOTTLENECK
 from simulator.recording.instants import METRICS
 from simulator.results import experiment_storage as storage
 from simulator.results.estimates import Estimate, estimate
-from simulator.results.records import STATISTICS, TOTALS, RunRecord, read_record, write_record
+from simulator.results.records import OWNED, OWNERS, STATISTICS, TOTALS, RunRecord, read_record, write_record
 from simulator.results.samples import Samples
 from simulator.results.storage import RUNS, ResultsError
 
@@ -38,6 +40,11 @@ _OF_RUN: Final = {
     "events": "Int64",
     "unmet": "string",
     "warnings": "Int64",
+    **{
+        column: kind
+        for owner in OWNERS
+        for column, kind in ((owner, "string"), *((f"{owner}.{name}", "float64") for name in OWNED))
+    },
 }
 
 
@@ -62,7 +69,8 @@ class Experiment:
     `runs` has one row a run, sorted by cell and replication: its keys, its digest, its error if it failed,
     its costs, and ``METRIC.STATISTIC`` for every metric of its summary. `timeline` is a hash of what happened
     to the mesh: runs with equal ones met the same changes at the same instants. `manifest` tells how the
-    experiment came about.
+    experiment came about. ``bottleneck.p50`` and ``bottleneck.p99`` name the stage that owns that quantile of
+    the delay, ``.share`` says what part of it, ``.utilisation`` how busy its servers were.
     """
 
     kind: ClassVar[str] = "experiment"
@@ -78,7 +86,7 @@ class Experiment:
         self.manifest: dict[str, Any] = dict(manifest)
         self.cells: list[ExperimentCell] = list(cells)
         self.runs = runs
-        self._samples_of = samples_of
+        self.samples_of = samples_of
         self._summary = summary
         self._units: dict[int, list[Mapping[str, Samples]]] = {}
 
@@ -145,12 +153,31 @@ class Experiment:
                 return name
         return self.metrics[0] if self.metrics else "active_delay"
 
+    def owners(self, variant: str | int, at: str = "p99") -> dict[str, int]:
+        """What owns a quantile (p50 or p99) of the delay -> in how many runs it does, the most frequent
+        first; nothing where no change concerns any proxy.
+        """
+        cell = self.cell(variant).index
+        stages = self.runs.loc[self.runs["cell"] == cell, f"{BOTTLENECK}.{at}"].dropna()
+        return dict(Counter(str(stage) for stage in stages).most_common())
+
+    def bottleneck(self, variant: str | int, at: str = "p99") -> str:
+        """What owns a quantile (p50 or p99) of the delay in most runs, and in how many where not in all:
+        ``push queue (9 of 10 runs)``; empty where no change concerns any proxy.
+        """
+        owners = self.owners(variant, at)
+        if not owners:
+            return ""
+        stage, runs = next(iter(owners.items()))
+        total = sum(owners.values())
+        return stage if runs == total else f"{stage} ({runs:,} of {total:,} runs)"
+
     # --- samples and estimates
 
     def units(self, variant: str | int, metric: str) -> list[Samples]:
         """The samples of each replication that did not fail, in order: the independent units."""
         none = Samples.of(_NOTHING)
-        return [samples.get(metric, none) for samples in self._of_cell(self._cell(variant).index)]
+        return [samples.get(metric, none) for samples in self._of_cell(self.cell(variant).index)]
 
     def pooled(self, variant: str | int, metric: str) -> Samples:
         """The samples of all replications together."""
@@ -180,15 +207,17 @@ class Experiment:
             if pooled.n:
                 head = {"cell": cell.index, "variant": cell.label, **cell.varied, "metric": metric}
                 lines.append(
-                    {**head, "unit": self.unit(metric), **_line(units, pooled, self._is_single(metric))}
+                    {**head, "unit": self.unit(metric), **_line(units, pooled, self.is_single(metric))}
                 )
         self._units.pop(cell.index, None)
         return lines
 
-    def _is_single(self, metric: str) -> bool:
+    def is_single(self, metric: str) -> bool:
+        """Whether a run has one number of it: what it costs, or a measure of the caller's own."""
         return metric not in METRICS
 
-    def _cell(self, variant: str | int) -> ExperimentCell:
+    def cell(self, variant: str | int) -> ExperimentCell:
+        """The cell of that label or index; raises KeyError."""
         for cell in self.cells:
             if variant in (cell.index, cell.label):
                 return cell
@@ -196,7 +225,7 @@ class Experiment:
 
     def _of_cell(self, index: int) -> list[Mapping[str, Samples]]:
         if index not in self._units:
-            self._units[index] = [self._samples_of(name) for name in self._fingerprints(index)]
+            self._units[index] = [self.samples_of(name) for name in self._fingerprints(index)]
         return self._units[index]
 
     def _fingerprints(self, index: int) -> list[str]:
@@ -254,7 +283,7 @@ class Experiment:
         line = self.runs[self.runs["fingerprint"] == row.fingerprint].iloc[0]
         numbers = {name: _plain(line[name]) for name in names if name not in ("replication", "seed")}
         numbers = {name: value for name, value in numbers.items() if value is not None or name == "error"}
-        return RunRecord(row.fingerprint, int(row.replication), numbers, self._samples_of(row.fingerprint))
+        return RunRecord(row.fingerprint, int(row.replication), numbers, self.samples_of(row.fingerprint))
 
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if len(self.failed) else ""

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from simulator.recording.bottlenecks import BOTTLENECK, QUANTILES
 from simulator.recording.instants import METRICS
 from simulator.results import metrics
 from simulator.results.histograms import Histogram
@@ -28,7 +29,7 @@ from simulator.results.storage import write_bytes
 if TYPE_CHECKING:
     from simulator.results.result import Result
 
-__all__ = ["STATISTICS", "TOTALS", "RunRecord", "read_record", "write_record"]
+__all__ = ["OWNED", "OWNERS", "STATISTICS", "TOTALS", "RunRecord", "read_record", "write_record"]
 
 TOTALS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
     {
@@ -43,7 +44,13 @@ TOTALS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
 STATISTICS: Final = ("mean", "p50", "p90", "p99", "max", "n", "pending")
 """What a row of runs tells of every metric of the summary."""
 
-_MAGIC: Final = b"xdsim-run-1\n"
+OWNERS: Final = tuple(f"{BOTTLENECK}.{at}" for at in QUANTILES)
+"""Columns of a row of runs that name what owns a quantile of the delay; beside each, what it owns of it
+(``.share``) and how busy it was (``.utilisation``).
+"""
+OWNED: Final = ("share", "utilisation")
+
+_MAGIC: Final = b"xdsim-run-2\n"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,6 +94,7 @@ class RunRecord:
             "events": int(result.manifest["events"]),
             "unmet": "; ".join(outcome.text for outcome in result.expectations if not outcome.met),
             "warnings": len(result.warnings),
+            **_owners(result),
             **single,
             **{
                 f"{metric}.{statistic}": number(line[statistic])
@@ -161,6 +169,17 @@ def read_record(path: Path) -> RunRecord | None:
         return RunRecord.from_bytes(path.read_bytes())
     except (OSError, ValueError, KeyError, TypeError, zlib.error):
         return None
+
+
+def _owners(result: Result) -> dict[str, Any]:
+    """What owns the quantiles of the delay; nothing where no change concerns any proxy."""
+    row: dict[str, Any] = {}
+    for owner in result.bottlenecks:
+        name = f"{BOTTLENECK}.{owner.at}"
+        row |= {name: owner.stage, f"{name}.share": owner.share}
+        if owner.utilisation is not None:
+            row[f"{name}.utilisation"] = owner.utilisation
+    return row
 
 
 def _timeline(result: Result) -> str:

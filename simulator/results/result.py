@@ -17,7 +17,7 @@ from simulator.recording.columns import TABLES
 from simulator.recording.counters import prometheus
 from simulator.recording.recorder import Recorder
 from simulator.results import metrics, rest_cycles, storage
-from simulator.results.bottleneck import Owner, owner_of
+from simulator.results.bottleneck import Owner, owners_of
 from simulator.results.expectations import Expectation, Outcome, evaluate
 from simulator.results.storage import ResultsError
 from simulator.results.tables import build_tables, digest_of, empty_frame
@@ -137,6 +137,11 @@ class Result:
         return self.tables["queues"]
 
     @property
+    def connections(self) -> pd.DataFrame:
+        """Which replica each proxy is connected to: one row per stream opened, closed or turned away."""
+        return self.tables["connections"]
+
+    @property
     def proxy_pushes(self) -> pd.DataFrame:
         """One row per push and proxy: Istio's own view of a push, from Start to the last Send."""
         return self.tables["proxy_pushes"]
@@ -181,8 +186,7 @@ class Result:
         none.
         """
         if self._owners is None:
-            found = [owner_of(self, at) for at in QUANTILES]
-            self._owners = [owner for owner in found if owner is not None]
+            self._owners = owners_of(self, QUANTILES)
         return list(self._owners)
 
     @property
@@ -260,6 +264,7 @@ def kept_tables(recorder: Recorder) -> tuple[str, ...]:
         "states": recorder.keeps_states,
         "deliveries": recorder.keeps_deliveries,
         "queues": recorder.keeps_queues,
+        "connections": recorder.keeps_queues,
         "proxy_pushes": recorder.keeps_proxy_pushes,
     }
     return tuple(table for table in TABLES if is_kept.get(table, True))

@@ -192,6 +192,10 @@ def _components(recorder: Recorder) -> pd.DataFrame:
     return _frame_of_tuples("components", recorder.component_rows, recorder, proxy_at=None)
 
 
+def _connections(recorder: Recorder) -> pd.DataFrame:
+    return _frame_of_tuples("connections", sorted(recorder.connection_rows, key=_time), recorder, proxy_at=1)
+
+
 def _frame_of_tuples(
     table: str, rows: Sequence[tuple[object, ...]], recorder: Recorder, proxy_at: int | None
 ) -> pd.DataFrame:
@@ -227,4 +231,5 @@ _BUILDERS: Final[Mapping[str, Callable[[Recorder], pd.DataFrame]]] = {
     "regressions": _regressions,
     "watch_events": _watch_events,
     "components": _components,
+    "connections": _connections,
 }

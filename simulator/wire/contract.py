@@ -124,8 +124,9 @@ class ConfigSource(Protocol):
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
         """The last subscriptions of these names end."""
 
-    def release_superseded(self, type_: ResourceType, names: Names) -> None:
-        """Of two subscriptions of a name, the older one ends."""
+    def release_superseded(self, type_: ResourceType, names: Names, *, is_told: bool) -> None:
+        """Of two subscriptions of a name, the older one ends; on a stream of its own it says so if it may
+        (``is_told``): not while an EDS update is handled, which holds such requests back."""
 
     def pause(self, type_: ResourceType) -> None:
         """Holds requests of a type back (ADS only); calls nest."""

@@ -9,7 +9,6 @@ from __future__ import annotations
 from typing import Generic, Protocol, TypeVar
 
 from simulator.xds.resource_types import ResourceType
-from simulator.xds.resources import Names
 
 
 class OwnSubscription(Protocol):
@@ -44,12 +43,12 @@ class PerName(Generic[_T]):
         """Those of the name, which are kept no longer: the caller ends them."""
         return self._open.pop((type_, name), [])
 
-    def end_superseded(self, type_: ResourceType, names: Names) -> None:
-        """Ends all but the newest of each name."""
-        for name in names:
-            same = self._open.get((type_, name), [])
-            while len(same) > 1:
-                same.pop(0).stop()
+    def take_superseded(self, type_: ResourceType, name: str) -> list[_T]:
+        """All but the newest of the name, which are kept no longer: the caller ends them."""
+        same = self._open.get((type_, name), [])
+        older = same[:-1]
+        del same[:-1]
+        return older
 
     def end_all(self) -> None:
         """The process ends."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 
+import psutil
 import pytest
 
 import simulator as xs
@@ -15,7 +16,6 @@ RUNS = 1000
 
 @pytest.mark.benchmark
 def test_a_thousand_short_runs_keep_two_processors_busy() -> None:
-    psutil = pytest.importorskip("psutil")
     if processors() != 2:
         pytest.skip("needs exactly two processors, or what others do cannot be told apart")
     workers: dict[int, float] = {}

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from concurrent.futures import ProcessPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
 
+import psutil
 import pytest
 
 import simulator as xs
 from simulator.engine.draws import Draws
+from simulator.experiment.worker_processes import WorkerProcesses
 from tests.many import TINY_YAML, bytes_of, mesh, tiny
 
 ROOT = Path(__file__).parents[2]
@@ -104,35 +107,84 @@ def tables(out: Path) -> dict[str, bytes]:
     return {name: content for name, content in bytes_of(out).items() if not name.startswith(".")}
 
 
-@pytest.mark.slow
-def test_a_sweep_killed_twenty_times_at_random_moments_ends_with_the_same_table(tmp_path: Path) -> None:
+NURSERY = """
+import os, signal, sys
+import simulator as xs
+path, = sys.argv[1:]
+scenario = xs.load_scenario(path)
+import simulator.experiment.campaign
+signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the children ended
+for line in sys.stdin:
+    pid = os.fork()
+    if pid == 0:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        os.setsid()
+        over = {"network.latency": ["1ms", "2ms", {"exponential": {"mean": "5ms"}}]}
+        xs.sweep(scenario, over, replications=6, executor="processes:2", out=line.strip())
+        os._exit(0)
+    print(pid, flush=True)
+"""
+"""Starts sweeps in processes of their own that need not import anything first."""
+
+
+@pytest.fixture
+def nursery(tmp_path: Path) -> Iterator[Callable[[Path], psutil.Process]]:
+    """A function out -> the process of a sweep of three cells into that directory."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_YAML)
+    words = [sys.executable, "-c", NURSERY, str(path)]
+    with subprocess.Popen(
+        words, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        told, heard = process.stdin, process.stdout
+
+        def sweep(out: Path) -> psutil.Process:
+            told.write(f"{out}\n")
+            told.flush()
+            return psutil.Process(int(heard.readline()))
+
+        yield sweep
+        told.close()
+
+
+@pytest.mark.slow
+def test_a_sweep_killed_twenty_times_at_random_moments_ends_with_the_same_table(
+    tmp_path: Path, nursery: Callable[[Path], psutil.Process]
+) -> None:
+    scenario = xs.load_scenario(tmp_path / "tiny.yaml")
+    over = {"network.latency": ["1ms", "2ms", {"exponential": {"mean": "5ms"}}]}
     whole = tmp_path / "whole"
-    assert start(path, whole).wait(timeout=120) == 0
     draws = Draws(11)
-    for number in range(20):
-        out = tmp_path / f"killed-{number}"
-        process = start(path, out)
-        # Killed when some number of runs is there, and a little later.
-        wanted = int(draws.uniform("runs", number) * 17)
-        until = time.monotonic() + 60
-        while len(finished(out)) < wanted and process.poll() is None and time.monotonic() < until:
-            time.sleep(0.002)
-        time.sleep(draws.uniform("moment", number) * 0.05)
-        os.kill(process.pid, signal.SIGKILL)
-        process.wait()
-        before = finished(out)
-        again = start(path, out, resume=True)
-        assert again.wait(timeout=120) == 0, number
-        after = finished(out)
-        assert {name: after[name] for name in before} == before, "a finished run was played again"
-        assert tables(out) == tables(whole), number
+    interrupted = 0
+    with WorkerProcesses(2) as players:
+        xs.sweep(scenario, over, replications=6, executor=players, out=whole)
+        for number in range(20):
+            out = tmp_path / f"killed-{number}"
+            process = nursery(out)
+            # Killed when some number of runs is there, and a little later.
+            wanted = int(draws.uniform("runs", number) * 18)
+            until = time.monotonic() + 60
+            workers: dict[int, psutil.Process] = {}
+            while len(finished(out)) < wanted and process.is_running() and time.monotonic() < until:
+                time.sleep(0.002)
+            time.sleep(draws.uniform("moment", number) * 0.05)
+            with contextlib.suppress(psutil.NoSuchProcess):  # it was quicker
+                workers = {worker.pid: worker for worker in process.children()}
+                process.kill()
+            psutil.wait_procs(workers.values(), timeout=30)  # they end when they find nobody at the other end
+            before = finished(out)
+            interrupted += len(before) < 18
+            xs.sweep(scenario, over, replications=6, executor=players, out=out, resume=True)
+            after = finished(out)
+            assert {name: after[name] for name in before} == before, "a finished run was played again"
+            assert tables(out) == tables(whole), number
+    assert interrupted >= 10, "most are to be killed while there is something left to do"
 
 
 @pytest.mark.slow
 def test_a_sweep_whose_workers_are_killed_ends_with_the_same_table(tmp_path: Path) -> None:
-    psutil = pytest.importorskip("psutil")
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_YAML)
     whole, out = tmp_path / "whole", tmp_path / "out"
@@ -153,7 +205,6 @@ def test_a_sweep_whose_workers_are_killed_ends_with_the_same_table(tmp_path: Pat
 
 @pytest.mark.slow
 def test_an_interrupt_from_the_keyboard_leaves_tables_and_no_process(tmp_path: Path) -> None:
-    psutil = pytest.importorskip("psutil")
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_YAML)
     out = tmp_path / "out"

@@ -13,5 +13,7 @@ from tests.lab.scripts import scripts
 def test_a_real_envoy_does_what_the_simulator_says(scenario: xs.Scenario) -> None:
     verdict = verify(scenario)
 
+    if not verdict.is_judged:
+        pytest.skip(f"NOT JUDGED: this machine was too busy in {verdict.disturbed} plays, n=0 runs count")
     told = "\n".join(str(row) for row in verdict.differing)
     assert verdict.agrees, f"{told}\n{verdict.explained()}"

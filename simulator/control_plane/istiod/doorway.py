@@ -57,6 +57,7 @@ class Doorway:
         wait_ns = 0 if now_ns < 0 else self._admission.admit(now_ns)
         if wait_ns is None:
             self.turned_away += 1
+            replica.shared.recorder.connection(now_ns, stream.proxy, replica.number, "turned_away")
             return None
         connection = self._open(stream)
         if now_ns < 0:

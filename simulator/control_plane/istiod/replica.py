@@ -267,6 +267,7 @@ class Replica:
         connection.token_ns = self.clock.now_ns
         self.connections[connection] = None
         self.metrics.on_connections(1)
+        self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "opened")
         connection.initialized()
 
     def submit(self, connection: Connection, cost_ns: Callable[[], int], done: Callable[[], None]) -> None:
@@ -323,6 +324,7 @@ class Replica:
         """Its stream is gone."""
         if self.connections.pop(connection, self) is None:
             self.metrics.on_connections(-1)
+            self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "closed")
         self.doorway.forget(connection)
         self.sender.forget(connection)
         if push is not None:

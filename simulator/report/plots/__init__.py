@@ -1,9 +1,12 @@
 """One function a figure: ``(result, ..., ax=None) -> Axes``. Each draws into ``ax``, or into a new figure.
 
-A figure without data is drawn too and says that there is none.
+A figure without data is drawn too and says that there is none. ``headline(ax, finding)`` gives a figure the
+words of the study that it belongs to.
 """
 
+from simulator.report.look import headline
 from simulator.report.plots.comparison_cdf import comparison_cdf
+from simulator.report.plots.connections import connections
 from simulator.report.plots.control_plane_start import control_plane_start
 from simulator.report.plots.convergence import convergence
 from simulator.report.plots.debounce_curve import debounce_curve
@@ -20,10 +23,12 @@ from simulator.report.plots.waterfall import waterfall
 
 __all__ = [
     "comparison_cdf",
+    "connections",
     "control_plane_start",
     "convergence",
     "debounce_curve",
     "delay_cdf",
+    "headline",
     "paired_differences",
     "pareto",
     "queue_depths",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Final
 
 from matplotlib.lines import Line2D
@@ -27,11 +28,11 @@ _LOG_FROM: Final = 30
 def sweep_lines(
     experiment: Experiment,
     metric: str | None = None,
-    stat: str = "p99",
+    stat: str | Sequence[str] = "p99",
     x: str | None = None,
     ax: Axes | None = None,
 ) -> Axes:
-    """Draw a statistic of one metric over the values of key `x`, with 95 % intervals.
+    """Draw a statistic of one metric, or several, over the values of key `x`, with 95 % intervals.
 
     `x` is the first key if not given. Where the other keys have more combinations than colours, the first
     ones are drawn. Returns the axes, those given or those of a new figure. Raises KeyError for a key that
@@ -42,13 +43,18 @@ def sweep_lines(
     key = experiment.keys[0] if x is None else x
     if key not in experiment.keys:
         raise KeyError(f"{key} does not vary here; {', '.join(experiment.keys) or 'nothing'} does")
+    stats = (stat,) if isinstance(stat, str) else tuple(stat)
     lines: dict[str, list[tuple[str, Estimate]]] = {}
     for cell in experiment.cells:
         others = ", ".join(f"{name} = {value}" for name, value in cell.varied.items() if name != key)
-        lines.setdefault(others, []).append((cell.varied[key], experiment.estimate(cell.index, chosen, stat)))
+        for each in stats:
+            label = others if len(stats) == 1 else ", ".join(filter(None, (each, others)))
+            found = experiment.estimate(cell.index, chosen, each)
+            lines.setdefault(label, []).append((cell.varied[key], found))
+    stat = ", ".join(stats)
     drawn = dict(list(lines.items())[: len(look.SERIES_COLOURS)])
-    found = [estimate for line in drawn.values() for _, estimate in line if math.isfinite(estimate.value)]
-    if not found:
+    known = [estimate for line in drawn.values() for _, estimate in line if math.isfinite(estimate.value)]
+    if not known:
         return look.blank(
             ax, f"{stat} of {chosen} is nowhere finite", "Every run failed, or something never ended."
         )
@@ -60,10 +66,10 @@ def sweep_lines(
             entries.append(Line2D([], [], color=colour, marker="o", linewidth=2, label=look.literal(others)))
     axis.label_horizontal(ax)
     unit = experiment.unit(chosen)
-    _vertical(ax, found, f"{stat} of {chosen}", unit)
+    _vertical(ax, known, f"{stat} of {chosen}", unit)
     look.legend(ax, entries)
     look.headline(
-        ax, look.literal(_finding(drawn, key, chosen, stat, unit)), f"{stat} of {chosen}; {_band(found)}"
+        ax, look.literal(_finding(drawn, key, chosen, stat, unit)), f"{stat} of {chosen}; {_band(known)}"
     )
     return ax
 

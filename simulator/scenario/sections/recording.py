@@ -32,7 +32,7 @@ class Recording(Settings):
     )
 
     queues: AutoSwitch = setting(
-        "Keep the depths of istiod's queues; auto: up to 1000 proxies",
+        "Keep the depths of istiod's queues, and who is connected to which replica; auto: up to 1000 proxies",
         "auto",
         stands_for=SPELLING,
         source=FORMAT,

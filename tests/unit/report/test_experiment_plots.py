@@ -106,6 +106,22 @@ def test_a_sweep_over_one_key_is_a_line_with_its_best_value_in_the_title():
         plots.sweep_lines(sweep, x="mesh.proxies")
 
 
+def test_several_statistics_of_a_sweep_are_a_line_each():
+    sweep = swept({"10ms": 0.4, "100ms": 0.2, "1s": 1.0})
+    ax = plots.sweep_lines(sweep, stat=["p50", "p99"], ax=look.figure(5))
+    assert [text.get_text() for text in ax.get_legend().get_texts()] == ["p50", "p99"]
+    assert ax.get_ylabel() == "p50, p99 of active_delay"
+
+
+def test_a_figure_takes_the_finding_of_its_study_and_keeps_what_it_shows():
+    ax = swept({"10ms": 0.4, "1s": 1.0}).plot("active_delay", "mean", ax=look.figure(5))
+    (detail,) = words(ax)
+    plots.headline(ax, "Shorter is better")
+    assert (title(ax), words(ax)) == ("Shorter is better", [detail])
+    plots.headline(ax, "Shorter is better", "in three runs")
+    assert words(ax) == ["in three runs"]
+
+
 def test_a_sweep_over_two_keys_is_a_map_and_failed_cells_say_so():
     cells = {f"{a}, {b}": {"a": a, "b": b} for a in ("1", "2") for b in ("x", "y")}
     values = {label: [{"active_delay": [0.1 * (place + 1)] * 200}] for place, label in enumerate(cells)}

@@ -19,6 +19,7 @@ FILES = {
     "startups.parquet", "pushes.parquet", "messages.parquet", "states.parquet", "traffic.parquet",
     "queues.parquet", "proxy_pushes.parquet", "regressions.parquet", "watch_events.parquet",
     "components.parquet",
+    "connections.parquet",
 }  # fmt: skip
 
 
