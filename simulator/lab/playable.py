@@ -17,8 +17,8 @@ def reasons_against(scenario: Scenario) -> list[str]:
     latency = scenario.network.latency
     found: list[tuple[bool, str]] = [
         (
-            scenario.control_plane.kind == "istiod",
-            "control_plane.kind: istiod is modelled, not run; the laboratory plays scripted and none",
+            scenario.control_plane.kind in ("istiod", "components", "rest-v1"),
+            f"control_plane.kind: {scenario.control_plane.kind} is modelled; scripted and none are played",
         ),
         (strategy == "long-poll", "propagation.strategy: Envoy has no long polling"),
         (

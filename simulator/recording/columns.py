@@ -149,6 +149,14 @@ _WATCH_EVENTS: Final = {
     "t_heard_ns": "int64",
 }
 
+_COMPONENTS: Final = {
+    "t_ns": "int64",
+    "component": "string",
+    "replica": "int64",
+    "state": "string",
+    "detail": "string",
+}
+
 _CONNECTIONS: Final = {
     "t_ns": "int64",
     "proxy_id": "string",
@@ -169,6 +177,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "proxy_pushes": MappingProxyType(_PROXY_PUSHES),
         "regressions": MappingProxyType(_REGRESSIONS),
         "watch_events": MappingProxyType(_WATCH_EVENTS),
+        "components": MappingProxyType(_COMPONENTS),
         "connections": MappingProxyType(_CONNECTIONS),
     }
 )

@@ -48,6 +48,9 @@ RegressionRecord = tuple[int, int, int, int, str]
 WatchEventRecord = tuple[int, int, str, int]
 """(change_id, replica, stream, t_heard_ns)"""
 
+ComponentRecord = tuple[int, str, int, str, str]
+"""(t_ns, component, replica, state, detail)"""
+
 
 ConnectionRecord = tuple[int, int, int, str]
 """(t_ns, proxy, replica, event)"""
@@ -141,6 +144,7 @@ class Recorder:
     __slots__ = (
         "_depths",
         "change_rows",
+        "component_rows",
         "connection_rows",
         "control_plane_busy_ns",
         "counters",
@@ -197,6 +201,7 @@ class Recorder:
         self.proxy_push_rows: list[ProxyPushRecord] = []
         self.regression_rows: list[RegressionRecord] = []
         self.watch_event_rows: list[WatchEventRecord] = []
+        self.component_rows: list[ComponentRecord] = []
         self.connection_rows: list[ConnectionRecord] = []
         self.warning_counts: dict[str, int] = {}
         self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
@@ -368,9 +373,14 @@ class Recorder:
 
     def heard(self, change_id: int, replica: int, stream: str, t_heard_ns: int) -> None:
         """Note that a replica heard of a change; `stream` is registry, whose events become tasks of a queue,
-        or config.
+        or config; mcp where the configuration came from Galley.
         """
         self.watch_event_rows.append((change_id, replica, stream, t_heard_ns))
+
+    def component(self, t_ns: int, component: str, replica: int, state: str, detail: str = "") -> None:
+        """Note what a process of the control plane, or a stream between two of them, enters."""
+        if t_ns >= 0:
+            self.component_rows.append((t_ns, component, replica, state, detail))
 
     def connection(self, t_ns: int, proxy: int, replica: int, event: str) -> None:
         """Note that a stream entered a replica's table of connections (opened), left it (closed), or was

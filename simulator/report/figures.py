@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from simulator.report import look, plots
+from simulator.report.plots.control_plane_start import height as control_plane_start_height
 from simulator.report.plots.convergence import HEIGHT as CONVERGENCE_HEIGHT
 from simulator.report.plots.delay_cdf import HEIGHT as DELAY_CDF_HEIGHT
 from simulator.report.plots.delay_cdf import kinds_of
@@ -63,6 +64,10 @@ def _stale_windows(result: Result) -> Axes:
     return plots.stale_windows(result, ax=look.figure(STALE_WINDOWS_HEIGHT))
 
 
+def _control_plane_start(result: Result) -> Axes:
+    return plots.control_plane_start(result, ax=look.figure(control_plane_start_height(result)))
+
+
 def _has_starts(result: Result) -> bool:
     """Whether Envoys were started; a run in which nothing happened at all says that none was."""
     return len(result.startups) > 0 or len(result.deliveries) == 0
@@ -89,6 +94,7 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "waterfall": Figure(_waterfall, _has_deliveries),
         "delay_cdf": Figure(_delay_cdf, _has_kinds),
         "queue_depths": Figure(_queue_depths, lambda result: len(result.queues) > 0),
+        "control_plane_start": Figure(_control_plane_start, lambda result: bool(len(result.components))),
         "stale_windows": Figure(_stale_windows, lambda result: len(result.traffic) > 0),
     }
 )

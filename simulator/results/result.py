@@ -152,6 +152,11 @@ class Result:
         return self.tables["regressions"]
 
     @property
+    def components(self) -> pd.DataFrame:
+        """One row per state that a process of the control plane, or an MCP stream between two, entered."""
+        return self.tables["components"]
+
+    @property
     def digest(self) -> str:
         """The sha256 over the tables that exist at every recording level: equal runs have equal digests."""
         return str(self.manifest["digest"])

@@ -188,6 +188,10 @@ def _watch_events(recorder: Recorder) -> pd.DataFrame:
     return _frame_of_tuples("watch_events", sorted(recorder.watch_event_rows), recorder, proxy_at=None)
 
 
+def _components(recorder: Recorder) -> pd.DataFrame:
+    return _frame_of_tuples("components", recorder.component_rows, recorder, proxy_at=None)
+
+
 def _connections(recorder: Recorder) -> pd.DataFrame:
     return _frame_of_tuples("connections", sorted(recorder.connection_rows, key=_time), recorder, proxy_at=1)
 
@@ -226,5 +230,6 @@ _BUILDERS: Final[Mapping[str, Callable[[Recorder], pd.DataFrame]]] = {
     "proxy_pushes": _proxy_pushes,
     "regressions": _regressions,
     "watch_events": _watch_events,
+    "components": _components,
     "connections": _connections,
 }

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.scenario.by_kind import MESH_KINDS
 from simulator.scenario.schema import Scenario
 from simulator.scenario.world import World
 
@@ -10,7 +11,7 @@ __all__ = ["World", "build"]
 
 def build(scenario: Scenario, seed: int, replication: int = 0) -> World:
     """A fresh world: nothing is shared between two of them."""
-    if scenario.control_plane.kind == "istiod":
+    if scenario.control_plane.kind in MESH_KINDS:
         from simulator.scenario.build_mesh import build_mesh
 
         return build_mesh(scenario, seed, replication)

@@ -1,4 +1,4 @@
-"""Joins the parts of a world with istiod: the mesh, Kubernetes, the replicas, agents, Envoys, the workload.
+"""Joins the parts of a world with a mesh: the mesh, Kubernetes, the replicas, agents, Envoys, the workload.
 
 Proxies that start connected play their start-up at the instant before 0, where nothing takes time and nothing
 is recorded: so they begin in exactly the state that the protocol would have left them in.
@@ -7,12 +7,14 @@ is recorded: so they begin in exactly the state that the protocol would have lef
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import TypeVar
 
 from simulator.agent.pod_start import PodStart
 from simulator.agent.settings import TerminationSettings
 from simulator.agent.termination import termination
 from simulator.calibration.costs import Law
+from simulator.control_plane.components.lifecycle import ComponentState
 from simulator.control_plane.istiod.deployment import Deployment
 from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
@@ -32,6 +34,14 @@ from simulator.mesh.visibility import Visibility, altered
 from simulator.propagation.push import DeltaSession, SotwSession
 from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
+from simulator.scenario.architectures import (
+    PILOT,
+    PilotProcesses,
+    hop_of,
+    make_components,
+    make_galley,
+    make_replica,
+)
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.envoys import Envoys
 from simulator.scenario.happenings import happenings
@@ -89,6 +99,8 @@ class MeshWorld:
         self._agent = agent_settings(scenario)
         self._visibility = self._make_visibility()
         self._deployment = self._make_deployment()
+        self._galley = make_galley(scenario, self._deployment, self._latency)
+        self._components = make_components(scenario, self._clock, self._draws, self._recorder, self._galley)
         self._envoys = Envoys(
             scenario,
             self._calibration,
@@ -99,14 +111,8 @@ class MeshWorld:
             self._ledger,
         )
         self._sources = self._make_sources()
-        self._istiod = IstiodProcesses(
-            self._clock,
-            self._draws,
-            _law(self._laws, "cache_sync"),
-            self._deployment,
-            self._sources,
-            scenario.duration,
-        )
+        self._istiod = self._make_processes()
+        self._istiod_pods = self._make_istiod_pods()
         self._traffic = MeshTraffic(
             scenario.traffic,
             self._service_names(),
@@ -170,15 +176,30 @@ class MeshWorld:
             namespaces=self._scenario.mesh.discovery_selectors,
             end_ns=self._scenario.duration,
             make_session=self._make_session,
+            make_replica=make_replica(self._scenario),
         )
 
     def _make_session(self, stream: Stream, publisher: Publisher) -> PushSession:
         form = DeltaSession if stream.is_delta else SotwSession
         return form(stream, publisher, self._ledger)
 
+    @property
+    def _latency(self) -> Delay:
+        given = self._scenario.network.latency
+        return self._calibration.loopback if given is None else given
+
+    def _make_processes(self) -> IstiodProcesses:
+        cache_sync, end_ns = _law(self._laws, "cache_sync"), self._scenario.duration
+        if self._galley is None:
+            return IstiodProcesses(
+                self._clock, self._draws, cache_sync, self._deployment, self._sources, end_ns
+            )
+        return PilotProcesses(
+            self._clock, self._draws, cache_sync, self._deployment, self._sources, end_ns, self._galley
+        )
+
     def _make_sources(self) -> Sources:
-        scenario, latency = self._scenario, self._scenario.network.latency
-        delay = self._calibration.loopback if latency is None else latency
+        scenario, delay = self._scenario, self._latency
         match scenario.propagation.strategy:
             case "poll":
                 return Polls(scenario, self._clock, self._draws, self._recorder, delay)
@@ -194,6 +215,7 @@ class MeshWorld:
             self._envoys,
             self._agent,
             delay,
+            hop_of(scenario),
             self._deployment,
         )
 
@@ -216,17 +238,40 @@ class MeshWorld:
             self._kubernetes.add_service(service, self._initial_endpoints(service))
         for proxy in (*self._proxies.values(), *self._pods_to_come()):
             self._visibility.of(proxy)
-        for number in range(scenario.control_plane.replicas):
-            self._istiod.begin(number)
-            self._deployment.set_in_service(number, is_in=True)
+        if scenario.control_plane.start == "running":
+            self._begin_running()
+        else:
+            self._clock.at(0, self._install, band=Band.WORKLOAD)
         for proxy in list(self._proxies.values()):
             self._clock.at(self._start_ns(proxy), self._starter(proxy), band=Band.WORKLOAD, entity=proxy.id)
         names = {proxy.name: proxy.id for proxy in self._proxies.values()}
         entries = happenings(scenario, self._services, names)
-        workload = Workload(self._clock, self._draws, self._kubernetes, self, self._istiod_pods())
+        workload = Workload(
+            self._clock, self._draws, self._kubernetes, self, self._istiod_pods, self._components
+        )
         workload.play(timeline(entries, self._draws, scenario.duration))
         self._world.at_end += [self._traffic.finish, self._istiod.finish]
         return self._world
+
+    def _begin_running(self) -> None:
+        if self._galley is not None:
+            self._galley.begin_with([])
+        for number in range(self._scenario.control_plane.replicas):
+            self._istiod.begin_running(number)
+            self._deployment.set_in_service(number, is_in=True)
+
+    def _install(self) -> None:
+        """Every process of the control plane is created at this instant."""
+        components = self._components
+        if components is not None:
+            components.install()
+        for number in range(self._scenario.control_plane.replicas):
+            begin = partial(self._istiod_pods.begin, number)
+            if components is None:
+                begin()
+            else:
+                self._recorder.component(0, PILOT, number, ComponentState.MOUNTING.value)
+                components.when_mounted(PILOT, begin)
 
     def _pods_to_come(self) -> list[Proxy]:
         """A sidecar of each service that may get pods: what happens before they come is part of what they
@@ -253,15 +298,26 @@ class MeshWorld:
         pods = self.pods_of(service)
         return EndpointSet(Endpoint(pod.id, zone=pod.zone) for pod in pods)
 
-    def _istiod_pods(self) -> IstiodPods:
-        probe = self._scenario.control_plane.readiness
+    def _make_istiod_pods(self) -> IstiodPods:
+        plane = self._scenario.control_plane
         settings = IstiodPodSettings(
-            probe.initial_delay,
-            probe.period,
+            plane.readiness.initial_delay,
+            plane.readiness.period,
             _law(self._laws, "endpoint_slice_delay"),
             _law(self._laws, "kube_proxy_delay"),
         )
-        return IstiodPods(self._clock, self._draws, settings, self, self._scenario.control_plane.replicas)
+        name = "istiod" if plane.kind == "istiod" else PILOT
+        return IstiodPods(
+            self._clock,
+            self._draws,
+            settings,
+            self,
+            plane.replicas,
+            are_running=plane.start == "running",
+            on_phase=lambda replica, phase: self._recorder.component(
+                self._clock.now_ns, name, replica, phase.value.lower()
+            ),
+        )
 
     # --- Envoys
 
@@ -366,7 +422,15 @@ class MeshWorld:
             app_start_ns=ready_after_ns,
         )
         self._pods[pod.id] = start
-        start.begin()
+
+        def create() -> None:
+            if pod.id not in self._gone:
+                start.begin()
+
+        if self._components is None:
+            create()
+        else:
+            self._components.when_injecting(create)
 
     def pod_deleted(self, pod: Pod) -> None:
         """Its application sends no more."""

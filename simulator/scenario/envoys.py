@@ -19,6 +19,7 @@ from simulator.envoy.sotw_mux import SotwMux
 from simulator.envoy.startup import Server
 from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
+from simulator.scenario.by_kind import MESH_KINDS
 from simulator.scenario.resources import static_resources
 from simulator.scenario.schema import Scenario
 from simulator.wire.backoff import BackoffSettings
@@ -134,7 +135,7 @@ def envoy_settings(scenario: Scenario, calibration: Calibration) -> EnvoySetting
     clusters, listeners = static_resources(scenario, calibration)
     has_xds = scenario.control_plane.kind != "none"
     needs: tuple[str, ...] = ("cds", "lds") if envoy.preset == "istio" and has_xds else ()
-    if needs and scenario.control_plane.kind == "istiod" and scenario.agent.dns_capture:
+    if needs and scenario.control_plane.kind in MESH_KINDS and scenario.agent.dns_capture:
         needs = (*needs, "nds")
     return EnvoySettings(
         has_xds=has_xds,

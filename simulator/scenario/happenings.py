@@ -71,6 +71,8 @@ class _Translation:
                 return entries.RestartEntry(arrivals, self._selection(entry.restart.proxies))
             case section.RestartIstiodEntry():
                 return entries.RestartIstiodEntry(arrivals, entry.restart_istiod, entry.down_for)
+            case section.RestartComponentEntry():
+                return entries.RestartComponentEntry(arrivals, entry.restart_component, entry.down_for)
             case section.AddIstiodEntry():
                 return entries.AddIstiodEntry(arrivals, entry.add_istiod)
             case section.RolloutIstiodEntry():

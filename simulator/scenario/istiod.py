@@ -24,7 +24,9 @@ from simulator.scenario.sections.agent import AgentProbe
 def istiod_settings(scenario: Scenario) -> IstiodSettings:
     """The settings of every replica, with what ``auto`` means for the version filled in."""
     plane = scenario.control_plane
-    dated = behaviour(plane.version)
+    is_polled = plane.kind == "rest-v1"
+    # What a version before 1.0 does that matters here is in control_plane/rest_v1.
+    dated = behaviour("1.0" if is_polled else plane.version)
     throttle, limit = plane.push_throttle, plane.max_requests_per_second
     return IstiodSettings(
         version=plane.version,
@@ -34,13 +36,15 @@ def istiod_settings(scenario: Scenario) -> IstiodSettings:
         cache=_cache(scenario, dated),
         push_throttle=dated.push_throttle(plane.procs) if throttle == "auto" else throttle,
         requests_per_second=dated.connect_limit(plane.procs) if limit == "auto" else limit,
-        max_connection_age_ns=plane.max_connection_age,
+        max_connection_age_ns=None if dated.ignores_connection_age else plane.max_connection_age,
         max_connection_age_grace_ns=plane.max_connection_age_grace,
         is_lazy=_is_lazy(scenario, dated),
         endpoints_build_context=dated.endpoints_only_builds_context,
         sends_unhealthy=_resolved(plane.send_unhealthy_endpoints, dated.sends_unhealthy_endpoints),
         flow_control_timeout_ns=plane.flow_control_timeout if plane.flow_control else 0,
         send_timeout_ns=dated.send_timeout_ns if plane.send_timeout == "auto" else plane.send_timeout,
+        has_free_gate=dated.has_free_gate,
+        pushes_in_full=dated.pushes_in_full and not is_polled,
     )
 
 
@@ -61,9 +65,9 @@ def _cache(scenario: Scenario, dated: Behaviour) -> CacheSettings:
     return CacheSettings(
         size=dated.cache_size if cache.size == "auto" else cache.size,
         cds=_resolved(cache.cds, dated.caches["cds"]),
-        eds=cache.eds,
-        rds=cache.rds,
-        sds=cache.sds,
+        eds=cache.eds and dated.caches["eds"],
+        rds=cache.rds and dated.caches["rds"],
+        sds=cache.sds and dated.caches["sds"],
     )
 
 

@@ -44,6 +44,10 @@ class IstiodProcesses:
         self._starts: dict[int, int] = {}
         """Starts and stops of each replica: a start that was stopped meanwhile comes to nothing."""
 
+    def begin_running(self, number: int) -> None:
+        """A replica runs since long ago."""
+        self.begin(number)
+
     def begin(self, number: int) -> None:
         """A replica has synced."""
         self._sources.begin_replica(self._deployment.start(number))
@@ -93,6 +97,6 @@ class IstiodProcesses:
         if replica.cpu.queue_length and replica.cpu.busy_ns > long_ns * procs:
             found.append(
                 f"istiod-{number}: {procs} CPU cores are not enough; {replica.cpu.queue_length} jobs and "
-                f"{replica.queue.depth} pushes wait at the end"
+                f"{replica.sender.depth} pushes wait at the end"
             )
         return found

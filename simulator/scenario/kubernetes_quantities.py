@@ -24,7 +24,7 @@ _BYTES = re.compile(r"\s*([0-9]{1,18}(\.[0-9]{1,9})?)\s*(k|M|G|T|Ki|Mi|Gi|Ti|)(/
 _CPU = re.compile(r"\s*([0-9]{1,9}(\.[0-9]{1,9})?)(m?)\s*")
 _MOST_BYTES = 2**60
 
-OLDEST_MINOR, NEWEST_MINOR = 10, 32
+NEWEST_MINOR = 32
 
 
 def is_number(value: Any) -> bool:
@@ -235,8 +235,8 @@ IstioVersion = Annotated[
     str,
     Text(
         20,
-        rf"1\.({'|'.join(str(minor) for minor in range(OLDEST_MINOR, NEWEST_MINOR + 1))})",
-        f'an Istio version from "1.{OLDEST_MINOR}" to "1.{NEWEST_MINOR}", in quotes',
+        rf"0\.[2-7]|1\.({'|'.join(str(minor) for minor in range(NEWEST_MINOR + 1))})",
+        f'an Istio version from "0.2" to "0.7" or from "1.0" to "1.{NEWEST_MINOR}", in quotes',
     ),
 ]
 PortionField = Annotated[Portion, PortionValue()]

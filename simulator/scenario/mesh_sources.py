@@ -11,6 +11,7 @@ from simulator.agent.xds_proxy import XdsProxy
 from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.published import PublishedContext, PublishedState
 from simulator.control_plane.istiod.replica import Replica
+from simulator.control_plane.rest_v1.pilot import CachedAnswers, RestPilot
 from simulator.engine.delays import Delay
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
@@ -83,6 +84,7 @@ class Streams:
         envoys: Envoys,
         agent: AgentSettings,
         latency: Delay,
+        hop: Delay,
         deployment: Deployment,
     ) -> None:
         self._scenario = scenario
@@ -92,6 +94,7 @@ class Streams:
         self._envoys = envoys
         self._agent = agent
         self._latency = latency
+        self._hop = hop
         self._deployment = deployment
         self._agents: dict[int, XdsProxy] = {}
         self._troubles: dict[int, Trouble] = {}
@@ -109,7 +112,7 @@ class Streams:
 
     def _path(self, proxy: int) -> Path:
         network, plane = self._scenario.network, self._scenario.control_plane
-        hop, bandwidth = self._scenario.agent.hop, network.bandwidth
+        hop, bandwidth = self._hop, network.bandwidth
         trouble = self._troubles[proxy] = Trouble(
             self._clock,
             self._draws,
@@ -286,7 +289,10 @@ class Polls(_Http):
     def begin_replica(self, replica: Replica) -> None:
         """It answers polls from what it published."""
         server = self._scenario.propagation.server
-        published = PublishedState(replica, server.service_time)
+        if isinstance(replica, RestPilot):
+            published: PublishedState = CachedAnswers(replica, server.service_time)
+        else:
+            published = PublishedState(replica, server.service_time)
         if self._acknowledgements is None:
             self._acknowledgements = Acknowledgements(published.on_acked)
         polled = PollReplica(

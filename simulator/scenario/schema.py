@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from simulator.engine.clock import S
-from simulator.scenario.by_kind import filled_in_by_kind, out_of_place, without_idle_keys
+from simulator.scenario.by_kind import MESH_KINDS, filled_in_by_kind, out_of_place, without_idle_keys
 from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.expectation import Expectation, ExpectationText
 from simulator.scenario.explain import explained, is_within, locations, without
@@ -277,7 +277,7 @@ def _prepared(data: Any, wrong: list[Location]) -> Any:
 def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[Location, str]]:
     """Problems between sections, as far as they do not follow from those at the `wrong` places."""
     found: list[tuple[Location, str]] = []
-    if scenario.control_plane.kind == "istiod":
+    if scenario.control_plane.kind in MESH_KINDS:
         if not any(is_within(place, "mesh") or is_within(place, "workload") for place in wrong):
             found += unknown_in_mesh(scenario)
     elif not any(

@@ -135,6 +135,17 @@ class IstiodActions(Protocol):
         """The nodes' kube-proxies send new connections to the replica from now on, or do so no more."""
 
 
+COMPONENTS = ("citadel", "galley", "injector")
+"""Processes of the control plane before istiod, beside Pilot."""
+
+
+class ComponentActions(Protocol):
+    """What happens to the components before istiod."""
+
+    def restart(self, name: str, down_for_ns: int) -> None:
+        """One of `COMPONENTS` ends, and starts again so much later."""
+
+
 class MeshActions(PodActions, ProxyActions, IstiodActions, Protocol):
     """All that the workload does."""
 

@@ -195,6 +195,16 @@ class RestartIstiodEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class RestartComponentEntry:
+    """Citadel, Galley, the injector, or all components with every Pilot, end; each starts again after
+    ``down_for_ns``."""
+
+    arrivals: Arrivals
+    component: str
+    down_for_ns: int = 0
+
+
+@dataclass(frozen=True, slots=True)
 class AddIstiodEntry:
     """So many replicas more, as an autoscaler adds them."""
 
@@ -247,6 +257,7 @@ Entry: TypeAlias = (
     | RolloutEntry
     | ScaleUpEntry
     | RestartIstiodEntry
+    | RestartComponentEntry
     | AddIstiodEntry
     | RolloutIstiodEntry
     | PartitionEntry

@@ -97,8 +97,8 @@ class _Replica:
         self.follows = 0
         self.follows_ns = 0
 
-    def _entered(self, _before: IstiodPhase, _after: IstiodPhase) -> None:
-        """Nothing of it is recorded: what the replica does is."""
+    def _entered(self, _before: IstiodPhase, after: IstiodPhase) -> None:
+        self._pods.on_phase(self.number, after)
 
     @property
     def exists(self) -> bool:
@@ -160,19 +160,40 @@ class IstiodPods:
         draws: Random numbers, keyed by replica.
         settings: Probes and delays.
         actions: Start and stop the processes.
-        replicas: How many there are at the start, ready and in the Service.
+        replicas: How many there are at the start.
+        are_running: They are ready and in the Service; else they start when `begin` is called.
+        on_phase: Told what a replica enters.
     """
 
     def __init__(
-        self, clock: Clock, draws: Draws, settings: IstiodPodSettings, actions: IstiodActions, replicas: int
+        self,
+        clock: Clock,
+        draws: Draws,
+        settings: IstiodPodSettings,
+        actions: IstiodActions,
+        replicas: int,
+        *,
+        are_running: bool = True,
+        on_phase: Callable[[int, IstiodPhase], None] = lambda _replica, _phase: None,
     ) -> None:
         self.clock = clock
         self.settings = settings
         self.actions = actions
         self._draws = draws
-        self._replicas = [_Replica(self, number, _S.READY) for number in range(replicas)]
+        self.on_phase = on_phase
+        phase = _S.READY if are_running else _S.DOWN
+        self._replicas = [_Replica(self, number, phase) for number in range(replicas)]
         self._on_ready: dict[int, Callable[[], None]] = {}
         self.deployment: Deployment[int] = Deployment(clock, self, range(replicas))
+
+    @property
+    def count(self) -> int:
+        """Pods there have been so far."""
+        return len(self._replicas)
+
+    def begin(self, replica: int) -> None:
+        """The container of a pod that did not run starts."""
+        self._replicas[replica].fire(_G.RESTARTED)
 
     def restart(self, replica: int, down_for_ns: int) -> None:
         """Terminates a replica's process; it starts again in place. Without effect on a pod that is gone."""

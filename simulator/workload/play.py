@@ -8,13 +8,14 @@ from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.mesh.kubernetes import Kubernetes
 from simulator.workload.churn import Churn
-from simulator.workload.contract import MeshActions
+from simulator.workload.contract import COMPONENTS, ComponentActions, MeshActions
 from simulator.workload.edits import Edits
 from simulator.workload.entries import (
     AddIstiodEntry,
     EditEntry,
     EndpointsEntry,
     PartitionEntry,
+    RestartComponentEntry,
     RestartEntry,
     RestartIstiodEntry,
     RolloutEntry,
@@ -37,6 +38,7 @@ class Workload:
         kubernetes: The API server.
         actions: What is done to proxies, replicas and content.
         istiod: The pods of istiod; None where no happening concerns them.
+        components: What is done to the components before istiod; None where there are none.
     """
 
     def __init__(
@@ -46,6 +48,7 @@ class Workload:
         kubernetes: Kubernetes,
         actions: MeshActions,
         istiod: IstiodPods | None = None,
+        components: ComponentActions | None = None,
     ) -> None:
         self._clock = clock
         self._next = 0
@@ -55,6 +58,7 @@ class Workload:
         self.rollouts = Rollouts(clock, draws, kubernetes, actions)
         self.incidents = Incidents(clock, draws, actions)
         self.istiod = istiod
+        self._components = components
 
     def play(self, timeline: Sequence[Happening]) -> None:
         """Begins to play; only the next happening is on the agenda."""
@@ -90,8 +94,19 @@ class Workload:
                 self.incidents.slow_reader(happening, entry)
             case RestartEntry() as entry:
                 self.incidents.restart(happening, entry)
+            case RestartComponentEntry() as entry:
+                self._restart_component(entry)
             case RestartIstiodEntry() | AddIstiodEntry() | RolloutIstiodEntry() as entry:
                 self._to_istiod(entry)
+
+    def _restart_component(self, entry: RestartComponentEntry) -> None:
+        assert self._components is not None, "there are no components"
+        assert self.istiod is not None, "nobody told the workload of Pilot's pods"
+        for name in COMPONENTS if entry.component == "all" else (entry.component,):
+            self._components.restart(name, entry.down_for_ns)
+        if entry.component == "all":
+            for replica in range(self.istiod.count):
+                self.istiod.restart(replica, entry.down_for_ns)
 
     def _to_istiod(self, entry: RestartIstiodEntry | AddIstiodEntry | RolloutIstiodEntry) -> None:
         assert self.istiod is not None, "nobody told the workload of istiod's pods"

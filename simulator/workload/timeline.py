@@ -22,6 +22,7 @@ from simulator.workload.entries import (
     EndpointsEntry,
     Entry,
     PartitionEntry,
+    RestartComponentEntry,
     RestartEntry,
     RestartIstiodEntry,
     RolloutEntry,
@@ -88,6 +89,8 @@ def _label(entry: Entry) -> str:
             return f"scale_up/{entry.namespace}/{_named(entry.service)}"
         case RestartIstiodEntry():
             return f"restart_istiod/{entry.replica}"
+        case RestartComponentEntry():
+            return f"restart_component/{entry.component}"
         case AddIstiodEntry():
             return "add_istiod"
         case RolloutIstiodEntry():

@@ -17,6 +17,7 @@ from typing import Any
 
 import pytest
 
+from simulator.control_plane.components.versions import DATED as COMPONENTS_DATED
 from simulator.control_plane.istiod.versions import AUTO, DATED
 from simulator.engine.clock import format_duration
 from simulator.engine.machine import Table, check, describe
@@ -186,15 +187,17 @@ def kinds_table() -> list[str]:
 
 
 def versions_table() -> list[str]:
-    """Dated behaviour: control_plane/istiod/versions.py."""
+    """Dated behaviour: versions.py of istiod and of the components."""
     rows = ["| behaviour | value from version | source |", "|---|---|---|"]
-    for name, dated in DATED.items():
+    for name, dated in {**DATED, **COMPONENTS_DATED}.items():
         values = ", ".join(f"1.{minor}: {_shown(name, value)}" for minor, value in dated.rows)
         rows.append(f"| {name.removesuffix('_ns').replace('_', ' ')} | {values} | {dated.source} |")
     return rows
 
 
-def _shown(name: str, value: int) -> str:
+def _shown(name: str, value: int | str) -> str:
+    if isinstance(value, str):
+        return value
     if isinstance(value, bool):
         return "yes" if value else "no"
     if value == AUTO:

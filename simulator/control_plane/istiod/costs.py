@@ -15,12 +15,12 @@ class IstiodCosts:
     Args:
         laws: Cost key to its law or its coefficients (ns).
         draws: Where costs that vary come from.
-        replica: Which istiod: replicas draw apart.
+        replica: Which istiod, or which other component: they draw apart.
     """
 
     __slots__ = ("_draws", "_laws", "_replica")
 
-    def __init__(self, laws: Mapping[str, Law], draws: Draws, replica: int) -> None:
+    def __init__(self, laws: Mapping[str, Law], draws: Draws, replica: int | str) -> None:
         self._laws = laws
         self._draws = draws
         self._replica = replica

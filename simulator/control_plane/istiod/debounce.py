@@ -13,6 +13,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import Protocol
 
 from simulator.control_plane.istiod.push_request import PushRequest, merge_all
 from simulator.engine.clock import MS, S
@@ -33,6 +34,19 @@ class DebounceSettings:
     after_ns: int = 100 * MS
     max_ns: int = 10 * S
     endpoints: bool = True
+
+
+class Gathering(Protocol):
+    """What stands between events and pushes."""
+
+    def on_event(self, request: PushRequest) -> None:
+        """Takes an event."""
+
+    def on_push_finished(self) -> None:
+        """The push under way is done."""
+
+    def stop(self) -> None:
+        """The process ends."""
 
 
 class DebounceState(Enum):

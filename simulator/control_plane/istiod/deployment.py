@@ -8,7 +8,7 @@ Source: kube-proxy in iptables mode; bootstrap cluster xds-grpc (max_requests_pe
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from simulator.control_plane.istiod.generator import ConfigObject
 from simulator.control_plane.istiod.replica import Replica
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from simulator.control_plane.istiod.settings import IstiodSettings
     from simulator.engine.draws import Draws
     from simulator.engine.events import Clock, Deadlines
-    from simulator.mesh.kubernetes import Kubernetes
+    from simulator.mesh.kubernetes import Kubernetes, WatchEvent
     from simulator.mesh.services import Proxy, Service
     from simulator.mesh.visibility import Visibility
     from simulator.recording.ledger import ChangeLedger
@@ -31,6 +31,18 @@ if TYPE_CHECKING:
     from simulator.wire.contract import Publisher, PushSession, StreamServer
     from simulator.wire.stream import Stream
 
+
+class Ingestion(Protocol):
+    """A way of configuration that does not lead through the informers of the replicas."""
+
+    def takes(self, kind: str, stream: str) -> bool:
+        """Whether events of the kind go this way."""
+
+    def on_watch_event(self, event: WatchEvent) -> None:
+        """The API server tells of an object."""
+
+
+MakeReplica = Callable[[int, "Deployment"], Replica]
 MakeSession = Callable[["Stream", "Publisher"], "PushSession"]
 
 
@@ -52,6 +64,7 @@ class Deployment:
         namespaces: Namespaces that the discovery selectors select; None for all.
         end_ns: End of the run.
         make_session: Makes the protocol's side of a stream.
+        make_replica: Makes a process that has synced.
 
     Attributes:
         changes: Every change announced so far.
@@ -59,6 +72,7 @@ class Deployment:
         accounts: How often the service accounts of a service changed, as far as some replica knows.
         replicas: The processes that run, by number.
         in_service: Numbers of the backends that kube-proxy knows.
+        ingestion: Where configuration goes that the replicas do not watch themselves.
     """
 
     def __init__(
@@ -78,6 +92,7 @@ class Deployment:
         namespaces: Sequence[str] | None,
         end_ns: int,
         make_session: MakeSession,
+        make_replica: MakeReplica | None = None,
     ) -> None:
         self.clock = clock
         self.deadlines = deadlines
@@ -92,6 +107,8 @@ class Deployment:
         self.proxies = proxies
         self.end_ns = end_ns
         self.make_session = make_session
+        self._make_replica = make_replica
+        self.ingestion: Ingestion | None = None
         self.changes: list[ConfigChange] = []
         # Endpoints may be pushed before any change of theirs is announced: those of a pod just created.
         self.objects = {
@@ -154,15 +171,20 @@ class Deployment:
             return ()
         return known.service.cluster_names()
 
-    def _on_watch_event(self, event: object) -> None:
+    def _on_watch_event(self, event: WatchEvent) -> None:
+        if self.ingestion is not None and self.ingestion.takes(event.kind, event.stream):
+            self.ingestion.on_watch_event(event)
+            return
         for replica in list(self.replicas.values()):
-            replica.on_watch_event(event)  # type: ignore[arg-type]
+            replica.on_watch_event(event)
 
     # --- replicas
 
-    def start(self, number: int, *, is_synced: bool = True) -> Replica:
-        """A process starts."""
-        replica = self.replicas[number] = Replica(number, self, is_synced=is_synced)
+    def start(self, number: int) -> Replica:
+        """A process has synced."""
+        make = self._make_replica
+        replica = Replica(number, self, is_synced=True) if make is None else make(number, self)
+        self.replicas[number] = replica
         return replica
 
     def stop(self, number: int) -> None:

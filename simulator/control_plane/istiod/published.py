@@ -43,13 +43,14 @@ class PublishedState:
 
     def answer(self, request: DiscoveryRequest, t_enqueued_ns: int) -> tuple[DiscoveryResponse | None, int]:
         """The answer given now, None where the client has the content already, and what giving it takes."""
-        content = self._content(request)
+        context, is_made = self._found(request)
+        content = content_for(self._replica, context, request.node, request.type, request.resource_names)
         version = _version_of(content)
         if request.node not in self._behind:
             self._behind[request.node] = self._replica.shared.behind(self._replica)
         if version == request.version_info:
-            return None, self._service_ns(request, None)
-        service_ns = self._service_ns(request, content)
+            return None, self._unchanged_ns(request, content, is_made=is_made)
+        service_ns = self._service_ns(request, content, is_made=is_made)
         now_ns = self._replica.clock.now_ns
         changes = self.carried(
             request.node,
@@ -59,6 +60,7 @@ class PublishedState:
             t_enqueued_ns,
             now_ns,
             now_ns + service_ns,
+            context,
         )
         return DiscoveryResponse(request.type, version, "", content, changes), service_ns
 
@@ -88,7 +90,17 @@ class PublishedState:
         """A later request stated the version of the answer that carried these."""
         self._replica.shared.ledger.on_acked(changes, proxy, t_ns)
 
-    def _service_ns(self, request: DiscoveryRequest, content: Resources | None) -> int:
+    def _found(self, request: DiscoveryRequest) -> tuple[PushContext, bool]:
+        """The context that a request is answered from, and whether the answer is made for it."""
+        return self._replica.context, True
+
+    def _unchanged_ns(self, request: DiscoveryRequest, content: Resources, *, is_made: bool) -> int:
+        """A 304: reading the request."""
+        return self._service_ns(request, None)
+
+    def _service_ns(
+        self, request: DiscoveryRequest, content: Resources | None, *, is_made: bool = True
+    ) -> int:
         replica = self._replica
         if replica.clock.now_ns < 0:
             return 0
@@ -101,15 +113,15 @@ class PublishedState:
         if content is None:
             return cost_ns
         name, parts, size = request.type.name, content.total("parts", _parts), content.size_bytes
-        cost_ns += replica.costs.ns(
-            "generate", lambda c: generate_cost_ns(c, name, misses=len(content), hits=0, parts=parts)
-        )
+        if is_made:
+            cost_ns += replica.costs.ns(
+                "generate", lambda c: generate_cost_ns(c, name, misses=len(content), hits=0, parts=parts)
+            )
         return cost_ns + replica.costs.ns("marshal", lambda c: marshal_cost_ns(c, size_bytes=size))
 
     def _content(self, request: DiscoveryRequest) -> Resources:
-        return content_for(
-            self._replica, self._replica.context, request.node, request.type, request.resource_names
-        )
+        context, _ = self._found(request)
+        return content_for(self._replica, context, request.node, request.type, request.resource_names)
 
 
 def content_for(

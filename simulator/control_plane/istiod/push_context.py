@@ -92,7 +92,7 @@ class KnownChanges:
         """It was there when the replica read the state of the cluster."""
         self._known[change] = Knowledge(len(self._known), now_ns, order=0)
 
-    def gather(self, change: int, order: int, push: PushRow, *, is_apart: bool) -> None:
+    def gather(self, change: int, order: int, push: PushRow, *, is_apart: bool = False) -> None:
         """Its batch is being pushed."""
         known = self._known[change]
         if known.push is None and known.order == NEVER:

@@ -65,15 +65,15 @@ class PushRequest:
             result = memo[newer] = merge_all((self, newer))
         return result
 
-    def stamped(self, start_ns: int, push: int, context: object) -> PushRequest:
+    def stamped(self, start_ns: int, rounds: tuple[int, ...], context: object) -> PushRequest:
         """The request as it is enqueued for every connection, when its PushContext is ready.
 
         Args:
             start_ns: The present instant.
-            push: Number of the push.
+            rounds: Numbers of the pushes it is made of.
             context: The PushContext just built.
         """
-        return PushRequest(self.keys, self.reasons, self.forced, start_ns, (push,), context)
+        return PushRequest(self.keys, self.reasons, self.forced, start_ns, rounds, context)
 
     def _grouped(self) -> Mapping[str, Names]:
         by_kind = self._by_kind

@@ -1,7 +1,9 @@
 """Push(): a batch becomes a PushContext, and every connection is enqueued for it.
 
 One at a time, as the debounce sees to it; only pushes of endpoints that do not wait for the debounce may
-overlap one. What was observed and not yet pushed is kept here by config key, and the global PushContext.
+overlap one, and all pushes up to Istio 1.2, which had no such gate: there a PushContext that is ready after a
+newer one is abandoned, since what it knows is in the newer one. What was observed and not yet pushed is kept
+here by config key, and the global PushContext.
 Sources: pilot/pkg/xds/discovery.go (Push, initPushContext, dropCacheForRequest); pilot/pkg/xds/ads.go
 (AdsPushAll, StartPush); pilot/pkg/model/push_context.go (updateContext).
 """
@@ -17,7 +19,7 @@ import numpy as np
 from simulator.calibration.istiod_costs import fan_out_cost_ns, push_context_cost_ns
 from simulator.control_plane.istiod.connection import Connection
 from simulator.control_plane.istiod.push_context import PushContext
-from simulator.control_plane.istiod.push_request import PushRequest
+from simulator.control_plane.istiod.push_request import PushRequest, merge_all
 from simulator.mesh.content import ConfigChange
 from simulator.mesh.kinds import KINDS, Alters, ContextWork, kind_of
 from simulator.xds.resources import NO_RESOURCES, Names
@@ -48,6 +50,15 @@ class Batch:
         return sorted(taken, key=lambda change: change.number)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Build:
+    """A PushContext that is being built: for which request, and what it will know."""
+
+    request: PushRequest
+    row: PushRow
+    changes: list[ConfigChange]
+
+
 Published = Callable[[str, Names | None], None]
 """Told a type name and the names that may be new; None for any."""
 
@@ -67,6 +78,8 @@ class Pushes:
         self.batch = Batch()
         self.contexts = 0
         self.published: list[Published] = []
+        self._building: dict[int, _Build] = {}
+        """The contexts that are being built, by order."""
         self.context = PushContext(0, self._version(0), replica.shared.content(()), NO_RESOURCES, 0)
 
     def begin_with(self, changes: tuple[ConfigChange, ...]) -> None:
@@ -81,13 +94,30 @@ class Pushes:
         """Builds the PushContext, then enqueues for every connection."""
         row = self._open_round(request, first_event_ns, events)
         order, changes = self._gather(request, row)
+        self._building[order] = _Build(request, row, changes)
+        has_gate = self._replica.shared.settings.has_free_gate
 
         def built() -> None:
-            self._fan_out(request, row, order, changes)
+            if order in self._building:
+                self._fan_out_with_older(order)
             self._replica.metrics.on_debounced(first_event_ns)
-            self._replica.debounce.on_push_finished()
+            if has_gate:
+                self._replica.debounce.on_push_finished()
 
         self._replica.submit_own(lambda: self._context_ns(request), built)
+        if not has_gate:
+            self._replica.debounce.on_push_finished()
+
+    def _fan_out_with_older(self, order: int) -> None:
+        """Builds of older contexts that are not ready yet are abandoned: this one knows what they know."""
+        older = [self._building.pop(o) for o in sorted(self._building) if o <= order]
+        newest = older[-1]
+        for build in older[:-1]:
+            build.row.t_context_ready_ns = self._replica.clock.now_ns
+        request = merge_all([build.request for build in older])
+        changes = [change for build in older for change in build.changes]
+        rounds = tuple(build.row.push_id for build in older)
+        self._fan_out(request, newest.row, order, changes, rounds=rounds)
 
     def push_endpoints(self, request: PushRequest) -> None:
         """PILOT_ENABLE_EDS_DEBOUNCE=false: endpoints do not wait."""
@@ -156,6 +186,7 @@ class Pushes:
         order: int,
         changes: list[ConfigChange],
         endpoints_order: int = 0,
+        rounds: tuple[int, ...] = (),
     ) -> None:
         """The new context is global; every connection is enqueued, in random order."""
         now_ns, endpoints_order = (
@@ -177,9 +208,8 @@ class Pushes:
                 endpoints_order,
             )
         self._clear_cache(request)
-        stamped = request.stamped(now_ns, row.push_id, self.context)
-        for connection in self._in_random_order(row.push_id):
-            self._replica.queue.enqueue(connection, stamped)
+        stamped = request.stamped(now_ns, rounds or (row.push_id,), self.context)
+        self._replica.sender.begin(self._in_random_order(row.push_id), stamped)
         row.proxies = len(self._replica.connections)
         for tell in self.published:
             self._tell_published(tell, request)

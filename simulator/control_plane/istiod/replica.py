@@ -10,12 +10,13 @@ Sources: pilot/pkg/xds/discovery.go; serviceregistry/kube/controller/controller.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from simulator.calibration.istiod_costs import registry_task_cost_ns
 from simulator.control_plane.istiod.connection import Connection
 from simulator.control_plane.istiod.costs import IstiodCosts
-from simulator.control_plane.istiod.debounce import Debounce
+from simulator.control_plane.istiod.debounce import Debounce, Gathering
 from simulator.control_plane.istiod.doorway import Doorway
 from simulator.control_plane.istiod.endpoint_index import EndpointIndex, PushType
 from simulator.control_plane.istiod.generator import Generator
@@ -26,7 +27,7 @@ from simulator.control_plane.istiod.push_queue import PushQueue
 from simulator.control_plane.istiod.push_request import PushRequest
 from simulator.control_plane.istiod.pushes import Pushes
 from simulator.control_plane.istiod.registry import RegistryQueue
-from simulator.control_plane.istiod.throttle import PushSender
+from simulator.control_plane.istiod.throttle import PushSender, Sender
 from simulator.control_plane.istiod.xds_cache import XdsCache
 from simulator.engine.servers import MultiServer
 from simulator.mesh.content import ConfigChange
@@ -81,19 +82,9 @@ class Replica:
             shared.draws,
             self._depth("registry"),
         )
-        self.pushes = Pushes(self)
-        self.debounce = Debounce(
-            shared.clock,
-            settings.debounce,
-            self.pushes.push,
-            self.pushes.push_endpoints,
-            entity=number,
-            on_events=self._depth("config_update"),
-        )
-        self.queue: PushQueue[Connection] = PushQueue(on_depth=self._depth("push"))
-        self.sender: PushSender[Connection] = PushSender(
-            shared.clock, self.queue, settings.push_throttle, self._start_push
-        )
+        self.pushes = self._make_pushes()
+        self.debounce: Gathering = self._make_debounce()
+        self.sender: Sender[Connection] = self._make_sender()
         self.doorway = Doorway(self)
         self.connections: dict[Connection, None] = {}
         self.clients: Callable[[Service], Iterable[int]] = self._watching
@@ -106,6 +97,23 @@ class Replica:
         """How often a service's accounts changed, and its clusters with them."""
         if is_synced:
             self.sync()
+
+    def _make_pushes(self) -> Pushes:
+        return Pushes(self)
+
+    def _make_debounce(self) -> Gathering:
+        return Debounce(
+            self.clock,
+            self.shared.settings.debounce,
+            self.pushes.push,
+            self.pushes.push_endpoints,
+            entity=self.number,
+            on_events=self._depth("config_update"),
+        )
+
+    def _make_sender(self) -> Sender[Connection]:
+        queue: PushQueue[Connection] = PushQueue(on_depth=self._depth("push"))
+        return PushSender(self.clock, queue, self.shared.settings.push_throttle, self._start_push)
 
     def _depth(self, queue: str) -> Callable[[int], None]:
         recorder, number = self.shared.recorder, self.number
@@ -123,7 +131,7 @@ class Replica:
         shared = self.shared
         for service in shared.services:
             self._note_endpoints(service, shared.kubernetes.endpoints(service))
-        written = shared.written()
+        written = self._written()
         for change in written:
             self.known.observe_at_start(change.number, self.clock.now_ns)
         self._note_entries(written)
@@ -132,6 +140,10 @@ class Replica:
         self.pushes.begin_with((*written, *renewed))
         self.registry.start()
         self.is_ready = True
+
+    def _written(self) -> list[ConfigChange]:
+        """The changes that it knows from the beginning."""
+        return self.shared.written()
 
     def on_watch_event(self, event: WatchEvent) -> None:
         """The API server tells of an object."""
@@ -230,7 +242,7 @@ class Replica:
         )
         for connection in self.connections:
             if connection.proxy == pod:
-                self.queue.enqueue(connection, request)
+                self.sender.enqueue(connection, request)
 
     def _observe(self, changes: tuple[ConfigChange, ...]) -> None:
         for change in changes:
@@ -238,6 +250,8 @@ class Replica:
 
     def _config_update(self, request: PushRequest) -> None:
         self.metrics.on_inbound("config")
+        if self.shared.settings.pushes_in_full and not request.only_endpoints:
+            request = replace(request, forced=True)
         self.debounce.on_event(request)
 
     # --- connections
@@ -312,7 +326,7 @@ class Replica:
             self.metrics.on_connections(-1)
             self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "closed")
         self.doorway.forget(connection)
-        self.queue.forget(connection)
+        self.sender.forget(connection)
         if push is not None:
             self.sender.done(connection)
 

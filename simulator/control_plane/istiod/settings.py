@@ -30,6 +30,8 @@ class IstiodSettings:
         sends_unhealthy: PILOT_AUTO_SEND_UNHEALTHY_ENDPOINTS.
         flow_control_timeout_ns: PILOT_FLOW_CONTROL_TIMEOUT; 0 where PILOT_ENABLE_FLOW_CONTROL is off.
         send_timeout_ns: PILOT_XDS_SEND_TIMEOUT; 0 for none.
+        has_free_gate: No push begins while another is being built (from 1.3).
+        pushes_in_full: Everything but endpoints is pushed to everybody, in all types (before istiod).
         client_qps: ``--kubernetesApiQPS``, of TokenReviews.
         client_burst: ``--kubernetesApiBurst``.
     """
@@ -48,5 +50,7 @@ class IstiodSettings:
     sends_unhealthy: bool = True
     flow_control_timeout_ns: int = 0
     send_timeout_ns: int = 0
+    has_free_gate: bool = True
+    pushes_in_full: bool = False
     client_qps: int = 80
     client_burst: int = 160

@@ -8,12 +8,37 @@ Source: pilot/pkg/xds/discovery.go:doSendPushes; pilot/pkg/xds/ads.go:Connection
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Generic
+from collections.abc import Callable, Sequence
+from typing import Generic, Protocol, TypeVar
 
 from simulator.control_plane.istiod.push_queue import Connection, PushQueue
 from simulator.control_plane.istiod.push_request import PushRequest
 from simulator.engine.events import Clock
+
+Client = TypeVar("Client", contravariant=True)
+
+
+class Sender(Protocol[Client]):
+    """How connections come to be pushed to; its kinds differ in who waits for whom."""
+
+    @property
+    def depth(self) -> int:
+        """Connections that wait."""
+
+    def begin(self, connections: Sequence[Client], request: PushRequest) -> None:
+        """A push is for all of these, in this order."""
+
+    def enqueue(self, connection: Client, request: PushRequest) -> None:
+        """A push is for this connection alone."""
+
+    def done(self, connection: Client) -> None:
+        """The push of a connection is over."""
+
+    def forget(self, connection: Client) -> None:
+        """Its stream ended; a push in hand still has to be marked done."""
+
+    def stop(self) -> None:
+        """No more pushes start."""
 
 
 class PushSender(Generic[Connection]):
@@ -48,6 +73,24 @@ class PushSender(Generic[Connection]):
         self.held = 0
         """Slots that pushes hold."""
         queue.on_ready = self.pump
+
+    @property
+    def depth(self) -> int:
+        """Connections that wait in the queue."""
+        return self._queue.depth
+
+    def begin(self, connections: Sequence[Connection], request: PushRequest) -> None:
+        """One object is enqueued for all."""
+        for connection in connections:
+            self._queue.enqueue(connection, request)
+
+    def enqueue(self, connection: Connection, request: PushRequest) -> None:
+        """Puts it in line."""
+        self._queue.enqueue(connection, request)
+
+    def forget(self, connection: Connection) -> None:
+        """Out of the line."""
+        self._queue.forget(connection)
 
     def pump(self) -> None:
         """Starts pushes while there are slots and connections in line."""

@@ -1,6 +1,8 @@
-"""What a version of istiod does: every dated behaviour as rows of (first version, value).
+"""What a version of istiod, or of Pilot before it, does: every dated behaviour as rows of (first version,
+value).
 
-Values were read at the release tags; a row holds from its version up to the next row's.
+Values were read at the release tags; a row holds from its version up to the next row's. Where nothing is said
+of the versions before 1.10 they are taken to do what 1.10 does.
 """
 
 from __future__ import annotations
@@ -13,9 +15,11 @@ from simulator.engine.clock import S
 
 Value = TypeVar("Value")
 
-OLDEST, NEWEST = 10, 32
+OLDEST, NEWEST = 0, 32
 SUPPORTED = tuple(f"1.{minor}" for minor in range(OLDEST, NEWEST + 1))
 """The versions there are rows for."""
+FIRST_ISTIOD = 5
+"""1.5: Pilot, Galley, Citadel and the injector became one process; before, they were apart."""
 
 
 def auto_limit(processors: int) -> int:
@@ -47,9 +51,24 @@ AUTO = -1
 """A limit that follows the processors."""
 _OFF = 0
 
+PUSH_ENGINE = Dated(
+    ((OLDEST, "rated loop"), (1, "patient loop"), (3, "queue")),
+    "pilot/pkg/proxy/envoy/v2 at 1.0.9 and 1.1.17; the queue since istio/istio#15405",
+)
+HAS_FREE_GATE = Dated(
+    ((OLDEST, False), (3, True)),
+    "pilot/pkg/proxy/envoy/v2/discovery.go:debounce: absent at 1.1.17 and 1.2.10, present at 1.3.8; "
+    "istio/istio#15810, #14782; 1.0 as 1.1 (an assumption)",
+)
+PUSHES_IN_FULL = Dated(
+    ((OLDEST, True), (8, False)),
+    "pilot/pkg/proxy/envoy/v2/ads.go at 1.4.10: all but endpoints goes to all in full; the engine of 1.5 to "
+    "1.7 is the same; from 1.8 on as in 1.10 (an assumption: what a push holds was narrowed step by step)",
+)
 PUSH_THROTTLE = Dated(
     ((OLDEST, 100), (21, AUTO)),
-    "PILOT_PUSH_THROTTLE, pilot/pkg/features/tuning.go; 100 in 1.3 to 1.20, istio/istio#48438",
+    "PILOT_PUSH_THROTTLE, pilot/pkg/features/tuning.go; 100 in 1.3 to 1.20, istio/istio#48438; 1.1 and 1.2: "
+    "10 in the code, 100 in the Helm chart; 1.0 has a rate in its place",
 )
 CONNECT_LIMIT = Dated(
     ((OLDEST, _OFF), (12, 100), (13, 25), (21, AUTO)),
@@ -67,6 +86,11 @@ ENDPOINTS_ONLY_BUILDS_CONTEXT = Dated(
     ((OLDEST, False), (31, True)),
     "pilot/pkg/xds/discovery.go:Push; the boolean Full was removed by istio/istio#59808",
 )
+HAS_DELTA = Dated(
+    ((OLDEST, False), (10, True)),
+    "pilot/pkg/proxy/envoy/v2/ads.go: DeltaAggregatedResources is not implemented; 1.10 is the oldest "
+    "version that was read with it",
+)
 DELTA_DEFAULT = Dated(
     ((OLDEST, False), (22, True)), "ISTIO_DELTA_XDS, pilot/pkg/features/experimental.go; istio/istio#47949"
 )
@@ -75,27 +99,46 @@ SENDS_UNHEALTHY_ENDPOINTS = Dated(
     "PILOT_AUTO_SEND_UNHEALTHY_ENDPOINTS, pilot/pkg/features/experimental.go; releasenotes/notes/60690.yaml",
 )
 SEND_TIMEOUT = Dated(
-    ((OLDEST, 5 * S), (11, 0)), "PILOT_XDS_SEND_TIMEOUT: 5 s up to 1.10, off in 1.11 to 1.21, then removed"
+    ((OLDEST, 5 * S), (11, 0)),
+    "PILOT_XDS_SEND_TIMEOUT: 5 s up to 1.10 (fixed at 1.4.10 and 1.7.8), off in 1.11 to 1.21, then removed",
 )
-HAS_SEND_TIMEOUT = Dated(((OLDEST, True), (22, False)), "PILOT_XDS_SEND_TIMEOUT, removed in 1.22")
+HAS_SEND_TIMEOUT = Dated(
+    ((OLDEST, False), (8, True), (22, False)), "PILOT_XDS_SEND_TIMEOUT, seen at 1.8.6, removed in 1.22"
+)
 HAS_FLOW_CONTROL = Dated(
-    ((OLDEST, True), (15, False)),
+    ((OLDEST, False), (9, True), (15, False)),
     "PILOT_ENABLE_FLOW_CONTROL, false by default; 1.9 to 1.14, removed by istio/istio#37916",
 )
 FLOW_CONTROL_TIMEOUT = Dated(((OLDEST, 15 * S),), "PILOT_FLOW_CONTROL_TIMEOUT")
 CACHE_SIZE = Dated(
     ((OLDEST, 20_000), (11, 60_000)), "PILOT_XDS_CACHE_SIZE, pilot/pkg/features/tuning.go; entries a cache"
 )
+CACHES_EDS = Dated(
+    ((OLDEST, False), (8, True)), "the EDS cache came with 1.8 (istio/istio#26024); none at 1.4.10"
+)
+CACHES_OTHERS = Dated(
+    ((OLDEST, False), (10, True)),
+    "RDS and SDS: none at 1.4.10, taken as on in every version from 1.10 on (an assumption)",
+)
+IGNORES_CONNECTION_AGE = Dated(
+    ((OLDEST, False), (FIRST_ISTIOD, True), (10, False)),
+    "istio/istio#11181: gRPC served through ServeHTTP ignores it from 1.5 on; until when was not read: 1.10 "
+    "is assumed to be free of it",
+)
 CACHES_CDS = Dated(
     ((OLDEST, False), (12, True)), "PILOT_ENABLE_CDS_CACHE: came in 1.11 switched off; istio/istio#33338"
 )
 
-DATED: Mapping[str, Dated[int] | Dated[bool]] = {
+DATED: Mapping[str, Dated[int] | Dated[bool] | Dated[str]] = {
+    "push_engine": PUSH_ENGINE,
+    "has_free_gate": HAS_FREE_GATE,
+    "pushes_in_full": PUSHES_IN_FULL,
     "push_throttle": PUSH_THROTTLE,
     "connect_limit": CONNECT_LIMIT,
     "lazy_sidecar_scopes": LAZY_SIDECAR_SCOPES,
     "lazy_scopes_without_sidecar": LAZY_SCOPES_WITHOUT_SIDECAR,
     "endpoints_only_builds_context": ENDPOINTS_ONLY_BUILDS_CONTEXT,
+    "has_delta": HAS_DELTA,
     "is_delta_default": DELTA_DEFAULT,
     "sends_unhealthy_endpoints": SENDS_UNHEALTHY_ENDPOINTS,
     "send_timeout_ns": SEND_TIMEOUT,
@@ -104,6 +147,9 @@ DATED: Mapping[str, Dated[int] | Dated[bool]] = {
     "flow_control_timeout_ns": FLOW_CONTROL_TIMEOUT,
     "cache_size": CACHE_SIZE,
     "caches_cds": CACHES_CDS,
+    "caches_eds": CACHES_EDS,
+    "caches_rds_sds": CACHES_OTHERS,
+    "ignores_connection_age": IGNORES_CONNECTION_AGE,
 }
 """Every dated behaviour by the name it has in `Behaviour`."""
 
@@ -114,6 +160,12 @@ class Behaviour:
 
     Attributes:
         version: Such as "1.27".
+        push_engine: How connections come to be pushed to: ``queue`` (with merging), ``patient loop`` (each
+            push goes through the connections and waits for those that are busy) or ``rated loop`` (so many
+            a second).
+        has_free_gate: No push begins while another is being built.
+        pushes_in_full: Whatever changes but endpoints is pushed to everybody, in all types.
+        has_delta: Whether it speaks delta xDS.
         lazy_sidecar_scopes: A Sidecar's scope is computed when a proxy first needs it, not with the
             PushContext.
         lazy_scopes_without_sidecar: The same, for namespaces that have no Sidecar.
@@ -126,11 +178,15 @@ class Behaviour:
         has_flow_control: Whether a type's next response can be made to wait for the ACK of the last.
         flow_control_timeout_ns: How long that waits at most.
         cache_size: Entries of each of the four caches.
-        caches: Which types are cached. EDS since 1.8; RDS and SDS taken as on in every version (an
-            assumption).
+        caches: Which types are cached.
+        ignores_connection_age: Connections are not closed at their maximum age.
     """
 
     version: str
+    push_engine: str
+    has_free_gate: bool
+    pushes_in_full: bool
+    has_delta: bool
     lazy_sidecar_scopes: bool
     lazy_scopes_without_sidecar: bool
     endpoints_only_builds_context: bool
@@ -142,6 +198,7 @@ class Behaviour:
     flow_control_timeout_ns: int
     cache_size: int
     caches: Mapping[str, bool]
+    ignores_connection_age: bool
     _push_throttle: int
     _connect_limit: int
 
@@ -167,6 +224,10 @@ def behaviour(version: str) -> Behaviour:
     minor = int(version.removeprefix("1."))
     return Behaviour(
         version=version,
+        push_engine=PUSH_ENGINE.at(minor),
+        has_free_gate=HAS_FREE_GATE.at(minor),
+        pushes_in_full=PUSHES_IN_FULL.at(minor),
+        has_delta=HAS_DELTA.at(minor),
         lazy_sidecar_scopes=LAZY_SIDECAR_SCOPES.at(minor),
         lazy_scopes_without_sidecar=LAZY_SCOPES_WITHOUT_SIDECAR.at(minor),
         endpoints_only_builds_context=ENDPOINTS_ONLY_BUILDS_CONTEXT.at(minor),
@@ -177,7 +238,13 @@ def behaviour(version: str) -> Behaviour:
         has_flow_control=HAS_FLOW_CONTROL.at(minor),
         flow_control_timeout_ns=FLOW_CONTROL_TIMEOUT.at(minor),
         cache_size=CACHE_SIZE.at(minor),
-        caches={"cds": CACHES_CDS.at(minor), "eds": True, "rds": True, "sds": True},
+        caches={
+            "cds": CACHES_CDS.at(minor),
+            "eds": CACHES_EDS.at(minor),
+            "rds": CACHES_OTHERS.at(minor),
+            "sds": CACHES_OTHERS.at(minor),
+        },
+        ignores_connection_age=IGNORES_CONNECTION_AGE.at(minor),
         _push_throttle=PUSH_THROTTLE.at(minor),
         _connect_limit=CONNECT_LIMIT.at(minor),
     )

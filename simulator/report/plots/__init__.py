@@ -7,6 +7,7 @@ words of the study that it belongs to.
 from simulator.report.look import headline
 from simulator.report.plots.comparison_cdf import comparison_cdf
 from simulator.report.plots.connections import connections
+from simulator.report.plots.control_plane_start import control_plane_start
 from simulator.report.plots.convergence import convergence
 from simulator.report.plots.debounce_curve import debounce_curve
 from simulator.report.plots.delay_cdf import delay_cdf
@@ -24,6 +25,7 @@ from simulator.report.plots.waterfall import waterfall
 __all__ = [
     "comparison_cdf",
     "connections",
+    "control_plane_start",
     "convergence",
     "debounce_curve",
     "delay_cdf",

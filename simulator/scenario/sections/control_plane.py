@@ -1,15 +1,17 @@
-"""Section `control_plane`: istiod, or a scripted control plane: what it serves, answers and pushes."""
+"""Section `control_plane`: Istio's, of whichever architecture, or a scripted one."""
 
 from __future__ import annotations
 
 import math
 from pathlib import Path
-from typing import Annotated, Any, ClassVar, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import ValidationInfo, model_serializer, model_validator
 
 from simulator.calibration.istiod_costs import ISTIOD_SHIPPED
-from simulator.control_plane.istiod.versions import behaviour
+from simulator.control_plane.components import versions as components_versions
+from simulator.control_plane.istiod.versions import FIRST_ISTIOD, SUPPORTED, behaviour
+from simulator.control_plane.rest_v1 import settings as rest_v1_versions
 from simulator.engine.clock import S
 from simulator.scenario.costs import (
     Costs,
@@ -30,6 +32,7 @@ from simulator.scenario.quantities import (
     Text,
     Whole,
 )
+from simulator.scenario.sections.architectures import Components, EventRate, Galley, Mcp
 from simulator.scenario.sections.istiod import (
     AutoSwitch,
     Cache,
@@ -42,48 +45,72 @@ from simulator.scenario.sections.resources import Resources
 from simulator.scenario.sections.scripted import Answer, Connect, Push, ResourceTypeName
 from simulator.scenario.settings import FORMAT, Settings, setting
 
-_TUNING = "pilot/pkg/features/tuning.go"
+VERSIONS: dict[str, tuple[str, ...]] = {
+    "istiod": SUPPORTED[FIRST_ISTIOD:],
+    "components": components_versions.SUPPORTED,
+    "rest-v1": rest_v1_versions.SUPPORTED,
+}
+"""Kind of control plane -> the Istio versions that it is."""
 
-
-class ControlPlane(Settings):
-    """The control plane that the Envoys talk to."""
-
-    KEYS_OF_KIND: ClassVar[dict[str, tuple[str, ...]]] = {
-        "scripted": ("connect", "resources", "answers", "pushes"),
-        "istiod": (
-            "version",
-            "replicas",
-            "cpu",
+_PILOTS = ("istiod", "components")
+OWNERS: dict[str, tuple[str, ...]] = {
+    **dict.fromkeys(("connect", "resources", "answers", "pushes"), ("scripted",)),
+    **dict.fromkeys(
+        ("version", "replicas", "cpu", "start", "registry", "readiness", "calibration"), tuple(VERSIONS)
+    ),
+    **dict.fromkeys(
+        (
             "debounce",
             "push_throttle",
-            "max_requests_per_second",
             "max_connection_age",
             "max_connection_age_grace",
             "keepalive",
+        ),
+        _PILOTS,
+    ),
+    **dict.fromkeys(
+        (
+            "max_requests_per_second",
             "cache",
             "flow_control",
             "flow_control_timeout",
             "send_timeout",
             "lazy_sidecar_scopes",
             "send_unhealthy_endpoints",
-            "registry",
-            "readiness",
-            "calibration",
         ),
-    }
-    """Keys that mean something to one kind only; without a control plane the scripted ones are idle."""
+        ("istiod",),
+    ),
+    **dict.fromkeys(("galley", "mcp", "components"), ("components",)),
+    **dict.fromkeys(("cache_squash", "events_per_second"), ("rest-v1",)),
+}
+"""Keys that mean something to some kinds only; without a control plane the scripted ones are idle."""
+
+_TUNING = "pilot/pkg/features/tuning.go"
+
+
+class ControlPlane(Settings):
+    """The control plane that the Envoys talk to."""
 
     kind: Annotated[
-        Literal["istiod", "scripted", "none"],
-        Choice(("istiod", "scripted", "none"), later=("components", "rest-v1")),
+        Literal["istiod", "components", "rest-v1", "scripted", "none"],
+        Choice(("istiod", "components", "rest-v1", "scripted", "none")),
     ] = setting(
-        "istiod: Istio's; scripted: answers and pushes as told; none: Envoy has a static bootstrap only",
+        "istiod: Istio's; components: Galley, Pilot, Citadel and the injector of Istio 1.0 to 1.4; rest-v1: "
+        "Pilot of 0.2 to 0.7, which Envoys poll; scripted: answers and pushes as told; none: Envoy has a "
+        "static bootstrap only",
         "scripted",
         stands_for="the management server",
         source=FORMAT,
     )
+    start: Annotated[Literal["running", "cold"], Choice(("running", "cold"))] = setting(
+        "running: since long ago; cold: installed at 0s, every process at once",
+        "running",
+        stands_for="the age of the control plane",
+        source=FORMAT,
+    )
     version: IstioVersion = setting(
-        "Istio version, quoted; it selects what changed from one version to the next",
+        "Istio version, quoted; it selects what changed from one version to the next. istiod: 1.5 to 1.32; "
+        "components: 1.0 to 1.4, absent = 1.4; rest-v1: 0.2 to 0.7, absent = 0.7",
         "1.32",
         stands_for="the istiod image",
         source="the newest version whose source was read",
@@ -186,6 +213,36 @@ class ControlPlane(Settings):
         stands_for="readinessProbe of istiod",
         source="istio-discovery chart, templates/deployment.yaml",
     )
+    galley: Galley = setting(
+        "Components, from 1.1 on: Galley's debounce",
+        Galley(),
+        stands_for="Galley's snapshot strategy",
+        source="galley/pkg at 1.1 and 1.4.10",
+    )
+    mcp: Mcp = setting(
+        "Components, from 1.1 on: how configuration gets from Galley to Pilot",
+        Mcp(),
+        stands_for="the Mesh Configuration Protocol",
+        source="pkg/mcp; pilot/pkg/bootstrap/server.go at 1.4.10",
+    )
+    components: Components = setting(
+        "Components: the processes beside Pilot",
+        Components(),
+        stands_for="Galley, Citadel, the injector",
+        source="install/kubernetes/helm at 1.4.10",
+    )
+    cache_squash: DurationNs = setting(
+        "rest-v1: the caches are cleared at most once in this time",
+        1 * S,
+        stands_for="PILOT_CACHE_SQUASH",
+        source="pilot/pkg/proxy/envoy/v1/discovery.go at 0.7.1 (1)",
+    )
+    events_per_second: EventRate = setting(
+        "rest-v1: rate limit of the queue of Kubernetes events; auto: 10, from Istio 0.6 on 100",
+        "auto",
+        stands_for="the rate limiter of the queue in pilot/pkg/serviceregistry/kube",
+        source="istio/istio#3508, #3359",
+    )
     connect: Connect = setting(
         "Scripted: accept, refuse, close or {refuse_until: 5s}",
         Connect(kind="accept"),
@@ -227,6 +284,11 @@ class ControlPlane(Settings):
     )
 
     @property
+    def has_galley(self) -> bool:
+        """Whether Galley hands over the configuration."""
+        return self.kind == "components" and self.version != "1.0"
+
+    @property
     def procs(self) -> int:
         """GOMAXPROCS: whole cores, at least one."""
         return max(1, math.ceil(self.cpu))
@@ -237,9 +299,9 @@ class ControlPlane(Settings):
 
     @classmethod
     def foreign_keys(cls, kind: str) -> dict[str, str]:
-        """Keys that mean nothing to a control plane of that kind, and the kind they belong to."""
+        """Keys that mean nothing to a control plane of that kind, and the kinds they belong to."""
         served = "scripted" if kind == "none" else kind
-        return {key: owner for owner, keys in cls.KEYS_OF_KIND.items() if owner != served for key in keys}
+        return {key: _either(owners) for key, owners in OWNERS.items() if served not in owners}
 
     @model_validator(mode="after")
     def _of_its_kind(self, info: ValidationInfo) -> ControlPlane:
@@ -248,7 +310,7 @@ class ControlPlane(Settings):
             for key, owner in self.foreign_keys(self.kind).items()
             if key in self.model_fields_set
         ]
-        if self.kind == "istiod":
+        if self.kind in VERSIONS:
             if not self._is_version_unread(info):
                 found += self._unknown_to_version()
             found += self._unusable_costs(getattr(info.context, "directory", None) or Path())
@@ -266,14 +328,26 @@ class ControlPlane(Settings):
         return is_written and "version" not in self.model_fields_set
 
     def _unknown_to_version(self) -> list[tuple[Location, str]]:
+        versions = VERSIONS[self.kind]
+        if self.version not in versions:
+            return [
+                (("version",), f"{self.kind} is Istio {versions[0]} to {versions[-1]}, not {self.version}")
+            ]
+        if self.kind == "rest-v1":
+            return []
         known = behaviour(self.version)
         found: list[tuple[Location, str]] = []
+        if self.kind == "components" and not self.has_galley:
+            said = f"goes with Istio 1.1 to 1.4: Pilot of {self.version} reads configuration itself"
+            found += [((key,), said) for key in ("galley", "mcp") if key in self.model_fields_set]
         if self.flow_control and not known.has_flow_control:
             found.append(
                 (("flow_control",), f"Istio has it in 1.9 to 1.14 only, and version is {self.version}")
             )
         if self.send_timeout not in ("auto", 0) and not known.has_send_timeout:
-            found.append((("send_timeout",), f"Istio has it up to 1.21 only, and version is {self.version}"))
+            found.append(
+                (("send_timeout",), f"Istio has it in 1.8 to 1.21 only, and version is {self.version}")
+            )
         return found
 
     def _unusable_costs(self, directory: Path) -> list[tuple[Location, str]]:
@@ -289,6 +363,10 @@ class ControlPlane(Settings):
     def _written(self, dump: Any) -> Any:
         foreign = self.foreign_keys(self.kind)
         return {key: value for key, value in dump(self).items() if key not in foreign}
+
+
+def _either(words: tuple[str, ...]) -> str:
+    return words[0] if len(words) == 1 else f"{', '.join(words[:-1])} or {words[-1]}"
 
 
 def _within(place: Location, found: list[tuple[Location, str]]) -> list[tuple[Location, str]]:

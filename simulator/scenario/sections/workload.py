@@ -28,6 +28,7 @@ __all__ = [
     "Lasting",
     "PartitionEntry",
     "ProxyChoice",
+    "RestartComponentEntry",
     "RestartEntry",
     "RestartIstiodEntry",
     "RolloutEntry",
@@ -253,6 +254,26 @@ class RestartIstiodEntry(Timed):
     )
 
 
+class RestartComponentEntry(Timed):
+    """A component of Istio 1.0 to 1.4 ends and starts again."""
+
+    KIND = "restart_component"
+
+    restart_component: Annotated[
+        Literal["citadel", "galley", "injector", "all"], Choice(("citadel", "galley", "injector", "all"))
+    ] = setting(
+        "Which; all: these and every replica of Pilot, together (Pilot alone: restart_istiod)",
+        stands_for="a container restart",
+        source=FORMAT,
+    )
+    down_for: DurationNs = setting(
+        "From its end until the new process begins to start",
+        0,
+        stands_for="the kubelet's restart",
+        assumption="the kubelet restarts the container at once",
+    )
+
+
 class AddIstiodEntry(Timed):
     """Replicas of istiod are added."""
 
@@ -399,6 +420,7 @@ TimedEntry = (
     | ScaleUpEntry
     | RestartEntry
     | RestartIstiodEntry
+    | RestartComponentEntry
     | AddIstiodEntry
     | RolloutIstiodEntry
     | PartitionEntry

@@ -79,12 +79,18 @@ def test_every_problem_is_told_in_one_pass_in_the_order_of_the_file(files: Files
         ("seed: 1\nseed: 2", "s.yaml:2: seed: duplicate key, given on line 1 already"),
         ("5: x", 's.yaml:1: a key must be text: quote it, as in "5"'),
         ("<<: {seed: 1}", "s.yaml:1: <<: merge keys are not part of YAML 1.2"),
-        ("agent: {}", "s.yaml:1: agent: goes with control_plane.kind: istiod, and kind is scripted"),
-        ("mesh:\n  services: 5", "s.yaml:2: mesh.services: goes with control_plane.kind: istiod"),
+        (
+            "agent: {}",
+            "s.yaml:1: agent: goes with control_plane.kind: istiod, components or rest-v1, and kind",
+        ),
+        (
+            "mesh:\n  services: 5",
+            "s.yaml:2: mesh.services: goes with control_plane.kind: istiod, components or rest-v1",
+        ),
         ("envoy: {hot_restart: {}}", "s.yaml:1: envoy.hot_restart: is not available in this version"),
         (
             "control_plane: {kind: istiod, version: 1.30}",
-            'from "1.10" to "1.32", in quotes, and the number 1.30 is not: quote it, as in "1.30"',
+            'from "1.0" to "1.32", in quotes, and the number 1.30 is not: quote it, as in "1.30"',
         ),
         ("envoy: {calibration: 1.40}", 'quote it, as in "1.40"'),
         ("name: 2024", 'quote it, as in "2024"'),
@@ -121,7 +127,7 @@ def test_every_problem_is_told_in_one_pass_in_the_order_of_the_file(files: Files
         ("workload: [{traffic: {to: l0, rate: 0/s}}]", "must be more than 0"),
         (
             "workload: [{edit: VirtualService, at: 1s}]",
-            "workload[0].edit: goes with control_plane.kind: istiod, and kind is scripted",
+            "workload[0].edit: goes with control_plane.kind: istiod, components or rest-v1, and kind is",
         ),
         # shapes
         ("mesh:", "s.yaml:1: mesh: is empty: give it keys, or leave it out"),
@@ -135,14 +141,23 @@ def test_every_problem_is_told_in_one_pass_in_the_order_of_the_file(files: Files
             "control_plane.connect: 'maybe' is not one of accept, refuse, close",
         ),
         (
-            "control_plane: {kind: components}",
-            "'components' is not available in this version; available: istiod, scripted, none",
+            "control_plane: {kind: component}",
+            "'component' is not one of istiod, components, rest-v1, scripted, none; did you mean",
         ),
         ("engine: fleet", "'fleet' is not available in this version"),
-        ("propagation: {strategy: long-poll}", "long-poll goes with control_plane.kind: istiod"),
-        ("mesh: {start: connected}", "connected goes with control_plane.kind: istiod"),
-        ("control_plane: {cpu: 2}", "control_plane.cpu: goes with kind: istiod, and kind is scripted"),
-        ("control_plane: {kind: none, cpu: 2}", "goes with kind: istiod, and kind is none"),
+        (
+            "propagation: {strategy: long-poll}",
+            "long-poll goes with control_plane.kind: istiod, components or rest-v1",
+        ),
+        ("mesh: {start: connected}", "connected goes with control_plane.kind: istiod, components or rest-v1"),
+        (
+            "control_plane: {cpu: 2}",
+            "control_plane.cpu: goes with kind: istiod, components or rest-v1, and kind is scripted",
+        ),
+        (
+            "control_plane: {kind: none, cpu: 2}",
+            "goes with kind: istiod, components or rest-v1, and kind is none",
+        ),
         ("mesh: {start: {over: 5}}", "mesh.start.over: needs a unit: write 5s or 5ms"),
         ("envoy: {preset: Istio}", "did you mean 'istio'?"),
         (

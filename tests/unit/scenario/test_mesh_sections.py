@@ -208,9 +208,10 @@ def test_a_section_made_in_python_can_be_changed_by_key() -> None:
         ("mesh", {"scope": {"namespaces": "all"}}, "mesh.scope.namespaces: must be own"),
         ("mesh", {"services": 1_000_000, "endpoints": 11}, "must be at most 10000000 endpoints in all"),
         ("mesh", {"start": {"kind": "cold", "over": "5s"}}, "mesh.start.over: says nothing with kind cold"),
-        ("control_plane", {"version": "1.9"}, 'must be an Istio version from "1.10" to "1.32"'),
+        ("control_plane", {"version": "1.33"}, 'must be an Istio version from "0.2" to "0.7" or from "1.0"'),
+        ("control_plane", {"version": "1.4"}, "version: istiod is Istio 1.5 to 1.32, not 1.4"),
         ("control_plane", {"flow_control": True}, "flow_control: Istio has it in 1.9 to 1.14 only"),
-        ("control_plane", {"send_timeout": "5s"}, "send_timeout: Istio has it up to 1.21 only"),
+        ("control_plane", {"send_timeout": "5s"}, "send_timeout: Istio has it in 1.8 to 1.21 only"),
         (
             "control_plane",
             {"pushes": []},

@@ -26,15 +26,16 @@ control_plane: {kind: istiod, replicas: 2}
 """
 
 
-def entry(files: Files, text: str) -> WorkloadEntry:
+def entry(files: Files, text: str, kind: str = "istiod") -> WorkloadEntry:
     """The only entry of a workload."""
-    (found,) = files.load(f"{HEAD}workload: [{text}]").workload
+    (found,) = files.load(f"{HEAD.replace('kind: istiod', f'kind: {kind}')}workload: [{text}]").workload
     return found
 
 
 def test_every_kind_of_entry_is_read_by_its_class(files: Files) -> None:
     kinds = list(dict.fromkeys(type(one).KIND for one in files.load(MESH).workload))
-    assert sorted(kinds) == sorted(ENTRY_CLASSES)
+    of_components = entry(files, "{restart_component: galley, at: 1s}", kind="components")
+    assert sorted([*kinds, of_components.KIND]) == sorted(ENTRY_CLASSES)
 
 
 def test_an_entry_that_lasts_ends_at_until_or_after_its_time(files: Files) -> None:
@@ -217,6 +218,11 @@ def test_a_name_that_several_services_have_needs_its_namespace(files: Files) -> 
 def test_a_scripted_control_plane_knows_requests_only(files: Files) -> None:
     head = "control_plane: {resources: {listeners: {count: 1}}}\n"
     problem = files.problem(f"{head}workload: [{{partition: {{}}, at: 1s}}]")
-    assert "workload[0].partition: goes with control_plane.kind: istiod, and kind is scripted" in problem
+    assert (
+        "workload[0].partition: goes with control_plane.kind: istiod, components or rest-v1, and kind is"
+        in problem
+    )
     problem = files.problem(f"{head}workload: [{{traffic: {{to: l0, rate: 1/s, retries: 2}}}}]")
-    assert "workload[0].traffic.retries: goes with control_plane.kind: istiod" in problem
+    assert (
+        "workload[0].traffic.retries: goes with control_plane.kind: istiod, components or rest-v1" in problem
+    )

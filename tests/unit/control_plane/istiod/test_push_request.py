@@ -10,8 +10,8 @@ from tests.unit.control_plane.istiod.pushes import request
 
 
 def test_merging_keeps_the_older_start_and_takes_the_newer_context() -> None:
-    older = request("Endpoints/ns0/a").stamped(5, 1, "old context")
-    newer = request("Endpoints/ns0/b").stamped(9, 2, "new context")
+    older = request("Endpoints/ns0/a").stamped(5, (1,), "old context")
+    newer = request("Endpoints/ns0/b").stamped(9, (2,), "new context")
     merged = older.merged(newer)
     assert (merged.start_ns, merged.context, merged.rounds) == (5, "new context", (1, 2))
     assert tuple(merged.keys) == ("Endpoints/ns0/a", "Endpoints/ns0/b")
@@ -77,9 +77,9 @@ def test_only_endpoints_means_that_kind_and_no_other(keys: tuple[str, ...], expe
 
 def test_a_batch_merges_to_what_one_merge_after_another_gives() -> None:
     requests = [
-        request("A/n/a", "B/n/b", start_ns=3, config=1).stamped(3, 1, "first"),
-        request("A/n/a", start_ns=1, forced=True, endpoint=2).stamped(4, 2, "second"),
-        request("C/n/c", start_ns=7, config=5).stamped(7, 3, "third"),
+        request("A/n/a", "B/n/b", start_ns=3, config=1).stamped(3, (1,), "first"),
+        request("A/n/a", start_ns=1, forced=True, endpoint=2).stamped(4, (2,), "second"),
+        request("C/n/c", start_ns=7, config=5).stamped(7, (3,), "third"),
     ]
     at_once, in_turn = merge_all(requests), requests[0].merged(requests[1]).merged(requests[2])
     assert tuple(at_once.keys) == tuple(in_turn.keys) == ("A/n/a", "B/n/b", "C/n/c")
@@ -95,7 +95,7 @@ def test_keys_shared_by_all_of_a_batch_stay_one_object() -> None:
 
 def test_stamping_leaves_the_request_as_it_is() -> None:
     told = request("A/n/a", config=2)
-    stamped = told.stamped(8, 4, "context")
+    stamped = told.stamped(8, (4,), "context")
     assert (told.start_ns, told.rounds, told.context) == (0, (), None)
     assert (stamped.start_ns, stamped.rounds, stamped.context) == (8, (4,), "context")
     assert (stamped.keys, stamped.reasons) == (told.keys, told.reasons)
