@@ -31,6 +31,7 @@ class EnvoySettings:
         static_clusters: Clusters in the bootstrap.
         static_listeners: Listeners in the bootstrap.
         rtds_layers: Names of the RTDS layers.
+        agent_secrets: Secrets that the istio-agent serves: Istio gives them no fetch timeout.
         drain_time_ns: ``--drain-time-s``.
         drain_is_gradual: ``--drain-strategy gradual``.
         eds_cache: A cluster whose EDS is not re-sent uses the cached assignment when its fetch times out
@@ -50,6 +51,7 @@ class EnvoySettings:
     static_clusters: Resources = NO_RESOURCES
     static_listeners: Resources = NO_RESOURCES
     rtds_layers: Names = NO_NAMES
+    agent_secrets: Names = NO_NAMES
     drain_time_ns: int = 600 * 10**9
     drain_is_gradual: bool = True
     eds_cache: bool = True

@@ -149,6 +149,19 @@ _WATCH_EVENTS: Final = {
     "t_heard_ns": "int64",
 }
 
+_CERTIFICATES: Final = {
+    "proxy_id": "string",
+    "cause": "string",
+    "t_wanted_ns": "int64",
+    "t_requested_ns": "int64?",
+    "t_issued_ns": "int64?",
+    "t_active_ns": "int64?",
+    "t_expires_ns": "int64?",
+    "failures": "int64",
+    "root": "int64?",
+    "outcome": "string",
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "changes": MappingProxyType(_CHANGES),
@@ -162,6 +175,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "proxy_pushes": MappingProxyType(_PROXY_PUSHES),
         "regressions": MappingProxyType(_REGRESSIONS),
         "watch_events": MappingProxyType(_WATCH_EVENTS),
+        "certificates": MappingProxyType(_CERTIFICATES),
     }
 )
 """Table name -> column name -> kind of column, both in the order in which they are written."""

@@ -188,6 +188,18 @@ def _watch_events(recorder: Recorder) -> pd.DataFrame:
     return _frame_of_tuples("watch_events", sorted(recorder.watch_event_rows), recorder, proxy_at=None)
 
 
+def _certificates(recorder: Recorder) -> pd.DataFrame:
+    names = recorder.proxy_names
+    rows = sorted(recorder.certificate_rows, key=lambda row: (row.t_wanted_ns, row.proxy))
+    columns: dict[str, list[object]] = {
+        column: [getattr(row, column) for row in rows]
+        for column in TABLES["certificates"]
+        if column != "proxy_id"
+    }
+    columns["proxy_id"] = [names[row.proxy] for row in rows]
+    return frame("certificates", columns)
+
+
 def _frame_of_tuples(
     table: str, rows: Sequence[tuple[object, ...]], recorder: Recorder, proxy_at: int | None
 ) -> pd.DataFrame:
@@ -222,4 +234,5 @@ _BUILDERS: Final[Mapping[str, Callable[[Recorder], pd.DataFrame]]] = {
     "proxy_pushes": _proxy_pushes,
     "regressions": _regressions,
     "watch_events": _watch_events,
+    "certificates": _certificates,
 }

@@ -107,8 +107,9 @@ def out_of_place(data: Mapping[str, Any], workload: tuple[Any, ...]) -> Iterator
     for position, entry in enumerate(workload):
         place: Location = ("workload", position)
         if not isinstance(entry, TrafficEntry):
-            if kind != "istiod":
-                yield (*place, entry.KIND), goes_with
+            if kind not in entry.GOES_WITH:
+                owners = " or ".join(entry.GOES_WITH)
+                yield (*place, entry.KIND), f"goes with control_plane.kind: {owners}, and kind is {kind}"
             continue
         given = listed[position] if isinstance(listed, list | tuple) else None
         for key in _foreign_to(kind):

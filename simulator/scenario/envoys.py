@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from simulator.agent.secret_discovery import WORKLOAD_SECRETS
 from simulator.calibration.costs import Calibration, Law, with_overrides, zero_costs
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock, Deadlines
@@ -18,13 +19,14 @@ from simulator.envoy.sotw_mux import SotwMux
 from simulator.envoy.startup import Server
 from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
+from simulator.scenario.certificates import has_certificates
 from simulator.scenario.resources import static_resources
 from simulator.scenario.schema import Scenario
 from simulator.wire.backoff import BackoffSettings
 from simulator.wire.contract import ConfigSource
 from simulator.wire.stream import Path
 from simulator.xds.resource_types import RESOURCE_TYPES
-from simulator.xds.resources import Names
+from simulator.xds.resources import NO_NAMES, Names
 
 MakeSource = Callable[[Process], ConfigSource]
 
@@ -137,6 +139,7 @@ def envoy_settings(scenario: Scenario, calibration: Calibration) -> EnvoySetting
         static_clusters=clusters,
         static_listeners=listeners,
         rtds_layers=Names(layer.rtds_layer.name for layer in envoy.runtime_layers if layer.rtds_layer),
+        agent_secrets=WORKLOAD_SECRETS if has_certificates(scenario) else NO_NAMES,
         drain_time_ns=envoy.drain_time,
         drain_is_gradual=envoy.drain_strategy == "gradual",
         eds_cache=envoy.eds_cache,

@@ -11,10 +11,8 @@ LATER_KEYS = (
 )
 
 LATER_HAPPENINGS = (
-    "ca_outage",
     "hot_restart",
     "migrate_revision",
-    "root_rotation",
     "runtime_flag",
 )
 """Kinds of workload entries to come."""

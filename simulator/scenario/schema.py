@@ -44,7 +44,12 @@ from simulator.scenario.sections.resources import (
     StaticResources,
 )
 from simulator.scenario.sections.scripted import Answer, Connect, Push
-from simulator.scenario.sections.workload import Traffic, TrafficEntry
+from simulator.scenario.sections.workload import (
+    CaOutageEntry,
+    RootRotationEntry,
+    Traffic,
+    TrafficEntry,
+)
 from simulator.scenario.sections.workload_entries import WorkloadEntry, WorkloadEntryField
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 from simulator.scenario.tree import with_changes
@@ -289,6 +294,15 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
         place[:1] in (("duration",), ("warm_up",)) for place in wrong
     ):
         found.append((("warm_up",), "must be shorter than duration: nothing would be counted"))
+    if scenario.agent.certificates.provider == "none":
+        found += [
+            (
+                ("workload", position, entry.KIND),
+                "needs certificates, and agent.certificates.provider is none",
+            )
+            for position, entry in enumerate(scenario.workload)
+            if isinstance(entry, CaOutageEntry | RootRotationEntry)
+        ]
     if scenario.control_plane.kind == "none":
         found += _without_control_plane(scenario.envoy)
     return found

@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from simulator.engine.delays import Delay
 from simulator.mesh.services import Service
 from simulator.workload.entries import PodSettings
 
@@ -116,6 +117,20 @@ class ProxyActions(Protocol):
         """It stops reading what the control plane sends, or reads again."""
 
 
+class CaActions(Protocol):
+    """What happens to the CA."""
+
+    def ca_outage(self, is_on: bool, delay: Delay | None) -> None:
+        """It refuses CSRs, or with a delay takes so much longer; or no more."""
+
+    def rotate_root(self) -> None:
+        """It goes over to a new root certificate."""
+
+
+class IncidentActions(ProxyActions, CaActions, Protocol):
+    """What incidents do."""
+
+
 class IstiodActions(Protocol):
     """What happens to replicas of istiod."""
 
@@ -135,7 +150,7 @@ class IstiodActions(Protocol):
         """The nodes' kube-proxies send new connections to the replica from now on, or do so no more."""
 
 
-class MeshActions(PodActions, ProxyActions, IstiodActions, Protocol):
+class MeshActions(PodActions, IncidentActions, IstiodActions, Protocol):
     """All that the workload does."""
 
     def services(self) -> Sequence[Service]:

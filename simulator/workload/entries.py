@@ -241,6 +241,23 @@ class RestartEntry:
     proxies: Selection = ALL_PROXIES
 
 
+@dataclass(frozen=True, slots=True)
+class CaOutageEntry:
+    """The CA refuses CSRs, or (with a delay) takes so much longer, for ``lasts_ns`` or (None) the rest of the
+    run."""
+
+    arrivals: Arrivals
+    delay: Delay | None = None
+    lasts_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RootRotationEntry:
+    """The CA goes over to a new root certificate."""
+
+    arrivals: Arrivals
+
+
 Entry: TypeAlias = (
     EditEntry
     | EndpointsEntry
@@ -252,5 +269,7 @@ Entry: TypeAlias = (
     | PartitionEntry
     | SlowReaderEntry
     | RestartEntry
+    | CaOutageEntry
+    | RootRotationEntry
 )
 """One entry of the workload, traffic aside."""

@@ -12,6 +12,7 @@ from simulator.workload.contract import MeshActions
 from simulator.workload.edits import Edits
 from simulator.workload.entries import (
     AddIstiodEntry,
+    CaOutageEntry,
     EditEntry,
     EndpointsEntry,
     PartitionEntry,
@@ -19,6 +20,7 @@ from simulator.workload.entries import (
     RestartIstiodEntry,
     RolloutEntry,
     RolloutIstiodEntry,
+    RootRotationEntry,
     ScaleUpEntry,
     SlowReaderEntry,
 )
@@ -90,6 +92,10 @@ class Workload:
                 self.incidents.slow_reader(happening, entry)
             case RestartEntry() as entry:
                 self.incidents.restart(happening, entry)
+            case CaOutageEntry() as entry:
+                self.incidents.ca_outage(entry)
+            case RootRotationEntry():
+                self.incidents.root_rotation()
             case RestartIstiodEntry() | AddIstiodEntry() | RolloutIstiodEntry() as entry:
                 self._to_istiod(entry)
 

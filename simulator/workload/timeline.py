@@ -18,6 +18,7 @@ from simulator.workload.entries import (
     AddIstiodEntry,
     Arrivals,
     Bursts,
+    CaOutageEntry,
     EditEntry,
     EndpointsEntry,
     Entry,
@@ -26,6 +27,7 @@ from simulator.workload.entries import (
     RestartIstiodEntry,
     RolloutEntry,
     RolloutIstiodEntry,
+    RootRotationEntry,
     ScaleUpEntry,
     SlowReaderEntry,
     TraceRow,
@@ -98,6 +100,10 @@ def _label(entry: Entry) -> str:
             return "slow_reader"
         case RestartEntry():
             return "restart"
+        case CaOutageEntry():
+            return "ca_outage"
+        case RootRotationEntry():
+            return "root_rotation"
 
 
 def _named(service: Service | None) -> str:

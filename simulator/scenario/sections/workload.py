@@ -14,8 +14,9 @@ from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.kubernetes_quantities import PortionField, SurgeField
 from simulator.scenario.problems import refusal
 from simulator.scenario.quantities import Choice, OrNone, RateValue, Switch, Text, Whole
+from simulator.scenario.sections.operations import CaOutageEntry, RootRotationEntry
 from simulator.scenario.sections.proxy_choice import ChosenProxies, ProxyChoice
-from simulator.scenario.sections.timing import Timed, TraceValue
+from simulator.scenario.sections.timing import Lasting, Timed, TraceValue
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 from simulator.workload.entries import Portion, TraceRow
 
@@ -23,6 +24,7 @@ __all__ = [
     "ANY",
     "EDITED_KINDS",
     "AddIstiodEntry",
+    "CaOutageEntry",
     "EditEntry",
     "EndpointsEntry",
     "Lasting",
@@ -32,6 +34,7 @@ __all__ = [
     "RestartIstiodEntry",
     "RolloutEntry",
     "RolloutIstiodEntry",
+    "RootRotationEntry",
     "ScaleUpEntry",
     "SlowReaderEntry",
     "TimedEntry",
@@ -290,30 +293,6 @@ class RolloutIstiodEntry(Timed):
     )
 
 
-class Lasting(Timed):
-    """Something that goes on for a while."""
-
-    lasts: Annotated[PositiveDurationNs | None, OrNone()] = setting(
-        "How long each time; absent = to `until` where there is one `at`, else to the end of the run",
-        None,
-        stands_for=SPELLING,
-        source=FORMAT,
-    )
-
-    @property
-    def lasts_ns(self) -> int | None:
-        """How long it lasts; None = to the end of the run."""
-        if self.lasts is None and len(self.at) == 1 and self.until is not None:
-            return self.until - self.at[0]
-        return self.lasts
-
-    @model_validator(mode="after")
-    def _ends_once(self) -> Lasting:
-        if self.until is not None and len(self.at) > 1 and self.lasts is None:
-            raise refusal("says nothing beside several times: give lasts", "until")
-        return self
-
-
 class PartitionEntry(Lasting):
     """Proxies are cut off from the control plane."""
 
@@ -403,5 +382,7 @@ TimedEntry = (
     | RolloutIstiodEntry
     | PartitionEntry
     | SlowReaderEntry
+    | CaOutageEntry
+    | RootRotationEntry
 )
 """An entry of the timeline."""

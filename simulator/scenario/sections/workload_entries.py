@@ -13,6 +13,7 @@ from simulator.scenario.later import LATER_HAPPENINGS
 from simulator.scenario.problems import described, nearest, refusal
 from simulator.scenario.sections.workload import (
     AddIstiodEntry,
+    CaOutageEntry,
     EditEntry,
     EndpointsEntry,
     PartitionEntry,
@@ -20,6 +21,7 @@ from simulator.scenario.sections.workload import (
     RestartIstiodEntry,
     RolloutEntry,
     RolloutIstiodEntry,
+    RootRotationEntry,
     ScaleUpEntry,
     SlowReaderEntry,
     TimedEntry,
@@ -39,6 +41,8 @@ _CLASSES = (
     RolloutIstiodEntry,
     PartitionEntry,
     SlowReaderEntry,
+    CaOutageEntry,
+    RootRotationEntry,
     TrafficEntry,
 )
 ENTRY_CLASSES: dict[str, type[WorkloadEntry]] = {class_.KIND: class_ for class_ in _CLASSES}

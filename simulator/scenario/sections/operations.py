@@ -1,0 +1,55 @@
+"""Section `workload`: what operators do to the mesh: certificates."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import model_validator
+
+from simulator.scenario.delay_values import DelayField
+from simulator.scenario.problems import refusal
+from simulator.scenario.quantities import OrNone, Switch
+from simulator.scenario.sections.timing import Lasting, Timed
+from simulator.scenario.settings import FORMAT, setting
+
+
+class CaOutageEntry(Lasting):
+    """The CA is gone, or slow."""
+
+    KIND = "ca_outage"
+
+    ca_outage: Switch = setting(
+        "true: CSRs are refused (Unavailable), unless `delay` says that they take longer",
+        stands_for="the CA behind CA_ADDR",
+        source=FORMAT,
+    )
+    delay: Annotated[DelayField | None, OrNone()] = setting(
+        "What each CSR waits for besides, in place of failing",
+        None,
+        stands_for="a CA under load, or an external one",
+        source=FORMAT,
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> CaOutageEntry:
+        if not self.ca_outage:
+            raise refusal("must be true: leave the entry out otherwise", "ca_outage")
+        return self
+
+
+class RootRotationEntry(Timed):
+    """The CA goes over to a new root certificate, with the key it has."""
+
+    KIND = "root_rotation"
+
+    root_rotation: Switch = setting(
+        "true; a workload has the new root with its next certificate",
+        stands_for="rotation of the self-signed root",
+        source="security/pkg/pki/ca/selfsignedcarootcertrotator.go",
+    )
+
+    @model_validator(mode="after")
+    def _is_one(self) -> RootRotationEntry:
+        if not self.root_rotation:
+            raise refusal("must be true: leave the entry out otherwise", "root_rotation")
+        return self
