@@ -28,6 +28,11 @@ from simulator.wire.certificates import CertificateAuthority, Signed
 HOUR_NS = 3600 * S
 
 
+_KEY_GENERATION = Constant(150 * MS)
+_WARM_UP = BackoffSettings(500 * MS, 60 * S)
+_SDS_BACKOFF = BackoffSettings(500 * MS, 30 * S)
+
+
 @dataclass(frozen=True, slots=True)
 class CertificateSettings:
     """How certificates are asked for and renewed; the defaults are those of an agent in each pod.
@@ -49,15 +54,15 @@ class CertificateSettings:
     grace_ratio: float = 0.5
     grace_jitter: float = 0.01
     scan_ns: int = 0
-    key_generation: Delay = Constant(150 * MS)
+    key_generation: Delay = _KEY_GENERATION
     retries: int = 5
     retry_backoff_ns: int = 100 * MS
     retry_jitter: float = 0.1
-    warm_up: BackoffSettings = BackoffSettings(500 * MS, 60 * S)
-    sds_backoff: BackoffSettings = BackoffSettings(500 * MS, 30 * S)
+    warm_up: BackoffSettings = _WARM_UP
+    sds_backoff: BackoffSettings = _SDS_BACKOFF
 
     def rotation_ns(self, u: float) -> int:
-        """From issue to renewal: life - (ratio +/- jitter) x life; `u` in [0, 1) says how much of the jitter."""
+        """From issue to renewal: life - (ratio +/- jitter) x life; `u` in [0, 1) draws the jitter."""
         return round(self.ttl_ns * (1 - self.grace_ratio - self.grace_jitter * (2 * u - 1)))
 
 

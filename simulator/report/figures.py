@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from simulator.report import look, plots
+from simulator.report.plots.certificate_waves import HEIGHT as CERTIFICATE_WAVES_HEIGHT
 from simulator.report.plots.convergence import HEIGHT as CONVERGENCE_HEIGHT
 from simulator.report.plots.delay_cdf import HEIGHT as DELAY_CDF_HEIGHT
 from simulator.report.plots.delay_cdf import kinds_of
@@ -63,6 +64,10 @@ def _stale_windows(result: Result) -> Axes:
     return plots.stale_windows(result, ax=look.figure(STALE_WINDOWS_HEIGHT))
 
 
+def _certificate_waves(result: Result) -> Axes:
+    return plots.certificate_waves(result, ax=look.figure(CERTIFICATE_WAVES_HEIGHT))
+
+
 def _has_starts(result: Result) -> bool:
     """Whether Envoys were started; a run in which nothing happened at all says that none was."""
     return len(result.startups) > 0 or len(result.deliveries) == 0
@@ -89,6 +94,7 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "waterfall": Figure(_waterfall, _has_deliveries),
         "delay_cdf": Figure(_delay_cdf, _has_kinds),
         "queue_depths": Figure(_queue_depths, lambda result: len(result.queues) > 0),
+        "certificate_waves": Figure(_certificate_waves, lambda result: len(result.certificates) > 0),
         "stale_windows": Figure(_stale_windows, lambda result: len(result.traffic) > 0),
     }
 )

@@ -85,6 +85,14 @@ class _Translation:
                     arrivals, self._selection(entry.slow_reader.proxies), entry.lasts_ns
                 )
 
+            case _:
+                return self._operation(entry, arrivals)
+
+    def _operation(
+        self, entry: section.CaOutageEntry | section.RootRotationEntry, arrivals: entries.Arrivals
+    ) -> entries.Entry:
+        """What operators do."""
+        match entry:
             case section.CaOutageEntry():
                 return entries.CaOutageEntry(arrivals, entry.delay, entry.lasts_ns)
             case section.RootRotationEntry():

@@ -90,20 +90,20 @@ def _label(entry: Entry) -> str:
             return f"scale_up/{entry.namespace}/{_named(entry.service)}"
         case RestartIstiodEntry():
             return f"restart_istiod/{entry.replica}"
-        case AddIstiodEntry():
-            return "add_istiod"
-        case RolloutIstiodEntry():
-            return "rollout_istiod"
-        case PartitionEntry():
-            return "partition"
-        case SlowReaderEntry():
-            return "slow_reader"
-        case RestartEntry():
-            return "restart"
-        case CaOutageEntry():
-            return "ca_outage"
-        case RootRotationEntry():
-            return "root_rotation"
+        case _:
+            return _LABELS[type(entry)]
+
+
+_LABELS: dict[type, str] = {
+    AddIstiodEntry: "add_istiod",
+    RolloutIstiodEntry: "rollout_istiod",
+    PartitionEntry: "partition",
+    SlowReaderEntry: "slow_reader",
+    RestartEntry: "restart",
+    CaOutageEntry: "ca_outage",
+    RootRotationEntry: "root_rotation",
+}
+"""Entries that are about nothing that has a name."""
 
 
 def _named(service: Service | None) -> str:

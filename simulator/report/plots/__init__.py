@@ -3,6 +3,7 @@
 A figure without data is drawn too and says that there is none.
 """
 
+from simulator.report.plots.certificate_waves import certificate_waves
 from simulator.report.plots.comparison_cdf import comparison_cdf
 from simulator.report.plots.convergence import convergence
 from simulator.report.plots.debounce_curve import debounce_curve
@@ -18,6 +19,7 @@ from simulator.report.plots.sweep_lines import sweep_lines
 from simulator.report.plots.waterfall import waterfall
 
 __all__ = [
+    "certificate_waves",
     "comparison_cdf",
     "convergence",
     "debounce_curve",

@@ -18,6 +18,7 @@ FILES = {
     "manifest.json", "summary.json", "counters.prom", "changes.parquet", "deliveries.parquet",
     "startups.parquet", "pushes.parquet", "messages.parquet", "states.parquet", "traffic.parquet",
     "queues.parquet", "proxy_pushes.parquet", "regressions.parquet", "watch_events.parquet",
+    "certificates.parquet",
 }  # fmt: skip
 
 

@@ -72,6 +72,7 @@ def test_the_digest_does_not_depend_on_what_is_kept(recorder: Recorder) -> None:
         "traffic": 2,
         "regressions": 0,
         "watch_events": 0,
+        "certificates": 0,
     }
 
 
