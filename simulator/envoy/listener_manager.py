@@ -364,6 +364,16 @@ class ListenerManager:
             if part.state is _S.GONE:
                 self.batches.remove(part)
 
+    def stop_listening(self) -> None:
+        """A child took over: every socket is closed and connections drain; the process's end, not the drain
+        time, cuts what is left of them."""
+        for batch in list(self.batches):
+            if batch.state in (_S.ACTIVE, _S.WARMING):
+                batch.fire(_G.STOPPED)
+                if batch.state is _S.GONE:
+                    self.batches.remove(batch)
+        self.process.publish("stop_listener", [])
+
     def start_drain(self, batch: ListenerBatch) -> None:
         """Existing connections have the drain time (W9, W10)."""
         process = self.process

@@ -33,6 +33,7 @@ class EnvoySettings:
         rtds_layers: Names of the RTDS layers.
         agent_secrets: Secrets that the istio-agent serves: Istio gives them no fetch timeout.
         drain_time_ns: ``--drain-time-s``.
+        parent_shutdown_ns: ``--parent-shutdown-time-s``.
         drain_is_gradual: ``--drain-strategy gradual``.
         eds_cache: A cluster whose EDS is not re-sent uses the cached assignment when its fetch times out
         (ADS only).
@@ -53,6 +54,7 @@ class EnvoySettings:
     rtds_layers: Names = NO_NAMES
     agent_secrets: Names = NO_NAMES
     drain_time_ns: int = 600 * 10**9
+    parent_shutdown_ns: int = 900 * 10**9
     drain_is_gradual: bool = True
     eds_cache: bool = True
     stats_flush_interval_ns: int = 5 * 10**9

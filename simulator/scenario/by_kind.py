@@ -35,7 +35,7 @@ NEEDS_ISTIOD = (
 """Keys that mean nothing to a scripted control plane, or to none."""
 
 _OF_ISTIOD = ("from", "dead_endpoint", "retries")
-_OF_SCRIPTED = ("connection",)
+_OF_SCRIPTED = ("connection", "request_time")
 """Keys of `traffic` that the other kind has no meaning for."""
 
 
@@ -109,7 +109,9 @@ def out_of_place(data: Mapping[str, Any], workload: tuple[Any, ...]) -> Iterator
         if not isinstance(entry, TrafficEntry):
             if kind not in entry.GOES_WITH:
                 owners = " or ".join(entry.GOES_WITH)
-                yield (*place, entry.KIND), f"goes with control_plane.kind: {owners}, and kind is {kind}"
+                said = f"goes with control_plane.kind: {owners}, and kind is {kind}"
+                why = ": Istio runs Envoy with hot restart disabled since 1.5" if "hot" in entry.KIND else ""
+                yield (*place, entry.KIND), said + why
             continue
         given = listed[position] if isinstance(listed, list | tuple) else None
         for key in _foreign_to(kind):

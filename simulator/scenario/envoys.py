@@ -141,6 +141,7 @@ def envoy_settings(scenario: Scenario, calibration: Calibration) -> EnvoySetting
         rtds_layers=Names(layer.rtds_layer.name for layer in envoy.runtime_layers if layer.rtds_layer),
         agent_secrets=WORKLOAD_SECRETS if has_certificates(scenario) else NO_NAMES,
         drain_time_ns=envoy.drain_time,
+        parent_shutdown_ns=envoy.parent_shutdown_time,
         drain_is_gradual=envoy.drain_strategy == "gradual",
         eds_cache=envoy.eds_cache,
         stats_flush_interval_ns=envoy.stats_flush_interval,

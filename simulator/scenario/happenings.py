@@ -89,7 +89,9 @@ class _Translation:
                 return self._operation(entry, arrivals)
 
     def _operation(
-        self, entry: section.CaOutageEntry | section.RootRotationEntry, arrivals: entries.Arrivals
+        self,
+        entry: section.CaOutageEntry | section.RootRotationEntry | section.HotRestartEntry,
+        arrivals: entries.Arrivals,
     ) -> entries.Entry:
         """What operators do."""
         match entry:
@@ -97,6 +99,8 @@ class _Translation:
                 return entries.CaOutageEntry(arrivals, entry.delay, entry.lasts_ns)
             case section.RootRotationEntry():
                 return entries.RootRotationEntry(arrivals)
+            case section.HotRestartEntry():
+                return entries.HotRestartEntry(arrivals, self._selection(entry.hot_restart.proxies))
 
     def _rollout(self, entry: section.RolloutEntry, arrivals: entries.Arrivals) -> entries.RolloutEntry:
         ready_after = self._scenario.agent.app_start if entry.ready_after is None else entry.ready_after

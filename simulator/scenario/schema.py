@@ -46,6 +46,7 @@ from simulator.scenario.sections.resources import (
 from simulator.scenario.sections.scripted import Answer, Connect, Push
 from simulator.scenario.sections.workload import (
     CaOutageEntry,
+    HotRestartEntry,
     RootRotationEntry,
     Traffic,
     TrafficEntry,
@@ -302,6 +303,15 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
             )
             for position, entry in enumerate(scenario.workload)
             if isinstance(entry, CaOutageEntry | RootRotationEntry)
+        ]
+    if scenario.envoy.preset == "istio":
+        found += [
+            (
+                ("workload", position, entry.KIND),
+                "needs envoy.preset: envoy: Istio runs Envoy with hot restart disabled since 1.5",
+            )
+            for position, entry in enumerate(scenario.workload)
+            if isinstance(entry, HotRestartEntry) and scenario.control_plane.kind in entry.GOES_WITH
         ]
     if scenario.control_plane.kind == "none":
         found += _without_control_plane(scenario.envoy)

@@ -258,6 +258,14 @@ class RootRotationEntry:
     arrivals: Arrivals
 
 
+@dataclass(frozen=True, slots=True)
+class HotRestartEntry:
+    """New Envoys take over from those that run."""
+
+    arrivals: Arrivals
+    proxies: Selection = ALL_PROXIES
+
+
 Entry: TypeAlias = (
     EditEntry
     | EndpointsEntry
@@ -271,5 +279,6 @@ Entry: TypeAlias = (
     | RestartEntry
     | CaOutageEntry
     | RootRotationEntry
+    | HotRestartEntry
 )
 """One entry of the workload, traffic aside."""

@@ -22,6 +22,7 @@ from simulator.workload.entries import (
     EditEntry,
     EndpointsEntry,
     Entry,
+    HotRestartEntry,
     PartitionEntry,
     RestartEntry,
     RestartIstiodEntry,
@@ -102,6 +103,7 @@ _LABELS: dict[type, str] = {
     RestartEntry: "restart",
     CaOutageEntry: "ca_outage",
     RootRotationEntry: "root_rotation",
+    HotRestartEntry: "hot_restart",
 }
 """Entries that are about nothing that has a name."""
 

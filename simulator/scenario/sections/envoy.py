@@ -215,6 +215,12 @@ class Envoy(Settings):
     drain_strategy: Annotated[Literal["gradual", "immediate"], Choice(("gradual", "immediate"))] = _by_preset(
         "How connections are discouraged meanwhile", "drain_strategy", "immediate", "--drain-strategy"
     )
+    parent_shutdown_time: DurationNs = _by_preset(
+        "Hot restart: from when the parent is told to drain until it is ended",
+        "parent_shutdown_time",
+        60 * S,
+        "--parent-shutdown-time-s",
+    )
     connect_timeout: PositiveDurationNs = setting(
         "How long an attempt to connect to an endpoint may take",
         10 * S,

@@ -1,4 +1,4 @@
-"""Section `workload`: what operators do to the mesh: certificates."""
+"""Section `workload`: what operators do to the mesh: certificates, hot restarts."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from pydantic import model_validator
 from simulator.scenario.delay_values import DelayField
 from simulator.scenario.problems import refusal
 from simulator.scenario.quantities import OrNone, Switch
+from simulator.scenario.sections.proxy_choice import ChosenProxies
 from simulator.scenario.sections.timing import Lasting, Timed
 from simulator.scenario.settings import FORMAT, setting
 
@@ -53,3 +54,14 @@ class RootRotationEntry(Timed):
         if not self.root_rotation:
             raise refusal("must be true: leave the entry out otherwise", "root_rotation")
         return self
+
+
+class HotRestartEntry(Timed):
+    """A new Envoy takes over from the one that runs."""
+
+    KIND = "hot_restart"
+    GOES_WITH = ("scripted", "none")
+
+    hot_restart: ChosenProxies = setting(
+        "Which: {proxies: 1}", stands_for="--restart-epoch; the hot restarter", source=FORMAT
+    )

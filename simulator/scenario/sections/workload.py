@@ -14,7 +14,7 @@ from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.kubernetes_quantities import PortionField, SurgeField
 from simulator.scenario.problems import refusal
 from simulator.scenario.quantities import Choice, OrNone, RateValue, Switch, Text, Whole
-from simulator.scenario.sections.operations import CaOutageEntry, RootRotationEntry
+from simulator.scenario.sections.operations import CaOutageEntry, HotRestartEntry, RootRotationEntry
 from simulator.scenario.sections.proxy_choice import ChosenProxies, ProxyChoice
 from simulator.scenario.sections.timing import Lasting, Timed, TraceValue
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
@@ -27,6 +27,7 @@ __all__ = [
     "CaOutageEntry",
     "EditEntry",
     "EndpointsEntry",
+    "HotRestartEntry",
     "Lasting",
     "PartitionEntry",
     "ProxyChoice",
@@ -337,6 +338,12 @@ class Traffic(Settings):
         stands_for="HTTP keep-alive of the clients",
         source="the measurements probe with fresh connections unless they say kept",
     )
+    request_time: DurationNs = setting(
+        "Scripted: how long a request takes; one under way when a hot restart ends its Envoy is cut (UC)",
+        0,
+        stands_for="the service's response time, or a stream's length",
+        source=FORMAT,
+    )
     dead_endpoint: Annotated[Literal["reset", "blackhole"], Choice(("reset", "blackhole"))] = setting(
         "What an attempt meets where a pod is gone: a reset at once, or nothing until envoy.connect_timeout",
         "reset",
@@ -384,5 +391,6 @@ TimedEntry = (
     | SlowReaderEntry
     | CaOutageEntry
     | RootRotationEntry
+    | HotRestartEntry
 )
 """An entry of the timeline."""

@@ -16,6 +16,7 @@ from simulator.scenario.sections.workload import (
     CaOutageEntry,
     EditEntry,
     EndpointsEntry,
+    HotRestartEntry,
     PartitionEntry,
     RestartEntry,
     RestartIstiodEntry,
@@ -43,6 +44,7 @@ _CLASSES = (
     SlowReaderEntry,
     CaOutageEntry,
     RootRotationEntry,
+    HotRestartEntry,
     TrafficEntry,
 )
 ENTRY_CLASSES: dict[str, type[WorkloadEntry]] = {class_.KIND: class_ for class_ in _CLASSES}
