@@ -13,6 +13,7 @@ from simulator.report.plots.certificate_waves import HEIGHT as CERTIFICATE_WAVES
 from simulator.report.plots.convergence import HEIGHT as CONVERGENCE_HEIGHT
 from simulator.report.plots.delay_cdf import HEIGHT as DELAY_CDF_HEIGHT
 from simulator.report.plots.delay_cdf import kinds_of
+from simulator.report.plots.hot_restart import height as hot_restart_height
 from simulator.report.plots.queue_depths import height as queue_depths_height
 from simulator.report.plots.stale_windows import HEIGHT as STALE_WINDOWS_HEIGHT
 from simulator.report.plots.startup import height as startup_height
@@ -68,6 +69,14 @@ def _certificate_waves(result: Result) -> Axes:
     return plots.certificate_waves(result, ax=look.figure(CERTIFICATE_WAVES_HEIGHT))
 
 
+def _hot_restart(result: Result) -> Axes:
+    return plots.hot_restart(result, ax=look.figure(hot_restart_height(result)))
+
+
+def _has_hot_restarts(result: Result) -> bool:
+    return bool((result.states["machine"] == "hot_restart").any())
+
+
 def _has_starts(result: Result) -> bool:
     """Whether Envoys were started; a run in which nothing happened at all says that none was."""
     return len(result.startups) > 0 or len(result.deliveries) == 0
@@ -95,6 +104,7 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "delay_cdf": Figure(_delay_cdf, _has_kinds),
         "queue_depths": Figure(_queue_depths, lambda result: len(result.queues) > 0),
         "certificate_waves": Figure(_certificate_waves, lambda result: len(result.certificates) > 0),
+        "hot_restart": Figure(_hot_restart, _has_hot_restarts),
         "stale_windows": Figure(_stale_windows, lambda result: len(result.traffic) > 0),
     }
 )

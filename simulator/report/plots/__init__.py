@@ -8,6 +8,7 @@ from simulator.report.plots.comparison_cdf import comparison_cdf
 from simulator.report.plots.convergence import convergence
 from simulator.report.plots.debounce_curve import debounce_curve
 from simulator.report.plots.delay_cdf import delay_cdf
+from simulator.report.plots.hot_restart import hot_restart
 from simulator.report.plots.paired_differences import paired_differences
 from simulator.report.plots.pareto import pareto
 from simulator.report.plots.queue_depths import queue_depths
@@ -24,6 +25,7 @@ __all__ = [
     "convergence",
     "debounce_curve",
     "delay_cdf",
+    "hot_restart",
     "paired_differences",
     "pareto",
     "queue_depths",
