@@ -367,11 +367,9 @@ class ListenerManager:
     def stop_listening(self) -> None:
         """A child took over: every socket is closed and connections drain; the process's end, not the drain
         time, cuts what is left of them."""
-        for batch in list(self.batches):
-            if batch.state in (_S.ACTIVE, _S.WARMING):
-                batch.fire(_G.STOPPED)
-                if batch.state is _S.GONE:
-                    self.batches.remove(batch)
+        for batch in [b for b in self.batches if b.state in (_S.ACTIVE, _S.WARMING)]:
+            batch.fire(_G.STOPPED)
+        self.batches = [batch for batch in self.batches if batch.state is not _S.GONE]
         self.process.publish("stop_listener", [])
 
     def start_drain(self, batch: ListenerBatch) -> None:

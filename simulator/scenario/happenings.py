@@ -90,7 +90,10 @@ class _Translation:
 
     def _operation(
         self,
-        entry: section.CaOutageEntry | section.RootRotationEntry | section.HotRestartEntry,
+        entry: section.CaOutageEntry
+        | section.RootRotationEntry
+        | section.HotRestartEntry
+        | section.RuntimeFlagEntry,
         arrivals: entries.Arrivals,
     ) -> entries.Entry:
         """What operators do."""
@@ -101,6 +104,10 @@ class _Translation:
                 return entries.RootRotationEntry(arrivals)
             case section.HotRestartEntry():
                 return entries.HotRestartEntry(arrivals, self._selection(entry.hot_restart.proxies))
+            case section.RuntimeFlagEntry():
+                return entries.RuntimeFlagEntry(
+                    arrivals, entry.runtime_flag, entry.value, entry.layer, entry.admin_call
+                )
 
     def _rollout(self, entry: section.RolloutEntry, arrivals: entries.Arrivals) -> entries.RolloutEntry:
         ready_after = self._scenario.agent.app_start if entry.ready_after is None else entry.ready_after

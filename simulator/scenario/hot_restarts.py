@@ -42,10 +42,9 @@ class HotRestarts:
         self._newest[server.process.proxy] = server
         self._watches[server.process.proxy] = watches
 
-    def play(self, happenings: tuple[Happening, ...]) -> None:
-        """Puts the hot restarts on the agenda."""
-        for happening in happenings:
-            self._clock.at(happening.t_ns, self._happener(happening), band=Band.WORKLOAD)
+    def play(self, happening: Happening) -> None:
+        """Puts a hot restart on the agenda."""
+        self._clock.at(happening.t_ns, self._happener(happening), band=Band.WORKLOAD)
 
     def _happener(self, happening: Happening) -> Callable[[], None]:
         entry = happening.entry

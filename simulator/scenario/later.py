@@ -6,10 +6,7 @@ from simulator.scenario.problems import Location
 
 LATER_KEYS = ("envoy.health_checks",)
 
-LATER_HAPPENINGS = (
-    "migrate_revision",
-    "runtime_flag",
-)
+LATER_HAPPENINGS = ("migrate_revision",)
 """Kinds of workload entries to come."""
 
 

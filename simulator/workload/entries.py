@@ -266,6 +266,17 @@ class HotRestartEntry:
     proxies: Selection = ALL_PROXIES
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeFlagEntry:
+    """A feature flag gets another share in a layer of the runtime (None: the last that can be written)."""
+
+    arrivals: Arrivals
+    key: str
+    value: float
+    layer: str | None = None
+    admin_call: Delay = AT_ONCE
+
+
 Entry: TypeAlias = (
     EditEntry
     | EndpointsEntry
@@ -280,5 +291,6 @@ Entry: TypeAlias = (
     | CaOutageEntry
     | RootRotationEntry
     | HotRestartEntry
+    | RuntimeFlagEntry
 )
 """One entry of the workload, traffic aside."""

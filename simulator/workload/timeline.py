@@ -29,6 +29,7 @@ from simulator.workload.entries import (
     RolloutEntry,
     RolloutIstiodEntry,
     RootRotationEntry,
+    RuntimeFlagEntry,
     ScaleUpEntry,
     SlowReaderEntry,
     TraceRow,
@@ -91,6 +92,8 @@ def _label(entry: Entry) -> str:
             return f"scale_up/{entry.namespace}/{_named(entry.service)}"
         case RestartIstiodEntry():
             return f"restart_istiod/{entry.replica}"
+        case RuntimeFlagEntry():
+            return f"runtime_flag/{entry.key}"
         case _:
             return _LABELS[type(entry)]
 

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Final
 
+import numpy as np
+
 from simulator.report import look
 from simulator.report.watched import watched_ns
 from simulator.report.wording import seconds_text
@@ -34,12 +36,12 @@ def hot_restart(result: Result, ax: Axes | None = None) -> Axes:
     end_ns = watched_ns(result)
     size = look.time_axis(ax, end_ns, "the run began")
     seen: set[str] = set()
-    for row, start in enumerate(starts.itertuples()):
-        live = start.t_workers_started_ns
-        drains = _instant(steps, proxy, int(start.epoch) + 1, "PARENT_DRAINING", end_ns)
-        ends = _instant(steps, proxy, int(start.epoch) + 1, "PARENT_TERMINATED", end_ns)
-        runs = end_ns if live != live or live is None else float(live)
-        edges = (float(start.t_started_ns), min(runs, end_ns), drains, ends)
+    begun = starts["t_started_ns"].to_numpy(dtype=np.float64)
+    live = starts["t_workers_started_ns"].to_numpy(dtype=np.float64, na_value=end_ns)
+    for row, epoch in enumerate(starts["epoch"].tolist()):
+        drains = _instant(steps, proxy, epoch + 1, "PARENT_DRAINING", end_ns)
+        ends = _instant(steps, proxy, epoch + 1, "PARENT_TERMINATED", end_ns)
+        edges = (float(begun[row]), min(float(live[row]), end_ns), drains, ends)
         for (phase, colour), begin, stop in zip(_PHASES, edges[:-1], edges[1:], strict=True):
             if stop > begin:
                 label = None if phase in seen else phase

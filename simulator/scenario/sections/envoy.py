@@ -78,6 +78,13 @@ class DiskLayer(Settings):
         source=FORMAT,
     )
 
+    sync_period: PositiveDurationNs = setting(
+        "How often a kubelet brings a changed ConfigMap into place; each pod has a phase of its own",
+        60 * S,
+        stands_for="kubelet --sync-frequency",
+        source="kubernetes pkg/kubelet/apis/config/v1beta1/defaults.go (1m)",
+    )
+
 
 class RtdsLayer(Settings):
     """A layer fetched by RTDS."""
@@ -88,7 +95,7 @@ class RtdsLayer(Settings):
 
 
 class RuntimeLayer(Settings):
-    """One layer of Envoy's runtime, of one of four kinds. Only RTDS layers take time (start-up waits)."""
+    """One layer of Envoy's runtime, of one of four kinds. Only for RTDS layers does a start-up wait."""
 
     KINDS: ClassVar[tuple[str, ...]] = ("static_layer", "disk_layer", "admin_layer", "rtds_layer")
 

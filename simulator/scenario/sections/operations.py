@@ -1,4 +1,4 @@
-"""Section `workload`: what operators do to the mesh: certificates, hot restarts."""
+"""Section `workload`: what operators do to the mesh: certificates, hot restarts, feature flags."""
 
 from __future__ import annotations
 
@@ -6,9 +6,12 @@ from typing import Annotated
 
 from pydantic import model_validator
 
+from simulator.engine.clock import MS
+from simulator.engine.delays import Constant
 from simulator.scenario.delay_values import DelayField
+from simulator.scenario.kubernetes_quantities import ProbabilityField
 from simulator.scenario.problems import refusal
-from simulator.scenario.quantities import OrNone, Switch
+from simulator.scenario.quantities import OrNone, Switch, Text
 from simulator.scenario.sections.proxy_choice import ChosenProxies
 from simulator.scenario.sections.timing import Lasting, Timed
 from simulator.scenario.settings import FORMAT, setting
@@ -64,4 +67,33 @@ class HotRestartEntry(Timed):
 
     hot_restart: ChosenProxies = setting(
         "Which: {proxies: 1}", stands_for="--restart-epoch; the hot restarter", source=FORMAT
+    )
+
+
+class RuntimeFlagEntry(Timed):
+    """A feature flag gets another value in one layer of the runtime."""
+
+    KIND = "runtime_flag"
+    GOES_WITH = ("scripted", "none")
+
+    runtime_flag: Annotated[str, Text(200, r"\S+", "a key of the runtime")] = setting(
+        "Key of the flag", stands_for="RuntimeFractionalPercent.runtime_key", source=FORMAT
+    )
+    value: ProbabilityField = setting(
+        "Share of the requests for which it is on: 25% or 0.25",
+        1.0,
+        stands_for="FractionalPercent",
+        source=FORMAT,
+    )
+    layer: Annotated[str | None, Text(200, r"\S+", "the name of a layer", nothing=True)] = setting(
+        "Layer it is written to; absent = the last one that is not static",
+        None,
+        stands_for="RuntimeLayer.name",
+        source=FORMAT,
+    )
+    admin_call: DelayField = setting(
+        "Admin layer: time of one POST /runtime_modify; proxies are told one after the other",
+        Constant(50 * MS),
+        stands_for="the operator's script",
+        assumption="a loop over pods with a port-forward that is open already",
     )

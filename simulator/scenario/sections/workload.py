@@ -14,7 +14,12 @@ from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.kubernetes_quantities import PortionField, SurgeField
 from simulator.scenario.problems import refusal
 from simulator.scenario.quantities import Choice, OrNone, RateValue, Switch, Text, Whole
-from simulator.scenario.sections.operations import CaOutageEntry, HotRestartEntry, RootRotationEntry
+from simulator.scenario.sections.operations import (
+    CaOutageEntry,
+    HotRestartEntry,
+    RootRotationEntry,
+    RuntimeFlagEntry,
+)
 from simulator.scenario.sections.proxy_choice import ChosenProxies, ProxyChoice
 from simulator.scenario.sections.timing import Lasting, Timed, TraceValue
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
@@ -36,6 +41,7 @@ __all__ = [
     "RolloutEntry",
     "RolloutIstiodEntry",
     "RootRotationEntry",
+    "RuntimeFlagEntry",
     "ScaleUpEntry",
     "SlowReaderEntry",
     "TimedEntry",
@@ -392,5 +398,6 @@ TimedEntry = (
     | CaOutageEntry
     | RootRotationEntry
     | HotRestartEntry
+    | RuntimeFlagEntry
 )
 """An entry of the timeline."""

@@ -23,6 +23,7 @@ from simulator.scenario.sections.workload import (
     RolloutEntry,
     RolloutIstiodEntry,
     RootRotationEntry,
+    RuntimeFlagEntry,
     ScaleUpEntry,
     SlowReaderEntry,
     TimedEntry,
@@ -45,6 +46,7 @@ _CLASSES = (
     CaOutageEntry,
     RootRotationEntry,
     HotRestartEntry,
+    RuntimeFlagEntry,
     TrafficEntry,
 )
 ENTRY_CLASSES: dict[str, type[WorkloadEntry]] = {class_.KIND: class_ for class_ in _CLASSES}
