@@ -15,7 +15,7 @@ from simulator.agent.settings import TerminationSettings
 from simulator.agent.termination import termination
 from simulator.calibration.costs import Law
 from simulator.control_plane.istiod.certificate_authority import IstiodAuthority
-from simulator.control_plane.istiod.deployment import Deployment
+from simulator.control_plane.istiod.deployment import DEFAULT_REVISION, Deployment
 from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock, Deadlines
@@ -45,7 +45,7 @@ from simulator.scenario.mesh_sources import Files, LongPolls, Polls, Sources, St
 from simulator.scenario.mesh_start import pods_by_service, proxies_of
 from simulator.scenario.mesh_traffic import MeshTraffic
 from simulator.scenario.schema import Scenario
-from simulator.scenario.sections.workload import RolloutEntry, ScaleUpEntry
+from simulator.scenario.sections.workload import MigrateRevisionEntry, RolloutEntry, ScaleUpEntry
 from simulator.scenario.world import EVENT_BUDGET, World
 from simulator.wire.contract import ConfigSource, Publisher, PushSession
 from simulator.wire.stream import Stream
@@ -125,6 +125,8 @@ class MeshWorld:
         """Proxies that run, by visibility class."""
         self._pods: dict[int, PodStart] = {}
         self._epochs: dict[int, int] = {}
+        self._labels: dict[str, str] = {}
+        """Revision that injects the proxies of a namespace; absent = the default one."""
         self._gone: dict[int, None] = {}
         """Proxies whose pods are no more."""
 
@@ -263,7 +265,10 @@ class MeshWorld:
     def _pods_to_come(self) -> list[Proxy]:
         """A sidecar of each service that may get pods: what happens before they come is part of what they
         see."""
-        if not any(isinstance(entry, RolloutEntry | ScaleUpEntry) for entry in self._scenario.workload):
+        if not any(
+            isinstance(entry, MigrateRevisionEntry | RolloutEntry | ScaleUpEntry)
+            for entry in self._scenario.workload
+        ):
             return []
         services = self._services.values()
         return [Proxy(POD_IDS, "", "sidecar", service.namespace, service) for service in services]
@@ -377,6 +382,7 @@ class MeshWorld:
         """A pod with a sidecar is created."""
         proxy = Proxy(pod.id, pod.name, "sidecar", pod.service.namespace, pod.service, pod.zone)
         self._proxies[proxy.id] = proxy
+        self._deployment.revision_of[proxy.id] = self._labels.get(proxy.namespace, DEFAULT_REVISION)
         self._recorder.add_proxy(proxy.id, proxy.name)
 
         def start_envoy() -> None:
@@ -467,6 +473,23 @@ class MeshWorld:
         """The CA goes over to a new root."""
         assert self._certificates is not None, "a new root brings certificates with it"
         self._certificates.rotate_root(self._servers)
+
+    def label_namespace(self, namespace: str, revision: str) -> None:
+        """Its pods are injected by the revision from now on."""
+        self._labels[namespace] = revision
+
+    def gateways(self) -> Sequence[int]:
+        """Gateways that exist now."""
+        return [proxy for proxy in self.proxies() if self._proxies[proxy].kind == "gateway"]
+
+    def move_gateway(self, proxy: int, revision: str) -> None:
+        """It starts anew, with the revision's proxy."""
+        self._deployment.revision_of[proxy] = revision
+        self.restart_proxy(proxy)
+
+    def assign_revision(self, replica: int, revision: str) -> None:
+        """A new replica is the revision's."""
+        self._deployment.revisions[replica] = revision
 
     def start_istiod(self, replica: int, on_synced: Callable[[], None]) -> None:
         """A process starts; it has the state of the cluster when its caches are synced."""

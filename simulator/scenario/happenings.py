@@ -93,7 +93,8 @@ class _Translation:
         entry: section.CaOutageEntry
         | section.RootRotationEntry
         | section.HotRestartEntry
-        | section.RuntimeFlagEntry,
+        | section.RuntimeFlagEntry
+        | section.MigrateRevisionEntry,
         arrivals: entries.Arrivals,
     ) -> entries.Entry:
         """What operators do."""
@@ -104,6 +105,14 @@ class _Translation:
                 return entries.RootRotationEntry(arrivals)
             case section.HotRestartEntry():
                 return entries.HotRestartEntry(arrivals, self._selection(entry.hot_restart.proxies))
+            case section.MigrateRevisionEntry():
+                migration = entry.migrate_revision
+                pods = entries.PodSettings(
+                    ready_after=self._scenario.agent.app_start, pre_stop_ns=entry.pre_stop
+                )
+                return entries.MigrateRevisionEntry(
+                    arrivals, migration.to, migration.every, migration.replicas, pods
+                )
             case section.RuntimeFlagEntry():
                 return entries.RuntimeFlagEntry(
                     arrivals, entry.runtime_flag, entry.value, entry.layer, entry.admin_call

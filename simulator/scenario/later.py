@@ -6,7 +6,7 @@ from simulator.scenario.problems import Location
 
 LATER_KEYS = ("envoy.health_checks",)
 
-LATER_HAPPENINGS = ("migrate_revision",)
+LATER_HAPPENINGS: tuple[str, ...] = ()
 """Kinds of workload entries to come."""
 
 

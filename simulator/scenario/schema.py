@@ -47,6 +47,7 @@ from simulator.scenario.sections.scripted import Answer, Connect, Push
 from simulator.scenario.sections.workload import (
     CaOutageEntry,
     HotRestartEntry,
+    MigrateRevisionEntry,
     RootRotationEntry,
     RuntimeFlagEntry,
     Traffic,
@@ -306,6 +307,12 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
             if isinstance(entry, CaOutageEntry | RootRotationEntry)
         ]
     found += _unusable_flags(scenario)
+    if scenario.propagation.strategy != "push":
+        found += [
+            (("workload", position, entry.KIND), "needs propagation.strategy: push")
+            for position, entry in enumerate(scenario.workload)
+            if isinstance(entry, MigrateRevisionEntry)
+        ]
     if scenario.envoy.preset == "istio":
         found += [
             (

@@ -143,6 +143,10 @@ class IstiodActions(Protocol):
                 `stop_istiod`.
         """
 
+    def assign_revision(self, replica: int, revision: str) -> None:
+        """A new replica belongs to the control plane of that revision: proxies of others are never sent to
+        it."""
+
     def stop_istiod(self, replica: int) -> None:
         """SIGTERM: its streams are reset at once, and nobody answers at its address."""
 
@@ -150,7 +154,23 @@ class IstiodActions(Protocol):
         """The nodes' kube-proxies send new connections to the replica from now on, or do so no more."""
 
 
-class MeshActions(PodActions, IncidentActions, IstiodActions, Protocol):
+class RevisionActions(Protocol):
+    """Which control plane injects the proxies of a namespace."""
+
+    def services(self) -> Sequence[Service]:
+        """All services, with their namespaces."""
+
+    def label_namespace(self, namespace: str, revision: str) -> None:
+        """``istio.io/rev``: pods created there from now on belong to the revision."""
+
+    def gateways(self) -> Sequence[int]:
+        """Gateways that exist now."""
+
+    def move_gateway(self, proxy: int, revision: str) -> None:
+        """It is restarted with the other revision's proxy."""
+
+
+class MeshActions(PodActions, IncidentActions, IstiodActions, RevisionActions, Protocol):
     """All that the workload does."""
 
     def services(self) -> Sequence[Service]:

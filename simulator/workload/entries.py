@@ -277,6 +277,25 @@ class RuntimeFlagEntry:
     admin_call: Delay = AT_ONCE
 
 
+@dataclass(frozen=True, slots=True)
+class MigrateRevisionEntry:
+    """All proxies move to the control plane of a revision, one namespace every ``every_ns``.
+
+    Attributes:
+        arrivals: When it begins.
+        to: Name of the revision; ``default`` is the one there from the start.
+        every_ns: Between two namespaces.
+        replicas: Of a control plane that is not there yet.
+        pods: How the new pods behave, and how the old ones end.
+    """
+
+    arrivals: Arrivals
+    to: str
+    every_ns: int
+    replicas: int = 1
+    pods: PodSettings = field(default_factory=PodSettings)
+
+
 Entry: TypeAlias = (
     EditEntry
     | EndpointsEntry
@@ -292,5 +311,6 @@ Entry: TypeAlias = (
     | RootRotationEntry
     | HotRestartEntry
     | RuntimeFlagEntry
+    | MigrateRevisionEntry
 )
 """One entry of the workload, traffic aside."""

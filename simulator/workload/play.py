@@ -15,6 +15,7 @@ from simulator.workload.entries import (
     CaOutageEntry,
     EditEntry,
     EndpointsEntry,
+    MigrateRevisionEntry,
     PartitionEntry,
     RestartEntry,
     RestartIstiodEntry,
@@ -26,6 +27,7 @@ from simulator.workload.entries import (
 )
 from simulator.workload.incidents import Incidents
 from simulator.workload.istiod_pods import IstiodPods
+from simulator.workload.revisions import Revisions
 from simulator.workload.rollouts import Rollouts
 from simulator.workload.timeline import Happening
 
@@ -57,6 +59,7 @@ class Workload:
         self.rollouts = Rollouts(clock, draws, kubernetes, actions)
         self.incidents = Incidents(clock, draws, actions)
         self.istiod = istiod
+        self.revisions = Revisions(clock, actions, self.rollouts, istiod)
 
     def play(self, timeline: Sequence[Happening]) -> None:
         """Begins to play; only the next happening is on the agenda."""
@@ -92,6 +95,8 @@ class Workload:
                 self.incidents.slow_reader(happening, entry)
             case RestartEntry() as entry:
                 self.incidents.restart(happening, entry)
+            case MigrateRevisionEntry() as entry:
+                self.revisions.migrate(happening, entry)
             case CaOutageEntry() as entry:
                 self.incidents.ca_outage(entry)
             case RootRotationEntry():

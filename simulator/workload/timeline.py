@@ -23,6 +23,7 @@ from simulator.workload.entries import (
     EndpointsEntry,
     Entry,
     HotRestartEntry,
+    MigrateRevisionEntry,
     PartitionEntry,
     RestartEntry,
     RestartIstiodEntry,
@@ -94,6 +95,8 @@ def _label(entry: Entry) -> str:
             return f"restart_istiod/{entry.replica}"
         case RuntimeFlagEntry():
             return f"runtime_flag/{entry.key}"
+        case MigrateRevisionEntry():
+            return f"migrate_revision/{entry.to}"
         case _:
             return _LABELS[type(entry)]
 

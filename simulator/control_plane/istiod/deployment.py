@@ -34,6 +34,10 @@ if TYPE_CHECKING:
 MakeSession = Callable[["Stream", "Publisher"], "PushSession"]
 
 
+DEFAULT_REVISION = "default"
+"""The control plane that is there at the start."""
+
+
 class Deployment:
     """All replicas of istiod.
 
@@ -100,6 +104,10 @@ class Deployment:
         }
         self.accounts: dict[Service, int] = {}
         self.replicas: dict[int, Replica] = {}
+        self.revisions: dict[int, str] = {}
+        """Control plane that a replica belongs to; absent = the default one."""
+        self.revision_of: dict[int, str] = {}
+        """Control plane that a proxy was injected by; absent = the default one."""
         self.stop_watchers: list[Callable[[int], None]] = []
         """Told the number of each replica that stops."""
         self._past_busy_ns = 0
@@ -198,8 +206,12 @@ class Deployment:
         return None if replica is None else replica.connect(stream)
 
     def backend(self, purpose: str, proxy: int, index: int) -> Replica | None:
-        """One of the backends that kube-proxy knows, at random; None where nobody is there."""
-        backends = sorted(self.in_service)
+        """One of the backends of the proxy's revision that kube-proxy knows, at random; None where nobody is
+        there."""
+        revision = self.revision_of.get(proxy, DEFAULT_REVISION)
+        backends = sorted(
+            number for number in self.in_service if self.revisions.get(number, DEFAULT_REVISION) == revision
+        )
         if not backends:
             return None
         chosen = self.draws.integer_below(len(backends), purpose, proxy, index)

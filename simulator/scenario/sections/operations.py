@@ -1,20 +1,21 @@
-"""Section `workload`: what operators do to the mesh: certificates, hot restarts, feature flags."""
+"""Section `workload`: what operators do to the mesh: certificates, hot restarts, feature flags, upgrades."""
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import model_validator
 
-from simulator.engine.clock import MS
+from simulator.engine.clock import MS, S
 from simulator.engine.delays import Constant
 from simulator.scenario.delay_values import DelayField
+from simulator.scenario.durations import DurationNs
 from simulator.scenario.kubernetes_quantities import ProbabilityField
 from simulator.scenario.problems import refusal
-from simulator.scenario.quantities import OrNone, Switch, Text
+from simulator.scenario.quantities import Choice, OrNone, Switch, Text, Whole
 from simulator.scenario.sections.proxy_choice import ChosenProxies
 from simulator.scenario.sections.timing import Lasting, Timed
-from simulator.scenario.settings import FORMAT, setting
+from simulator.scenario.settings import FORMAT, Settings, setting
 
 
 class CaOutageEntry(Lasting):
@@ -96,4 +97,42 @@ class RuntimeFlagEntry(Timed):
         Constant(50 * MS),
         stands_for="the operator's script",
         assumption="a loop over pods with a port-forward that is open already",
+    )
+
+
+class Migration(Settings):
+    """Which control plane proxies move to, and how fast."""
+
+    to: Annotated[str, Text(63, r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "the name of a revision")] = setting(
+        "Revision: installed first if there is none of that name; default = the one there from the start",
+        stands_for="istio.io/rev",
+        source=FORMAT,
+    )
+    per: Annotated[Literal["namespace"], Choice(("namespace",))] = setting(
+        "What moves at a time", "namespace", stands_for="kubectl label namespace", source=FORMAT
+    )
+    every: DurationNs = setting(
+        "Time between two namespaces",
+        60 * S,
+        stands_for="the operator's pace",
+        assumption="a look at metrics",
+    )
+    replicas: Annotated[int, Whole(1, 1000)] = setting(
+        "Replicas of a control plane that is installed",
+        1,
+        stands_for="Deployment istiod-<rev> spec.replicas",
+        source="istio-discovery chart, values.yaml (replicaCount 1, autoscaleMin 1)",
+    )
+
+
+class MigrateRevisionEntry(Timed):
+    """A canary upgrade, or its roll-back: the Deployments of one namespace after another are rolled."""
+
+    KIND = "migrate_revision"
+
+    migrate_revision: Migration = setting(
+        "{to: canary, per: namespace, every: 1m}", stands_for="an upgrade by revision", source=FORMAT
+    )
+    pre_stop: DurationNs = setting(
+        "Duration of the applications' preStop hooks", 0, stands_for="lifecycle.preStop", source=FORMAT
     )

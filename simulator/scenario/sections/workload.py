@@ -17,6 +17,7 @@ from simulator.scenario.quantities import Choice, OrNone, RateValue, Switch, Tex
 from simulator.scenario.sections.operations import (
     CaOutageEntry,
     HotRestartEntry,
+    MigrateRevisionEntry,
     RootRotationEntry,
     RuntimeFlagEntry,
 )
@@ -34,6 +35,7 @@ __all__ = [
     "EndpointsEntry",
     "HotRestartEntry",
     "Lasting",
+    "MigrateRevisionEntry",
     "PartitionEntry",
     "ProxyChoice",
     "RestartEntry",
@@ -399,5 +401,6 @@ TimedEntry = (
     | RootRotationEntry
     | HotRestartEntry
     | RuntimeFlagEntry
+    | MigrateRevisionEntry
 )
 """An entry of the timeline."""

@@ -17,6 +17,7 @@ from simulator.scenario.sections.workload import (
     EditEntry,
     EndpointsEntry,
     HotRestartEntry,
+    MigrateRevisionEntry,
     PartitionEntry,
     RestartEntry,
     RestartIstiodEntry,
@@ -47,6 +48,7 @@ _CLASSES = (
     RootRotationEntry,
     HotRestartEntry,
     RuntimeFlagEntry,
+    MigrateRevisionEntry,
     TrafficEntry,
 )
 ENTRY_CLASSES: dict[str, type[WorkloadEntry]] = {class_.KIND: class_ for class_ in _CLASSES}
