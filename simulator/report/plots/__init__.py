@@ -8,7 +8,9 @@ from simulator.report.plots.comparison_cdf import comparison_cdf
 from simulator.report.plots.convergence import convergence
 from simulator.report.plots.debounce_curve import debounce_curve
 from simulator.report.plots.delay_cdf import delay_cdf
+from simulator.report.plots.flag_flips import flag_flips
 from simulator.report.plots.hot_restart import hot_restart
+from simulator.report.plots.migration import migration
 from simulator.report.plots.paired_differences import paired_differences
 from simulator.report.plots.pareto import pareto
 from simulator.report.plots.queue_depths import queue_depths
@@ -25,7 +27,9 @@ __all__ = [
     "convergence",
     "debounce_curve",
     "delay_cdf",
+    "flag_flips",
     "hot_restart",
+    "migration",
     "paired_differences",
     "pareto",
     "queue_depths",
