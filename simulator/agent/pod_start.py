@@ -82,6 +82,7 @@ class PodStart:
         settings: Of its agent.
         start_envoy: Told to start Envoy, again after each restart of its container.
         kill_envoy: Told that Envoy ends, because its container is restarted.
+        on_agent_started: Called when the agent starts, again after each restart of its container.
         on_app_started: Called when the application's containers start, ready or not.
         on_app_ready: Called when they are ready, whether the proxy is or not.
         on_ready: Called when the pod turns Ready.
@@ -99,6 +100,7 @@ class PodStart:
         "_is_app_started",
         "_kill_envoy",
         "_machine",
+        "_on_agent_started",
         "_on_app_ready",
         "_on_app_started",
         "_on_ready",
@@ -123,6 +125,7 @@ class PodStart:
         start_envoy: Callable[[], None],
         on_ready: Callable[[], None],
         kill_envoy: Callable[[], None] = _nobody,
+        on_agent_started: Callable[[], None] = _nobody,
         on_app_started: Callable[[], None] = _nobody,
         on_app_ready: Callable[[], None] = _nobody,
         on_unready: Callable[[], None] = _nobody,
@@ -135,6 +138,7 @@ class PodStart:
         self._settings = settings
         self._start_envoy = start_envoy
         self._kill_envoy = kill_envoy
+        self._on_agent_started = on_agent_started
         self._on_app_started = on_app_started
         self._on_app_ready = on_app_ready
         self._on_ready = on_ready
@@ -192,6 +196,7 @@ class PodStart:
         self._proxy_ready_ns = self._probed_from_ns = None
         bootstrap_ns = self._drawn_ns(self._settings.bootstrap, "agent.bootstrap", self._starts)
         self._starts += 1
+        self._on_agent_started()
         self._at(now_ns + bootstrap_ns, self._bootstrapped)
         if self._is_held:
             self._at(now_ns + self._settings.wait_timeout_ns, self._give_up_waiting)

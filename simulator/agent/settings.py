@@ -156,3 +156,8 @@ def readiness_probe_by_default(version: str) -> ProbeSettings:
 
 def _numbers(version: str) -> tuple[int, ...]:
     return tuple(int(part) for part in version.split("."))
+
+
+def certificate_jitter_by_default(version: str) -> float:
+    """How much the renewal of certificates varies in that Istio: not at all before 1.24 (2024-07)."""
+    return 0.01 if _numbers(version) >= (1, 24) else 0.0

@@ -7,18 +7,23 @@ per Envoy and type on ADS, per Envoy, type and name on separate streams and REST
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 from simulator.control_plane.script import Answer, PublishedState, Push, Script, spoil_first
 from simulator.engine.delays import draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.engine.servers import Station
+from simulator.mesh.configuration import RuntimeFields
 from simulator.recording.ledger import Change, ChangeLedger
 from simulator.wire.contract import PushSession
 from simulator.xds.messages import DiscoveryRequest, DiscoveryResponse
-from simulator.xds.resource_types import ResourceType
+from simulator.xds.resource_types import RTDS, ResourceType
 from simulator.xds.resources import NO_NAMES, Fault, Names, Resources
 from simulator.xds.sotw import RequestKind
+
+RUNTIME_FLAG = "RuntimeFlag"
+"""Kind of the change that a flipped feature flag is."""
 
 
 class ScriptedControlPlane:
@@ -189,6 +194,26 @@ class ScriptedControlPlane:
         if self.on_renamed is not None:
             for name in ("",) if type_.wildcard else push.listed:
                 self.on_renamed(type_, name)
+
+    def write_runtime(self, layer: str, key: str, value: float) -> None:
+        """A feature flag gets another value in a layer that RTDS serves; it is pushed at once."""
+        held = self._state.of(RTDS)[layer]
+        fields = held.body if isinstance(held.body, RuntimeFields) else RuntimeFields()
+        changed = replace(held, revision=held.revision + 1, body=fields.changed(key, value))
+        push = Push(0, RTDS, add={RTDS: Resources((changed,))})
+        self._state.apply(push)
+        self._ledger.announce_parts(
+            RUNTIME_FLAG,
+            key,
+            Names((f"{layer}/{key}",)),
+            self._clock.now_ns,
+            [(self._proxies_alive(), {RTDS.name: Names((layer,))})],
+        )
+        for session in list(self._sessions):
+            if session.is_subscribed(RTDS):
+                self._push_to(session, push, RTDS)
+        if self.on_renamed is not None:
+            self.on_renamed(RTDS, layer)
 
     def _note_fault(self, push: Push, type_: ResourceType) -> None:
         """Who fetches meets the spoiled resource until the type's next push."""

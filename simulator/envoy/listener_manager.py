@@ -364,6 +364,14 @@ class ListenerManager:
             if part.state is _S.GONE:
                 self.batches.remove(part)
 
+    def stop_listening(self) -> None:
+        """A child took over: every socket is closed and connections drain; the process's end, not the drain
+        time, cuts what is left of them."""
+        for batch in [b for b in self.batches if b.state in (_S.ACTIVE, _S.WARMING)]:
+            batch.fire(_G.STOPPED)
+        self.batches = [batch for batch in self.batches if batch.state is not _S.GONE]
+        self.process.publish("stop_listener", [])
+
     def start_drain(self, batch: ListenerBatch) -> None:
         """Existing connections have the drain time (W9, W10)."""
         process = self.process

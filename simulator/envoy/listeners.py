@@ -61,6 +61,7 @@ class ListenerSignal(Enum):
     REPLACED = "replaced"
     REPLACED_IN_PLACE = "replaced_in_place"
     REMOVED = "removed"
+    STOPPED = "stopped"
     DRAIN_TIME_OVER = "drain_time_over"
 
 
@@ -73,6 +74,8 @@ LISTENER = {
     (_S.ACTIVE_PENDING, _G.REMOVED): (_S.GONE, "leave_server_init"),
     (_S.WARMING, _G.TARGETS_READY): (_S.ACTIVE, "listen"),
     (_S.WARMING, _G.REMOVED): (_S.GONE, None),
+    (_S.WARMING, _G.STOPPED): (_S.GONE, None),
+    (_S.ACTIVE, _G.STOPPED): (_S.DRAINING, None),
     (_S.ACTIVE, _G.REPLACED): (_S.DRAINING, "drain"),
     (_S.ACTIVE, _G.REMOVED): (_S.DRAINING, "drain"),
     (_S.ACTIVE, _G.REPLACED_IN_PLACE): (_S.FILTER_CHAINS_DRAINING, "drain"),

@@ -15,6 +15,8 @@ from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.engine.servers import MultiServer, SerialServer, SharingServer
 
+_ALMOST_ONE = 1 - 2**-53
+
 
 class Costs:
     """The cost laws of one Envoy with its own draws: each key counts its own jobs.
@@ -44,6 +46,11 @@ class Costs:
         index = self._drawn.get(key, 0)
         self._drawn[key] = index + 1
         return law.ns(self._draws.uniform(f"envoy.costs.{key}", self._proxy, index))
+
+    def skip(self, key: str, jobs: int) -> None:
+        """So many jobs cost what nobody asks for."""
+        if not isinstance(self._laws[key], Constant):
+            self._drawn[key] = self._drawn.get(key, 0) + jobs
 
     def phase(self, purpose: str) -> float:
         """Where in its period something periodic stands, from 0 to 1."""
@@ -135,9 +142,20 @@ class MainThread:
         """Time the job starting now must still wait for a flush under way."""
         if self._next_flush_ns == 0:
             return 0
+        self._skip_idle_flushes(now_ns)
         while self._next_flush_ns <= now_ns:
             per_cluster_ns = self._costs.ns("stats_flush_per_cluster")
             starts_ns = max(self._next_flush_ns, self._flushed_until_ns, self._server.busy_until_ns)
             self._flushed_until_ns = starts_ns + per_cluster_ns * self._clusters()
             self._next_flush_ns += self._flush_interval_ns
         return max(0, self._flushed_until_ns - now_ns)
+
+    def _skip_idle_flushes(self, now_ns: int) -> None:
+        """Of the flushes of a long idle time only the last ones can hold anything up: each is over long
+        before the next one begins."""
+        interval_ns = self._flush_interval_ns
+        idle = (now_ns - max(self._next_flush_ns, self._server.busy_until_ns)) // interval_ns - 2
+        longest_ns = self._costs.law("stats_flush_per_cluster").ns(_ALMOST_ONE) * self._clusters()
+        if idle > 0 and 2 * longest_ns < interval_ns:
+            self._costs.skip("stats_flush_per_cluster", idle)
+            self._next_flush_ns += idle * interval_ns

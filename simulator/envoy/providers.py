@@ -56,15 +56,23 @@ class Providers:
         new = names.minus(self.interest)
         if not new:
             return
-        for started in [Names((name,)) for name in new] if self.type in (ECDS, RTDS) else [new]:
+        for started in self._apart(new):
             self._start(started)
+
+    def _apart(self, new: Names) -> list[Names]:
+        """What is asked for together."""
+        if self.type in (ECDS, RTDS):
+            return [Names((name,)) for name in new]
+        own = new.intersect(self.process.settings.agent_secrets) if self.type is SDS else NO_NAMES
+        return [new] if not own else [names for names in (own, new.minus(own)) if names]
 
     def _start(self, new: Names) -> None:
         """The timers first, then the watches."""
         self.interest = self.interest.union(new)
-        subscription = Subscription(
-            self.process, self.type, new, self.source.has_fetch_timeout, self._on_timeout
+        has_timer = self.source.has_fetch_timeout and not (
+            self.type is SDS and new.intersect(self.process.settings.agent_secrets)
         )
+        subscription = Subscription(self.process, self.type, new, has_timer, self._on_timeout)
         self._subscriptions.append(subscription)
         subscription.start()
         self.source.subscribe(self.type, new, self)

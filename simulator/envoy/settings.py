@@ -19,6 +19,21 @@ class RateLimitSettings:
     fill_interval_ns: int
 
 
+@dataclass(frozen=True, slots=True)
+class RuntimeLayerSettings:
+    """One layer of the runtime.
+
+    Attributes:
+        name: Of the layer.
+        rtds_name: Of its resource, where it is fetched by RTDS.
+        values: What a static layer holds: shares from 0 to 1, by key.
+    """
+
+    name: str
+    rtds_name: str | None = None
+    values: tuple[tuple[str, float], ...] = ()
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class EnvoySettings:
     """Bootstrap and command line.
@@ -31,7 +46,10 @@ class EnvoySettings:
         static_clusters: Clusters in the bootstrap.
         static_listeners: Listeners in the bootstrap.
         rtds_layers: Names of the RTDS layers.
+        runtime_layers: All layers of the runtime, the later over the earlier ones.
+        agent_secrets: Secrets that the istio-agent serves: Istio gives them no fetch timeout.
         drain_time_ns: ``--drain-time-s``.
+        parent_shutdown_ns: ``--parent-shutdown-time-s``.
         drain_is_gradual: ``--drain-strategy gradual``.
         eds_cache: A cluster whose EDS is not re-sent uses the cached assignment when its fetch times out
         (ADS only).
@@ -50,7 +68,10 @@ class EnvoySettings:
     static_clusters: Resources = NO_RESOURCES
     static_listeners: Resources = NO_RESOURCES
     rtds_layers: Names = NO_NAMES
+    runtime_layers: tuple[RuntimeLayerSettings, ...] = ()
+    agent_secrets: Names = NO_NAMES
     drain_time_ns: int = 600 * 10**9
+    parent_shutdown_ns: int = 900 * 10**9
     drain_is_gradual: bool = True
     eds_cache: bool = True
     stats_flush_interval_ns: int = 5 * 10**9

@@ -71,6 +71,8 @@ class Server:
         self.source = source
         self._on_exit = on_exit
         self.on_ready: Callable[[], None] | None = None
+        self.on_workers_started: list[Callable[[], None]] = []
+        """Told when the workers run (hot restart)."""
         self._machine = Machine(_S.STARTING, _ROWS, self, Server._entered)
         self.init_manager = InitManager()
         self.runtime = Runtime(process, source)
@@ -192,6 +194,8 @@ class Server:
         )
         process.workers.start(process.costs.ns("post_listeners"))
         self.listeners.on_workers_started()
+        for told in self.on_workers_started:
+            told()
         self.check_ready()
 
     def check_ready(self) -> None:

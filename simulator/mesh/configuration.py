@@ -118,3 +118,14 @@ class Opaque:
     here."""
 
     kind: str
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFields:
+    """A runtime layer (RTDS): shares from 0 to 1, by key."""
+
+    values: tuple[tuple[str, float], ...] = ()
+
+    def changed(self, key: str, value: float) -> RuntimeFields:
+        """The layer with another value of one key."""
+        return RuntimeFields((*((k, v) for k, v in self.values if k != key), (key, value)))

@@ -97,9 +97,19 @@ class ContentFactory:
         services: All services istiod knows.
         sizes: Encoded sizes.
         sends_unhealthy: Whether endpoints that are not ready are sent, as UNHEALTHY.
+        workload_secret: The secret without which no mTLS connection can be made; None where it is always
+            there.
     """
 
-    def __init__(self, services: Sequence[Service], sizes: Sizes, *, sends_unhealthy: bool) -> None:
+    def __init__(
+        self,
+        services: Sequence[Service],
+        sizes: Sizes,
+        *,
+        sends_unhealthy: bool,
+        workload_secret: str | None = None,
+    ) -> None:
+        self._workload_cluster = Cluster("eds", secret=workload_secret)
         self.services = tuple(services)
         self.sizes = sizes
         self._sends_unhealthy = sends_unhealthy
@@ -160,7 +170,7 @@ class ContentFactory:
         return made
 
     def _cluster(self, name: str, version: _Version) -> Resource[object]:
-        return self._made(name, version, Cluster("eds"), self.sizes.cluster)
+        return self._made(name, version, self._workload_cluster, self.sizes.cluster)
 
     def listener(self, name: str, version: _Version, body: Listener) -> Resource[object]:
         """A listener; a change in place alters its filter chains only."""

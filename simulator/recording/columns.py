@@ -164,6 +164,19 @@ _CONNECTIONS: Final = {
     "event": "string",
 }
 
+_CERTIFICATES: Final = {
+    "proxy_id": "string",
+    "cause": "string",
+    "t_wanted_ns": "int64",
+    "t_requested_ns": "int64?",
+    "t_issued_ns": "int64?",
+    "t_active_ns": "int64?",
+    "t_expires_ns": "int64?",
+    "failures": "int64",
+    "root": "int64?",
+    "outcome": "string",
+}
+
 TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
     {
         "changes": MappingProxyType(_CHANGES),
@@ -179,6 +192,7 @@ TABLES: Final[Mapping[str, Mapping[str, str]]] = MappingProxyType(
         "watch_events": MappingProxyType(_WATCH_EVENTS),
         "components": MappingProxyType(_COMPONENTS),
         "connections": MappingProxyType(_CONNECTIONS),
+        "certificates": MappingProxyType(_CERTIFICATES),
     }
 )
 """Table name -> column name -> kind of column, both in the order in which they are written."""

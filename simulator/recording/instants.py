@@ -233,6 +233,13 @@ _METRICS: Final[tuple[Metric, ...]] = (
         "t_start_ns",
         "Istio's own: the Start of a push, the oldest after merging, until one proxy is dequeued",
     ),
+    _span(
+        "certificate_delay",
+        "certificates",
+        "t_active_ns",
+        "t_wanted_ns",
+        "an agent wants a certificate until its Envoy has it",
+    ),
     Metric(
         "failed_requests",
         "traffic",

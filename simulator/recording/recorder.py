@@ -121,6 +121,24 @@ class PushRow:
 
 
 @dataclass(slots=True, eq=False)
+class CertificateRow:
+    """One certificate that an agent wanted. An instant is None until it is reached."""
+
+    proxy: int
+    cause: str
+    """start | rotation"""
+    t_wanted_ns: int
+    t_requested_ns: int | None = None
+    t_issued_ns: int | None = None
+    t_active_ns: int | None = None
+    t_expires_ns: int | None = None
+    failures: int = 0
+    root: int | None = None
+    outcome: str = "pending"
+    """issued | pending | stopped"""
+
+
+@dataclass(slots=True, eq=False)
 class _Depth:
     """What was last noted of one queue; every queue is empty when the clock starts."""
 
@@ -143,6 +161,7 @@ class Recorder:
 
     __slots__ = (
         "_depths",
+        "certificate_rows",
         "change_rows",
         "component_rows",
         "connection_rows",
@@ -191,6 +210,7 @@ class Recorder:
         self.keeps_queues = queues
         self.keeps_proxy_pushes = proxy_pushes
         self.startup_rows: list[StartupRow] = []
+        self.certificate_rows: list[CertificateRow] = []
         self.delivery_rows: list[DeliveryRow] = []
         self.push_rows: list[PushRow] = []
         self.change_rows: list[ChangeRecord] = []
@@ -230,6 +250,13 @@ class Recorder:
         row = StartupRow(proxy, epoch, cause, t_started_ns)
         if t_started_ns >= 0:
             self.startup_rows.append(row)
+        return row
+
+    def certificate(self, proxy: int, cause: str, t_wanted_ns: int) -> CertificateRow:
+        """Begin the row of one certificate; `cause` is start or rotation."""
+        row = CertificateRow(proxy, cause, t_wanted_ns)
+        if t_wanted_ns >= 0:
+            self.certificate_rows.append(row)
         return row
 
     def state(

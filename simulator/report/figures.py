@@ -9,10 +9,14 @@ from types import MappingProxyType
 from typing import TYPE_CHECKING, Final
 
 from simulator.report import look, plots
+from simulator.report.plots.certificate_waves import HEIGHT as CERTIFICATE_WAVES_HEIGHT
 from simulator.report.plots.control_plane_start import height as control_plane_start_height
 from simulator.report.plots.convergence import HEIGHT as CONVERGENCE_HEIGHT
 from simulator.report.plots.delay_cdf import HEIGHT as DELAY_CDF_HEIGHT
 from simulator.report.plots.delay_cdf import kinds_of
+from simulator.report.plots.flag_flips import HEIGHT as FLAG_FLIPS_HEIGHT
+from simulator.report.plots.hot_restart import height as hot_restart_height
+from simulator.report.plots.migration import HEIGHT as MIGRATION_HEIGHT
 from simulator.report.plots.queue_depths import height as queue_depths_height
 from simulator.report.plots.stale_windows import HEIGHT as STALE_WINDOWS_HEIGHT
 from simulator.report.plots.startup import height as startup_height
@@ -68,6 +72,35 @@ def _control_plane_start(result: Result) -> Axes:
     return plots.control_plane_start(result, ax=look.figure(control_plane_start_height(result)))
 
 
+def _certificate_waves(result: Result) -> Axes:
+    return plots.certificate_waves(result, ax=look.figure(CERTIFICATE_WAVES_HEIGHT))
+
+
+def _hot_restart(result: Result) -> Axes:
+    return plots.hot_restart(result, ax=look.figure(hot_restart_height(result)))
+
+
+def _flag_flips(result: Result) -> Axes:
+    return plots.flag_flips(result, ax=look.figure(FLAG_FLIPS_HEIGHT))
+
+
+def _has_flips(result: Result) -> bool:
+    return bool((result.changes["kind"] == "RuntimeFlag").any())
+
+
+def _migration(result: Result) -> Axes:
+    return plots.migration(result, ax=look.figure(MIGRATION_HEIGHT))
+
+
+def _has_migration(result: Result) -> bool:
+    scenario = result.manifest.get("scenario", {})
+    return any("migrate_revision" in entry for entry in scenario.get("workload", ()))
+
+
+def _has_hot_restarts(result: Result) -> bool:
+    return bool((result.states["machine"] == "hot_restart").any())
+
+
 def _has_starts(result: Result) -> bool:
     """Whether Envoys were started; a run in which nothing happened at all says that none was."""
     return len(result.startups) > 0 or len(result.deliveries) == 0
@@ -95,6 +128,10 @@ FIGURES: Final[Mapping[str, Figure]] = MappingProxyType(
         "delay_cdf": Figure(_delay_cdf, _has_kinds),
         "queue_depths": Figure(_queue_depths, lambda result: len(result.queues) > 0),
         "control_plane_start": Figure(_control_plane_start, lambda result: bool(len(result.components))),
+        "certificate_waves": Figure(_certificate_waves, lambda result: len(result.certificates) > 0),
+        "hot_restart": Figure(_hot_restart, _has_hot_restarts),
+        "flag_flips": Figure(_flag_flips, _has_flips),
+        "migration": Figure(_migration, _has_migration),
         "stale_windows": Figure(_stale_windows, lambda result: len(result.traffic) > 0),
     }
 )

@@ -157,6 +157,11 @@ class Result:
         return self.tables["components"]
 
     @property
+    def certificates(self) -> pd.DataFrame:
+        """One row per certificate that an agent wanted."""
+        return self.tables["certificates"]
+
+    @property
     def digest(self) -> str:
         """The sha256 over the tables that exist at every recording level: equal runs have equal digests."""
         return str(self.manifest["digest"])

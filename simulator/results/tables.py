@@ -196,6 +196,18 @@ def _connections(recorder: Recorder) -> pd.DataFrame:
     return _frame_of_tuples("connections", sorted(recorder.connection_rows, key=_time), recorder, proxy_at=1)
 
 
+def _certificates(recorder: Recorder) -> pd.DataFrame:
+    names = recorder.proxy_names
+    rows = sorted(recorder.certificate_rows, key=lambda row: (row.t_wanted_ns, row.proxy))
+    columns: dict[str, list[object]] = {
+        column: [getattr(row, column) for row in rows]
+        for column in TABLES["certificates"]
+        if column != "proxy_id"
+    }
+    columns["proxy_id"] = [names[row.proxy] for row in rows]
+    return frame("certificates", columns)
+
+
 def _frame_of_tuples(
     table: str, rows: Sequence[tuple[object, ...]], recorder: Recorder, proxy_at: int | None
 ) -> pd.DataFrame:
@@ -232,4 +244,5 @@ _BUILDERS: Final[Mapping[str, Callable[[Recorder], pd.DataFrame]]] = {
     "watch_events": _watch_events,
     "components": _components,
     "connections": _connections,
+    "certificates": _certificates,
 }

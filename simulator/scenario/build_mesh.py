@@ -11,14 +11,17 @@ from functools import partial
 from typing import TypeVar
 
 from simulator.agent.pod_start import PodStart
+from simulator.agent.secret_discovery import WORKLOAD_SECRET
 from simulator.agent.settings import TerminationSettings
 from simulator.agent.termination import termination
 from simulator.calibration.costs import Law
 from simulator.control_plane.components.lifecycle import ComponentState
-from simulator.control_plane.istiod.deployment import Deployment
+from simulator.control_plane.istiod.certificate_authority import IstiodAuthority
+from simulator.control_plane.istiod.deployment import DEFAULT_REVISION, Deployment
 from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock, Deadlines
+from simulator.envoy.process import Process
 from simulator.envoy.startup import Server
 from simulator.mesh.content import ConfigChange, ContentFactory
 from simulator.mesh.endpoints import Endpoint, EndpointSet
@@ -42,6 +45,7 @@ from simulator.scenario.architectures import (
     make_galley,
     make_replica,
 )
+from simulator.scenario.certificates import CertificatesOfMesh, has_certificates
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.envoys import Envoys
 from simulator.scenario.happenings import happenings
@@ -51,9 +55,9 @@ from simulator.scenario.mesh_sources import Files, LongPolls, Polls, Sources, St
 from simulator.scenario.mesh_start import pods_by_service, proxies_of
 from simulator.scenario.mesh_traffic import MeshTraffic
 from simulator.scenario.schema import Scenario
-from simulator.scenario.sections.workload import RolloutEntry, ScaleUpEntry
+from simulator.scenario.sections.workload import MigrateRevisionEntry, RolloutEntry, ScaleUpEntry
 from simulator.scenario.world import EVENT_BUDGET, World
-from simulator.wire.contract import Publisher, PushSession
+from simulator.wire.contract import ConfigSource, Publisher, PushSession
 from simulator.wire.stream import Stream
 from simulator.workload.contract import Edit, Pod, PodEnd
 from simulator.workload.entries import PodSettings
@@ -111,6 +115,7 @@ class MeshWorld:
             self._ledger,
         )
         self._sources = self._make_sources()
+        self._certificates = self._make_certificates()
         self._istiod = self._make_processes()
         self._istiod_pods = self._make_istiod_pods()
         self._traffic = MeshTraffic(
@@ -126,6 +131,8 @@ class MeshWorld:
         """Proxies that run, by visibility class."""
         self._pods: dict[int, PodStart] = {}
         self._epochs: dict[int, int] = {}
+        self._labels: dict[str, str] = {}
+        """Revision that injects the proxies of a namespace; absent = the default one."""
         self._gone: dict[int, None] = {}
         """Proxies whose pods are no more."""
 
@@ -160,6 +167,7 @@ class MeshWorld:
             self._visibility.services,
             Sizes(sizes.cluster, sizes.endpoint, sizes.assignment, sizes.listener, sizes.route),
             sends_unhealthy=settings.sends_unhealthy,
+            workload_secret=WORKLOAD_SECRET if has_certificates(self._scenario) else None,
         )
         return Deployment(
             clock=self._clock,
@@ -219,6 +227,30 @@ class MeshWorld:
             self._deployment,
         )
 
+    def _make_certificates(self) -> CertificatesOfMesh | None:
+        scenario = self._scenario
+        if not has_certificates(scenario):
+            return None
+        latency = scenario.network.latency
+        authority = IstiodAuthority(
+            self._deployment,
+            self._calibration.loopback if latency is None else latency,
+            scenario.agent.certificates.signing,
+        )
+        return CertificatesOfMesh(scenario, self._clock, self._draws, self._recorder, self._ledger, authority)
+
+    def _config_source(self, process: Process) -> ConfigSource:
+        source = self._sources.make(process)
+        return source if self._certificates is None else self._certificates.discovery(process, source)
+
+    def _begin_agent(self, proxy: int) -> None:
+        if self._certificates is not None:
+            self._certificates.begin_agent(proxy)
+
+    def _end_agent(self, proxy: int) -> None:
+        if self._certificates is not None:
+            self._certificates.end_agent(proxy)
+
     def _service_names(self) -> dict[str, Service]:
         """Services by ``namespace/name``, and by name alone where that says which."""
         names: dict[str, Service] = {}
@@ -251,6 +283,8 @@ class MeshWorld:
         )
         workload.play(timeline(entries, self._draws, scenario.duration))
         self._world.at_end += [self._traffic.finish, self._istiod.finish]
+        if self._certificates is not None:
+            self._world.at_end.append(self._certificates.finish)
         return self._world
 
     def _begin_running(self) -> None:
@@ -276,7 +310,10 @@ class MeshWorld:
     def _pods_to_come(self) -> list[Proxy]:
         """A sidecar of each service that may get pods: what happens before they come is part of what they
         see."""
-        if not any(isinstance(entry, RolloutEntry | ScaleUpEntry) for entry in self._scenario.workload):
+        if not any(
+            isinstance(entry, MigrateRevisionEntry | RolloutEntry | ScaleUpEntry)
+            for entry in self._scenario.workload
+        ):
             return []
         services = self._services.values()
         return [Proxy(POD_IDS, "", "sidecar", service.namespace, service) for service in services]
@@ -325,7 +362,7 @@ class MeshWorld:
         epoch = self._epochs[proxy.id] = self._epochs.get(proxy.id, -1) + 1
         server = self._envoys.make(
             proxy.id,
-            self._sources.make,
+            self._config_source,
             cause=cause,
             epoch=epoch,
             is_gateway=proxy.kind == "gateway",
@@ -401,6 +438,7 @@ class MeshWorld:
         """A pod with a sidecar is created."""
         proxy = Proxy(pod.id, pod.name, "sidecar", pod.service.namespace, pod.service, pod.zone)
         self._proxies[proxy.id] = proxy
+        self._deployment.revision_of[proxy.id] = self._labels.get(proxy.namespace, DEFAULT_REVISION)
         self._recorder.add_proxy(proxy.id, proxy.name)
 
         def start_envoy() -> None:
@@ -418,6 +456,7 @@ class MeshWorld:
             start_envoy=start_envoy,
             kill_envoy=lambda: self._stop_envoy(pod.id),
             on_ready=on_ready,
+            on_agent_started=lambda: self._begin_agent(pod.id),
             on_app_ready=begin_traffic,
             app_start_ns=ready_after_ns,
         )
@@ -443,6 +482,7 @@ class MeshWorld:
             start.delete()
         self._gone[pod.id] = None
         self._stop_envoy(pod.id)
+        self._end_agent(pod.id)
         self._ledger.on_gone(pod.id)
         self._sources.forget(pod.id)
 
@@ -468,6 +508,7 @@ class MeshWorld:
             start.restart()
             return
         self._stop_envoy(proxy)
+        self._begin_agent(proxy)
         self._alive.setdefault(self._visibility.of(self._proxies[proxy]).index, {})[proxy] = None
         delay_ns = draw_ns(
             self._agent.bootstrap, self._draws, "agent.bootstrap.restart", proxy, self._epochs[proxy]
@@ -486,6 +527,33 @@ class MeshWorld:
     def slow_reader(self, proxy: int, is_on: bool) -> None:
         """It stops reading what the control plane sends, or reads again."""
         self._sources.slow_reader(proxy, is_on=is_on)
+
+    def ca_outage(self, is_on: bool, delay: Delay | None) -> None:
+        """The CA fails, or works again."""
+        assert self._certificates is not None, "an outage of the CA brings certificates with it"
+        self._certificates.outage(is_on, delay)
+
+    def rotate_root(self) -> None:
+        """The CA goes over to a new root."""
+        assert self._certificates is not None, "a new root brings certificates with it"
+        self._certificates.rotate_root(self._servers)
+
+    def label_namespace(self, namespace: str, revision: str) -> None:
+        """Its pods are injected by the revision from now on."""
+        self._labels[namespace] = revision
+
+    def gateways(self) -> Sequence[int]:
+        """Gateways that exist now."""
+        return [proxy for proxy in self.proxies() if self._proxies[proxy].kind == "gateway"]
+
+    def move_gateway(self, proxy: int, revision: str) -> None:
+        """It starts anew, with the revision's proxy."""
+        self._deployment.revision_of[proxy] = revision
+        self.restart_proxy(proxy)
+
+    def assign_revision(self, replica: int, revision: str) -> None:
+        """A new replica is the revision's."""
+        self._deployment.revisions[replica] = revision
 
     def start_istiod(self, replica: int, on_synced: Callable[[], None]) -> None:
         """A process starts; it has the state of the cluster when its caches are synced."""

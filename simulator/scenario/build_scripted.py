@@ -20,13 +20,18 @@ from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.envoys import Envoys
+from simulator.scenario.happenings import happenings
+from simulator.scenario.hot_restarts import HotRestarts
 from simulator.scenario.resources import listener_path, script_of
+from simulator.scenario.runtime_flags import RuntimeFlags
 from simulator.scenario.schema import Scenario
 from simulator.scenario.traffic import TrafficWatch
 from simulator.scenario.world import EVENT_BUDGET, World
 from simulator.wire.contract import ConfigSource, StreamServer
 from simulator.wire.link import Link
 from simulator.wire.stream import Path, Stream
+from simulator.workload.entries import RuntimeFlagEntry
+from simulator.workload.timeline import timeline
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import Names
 
@@ -69,6 +74,10 @@ class _ScriptedBuilder:
             self._cores(),
         )
         self._control_plane = self._scripted()
+        self._hot_restarts = HotRestarts(self._clock, self._draws, self._recorder, self._make_child)
+        self._flags = RuntimeFlags(
+            scenario, self._clock, self._draws, self._ledger, self._control_plane, self._running
+        )
 
     def world(self) -> World:
         """All Envoys, started at their times."""
@@ -76,6 +85,13 @@ class _ScriptedBuilder:
         for proxy in self._recorder.proxy_names:
             start_ns = int(self._draws.uniform("mesh.start", proxy) * over_ns) if over_ns else 0
             self._clock.at(start_ns, self._starter(proxy), band=Band.WORKLOAD, entity=proxy)
+        names = {name: proxy for proxy, name in self._recorder.proxy_names.items()}
+        entries = happenings(self._scenario, {}, names)
+        for happening in timeline(entries, self._draws, self._scenario.duration):
+            if isinstance(happening.entry, RuntimeFlagEntry):
+                self._flags.play(happening)
+            else:
+                self._hot_restarts.play(happening)
         if self._awaited == 0 or not self._envoys.settings.has_xds:
             self._control_plane.begin(0)
         return self._world
@@ -109,7 +125,16 @@ class _ScriptedBuilder:
         return session
 
     def _alive(self) -> list[int]:
-        return [s.process.proxy for s in self._world.servers if not s.process.is_exited]
+        alive = [s.process.proxy for s in self._world.servers if not s.process.is_exited]
+        return list(dict.fromkeys(alive))
+
+    def _running(self) -> dict[int, list[Server]]:
+        """The processes of each Envoy, parents that drain included."""
+        running: dict[int, list[Server]] = {}
+        for server in self._world.servers:
+            if not server.process.is_exited:
+                running.setdefault(server.process.proxy, []).append(server)
+        return running
 
     def _on_renamed(self, type_: ResourceType, name: str) -> None:
         for files in self._files:
@@ -130,9 +155,18 @@ class _ScriptedBuilder:
             on_exit=self._on_exit,
             on_first_subscription=self._on_first_subscription,
         )
+        self._flags.begin(server)
         self._world.servers.append(server)
-        self._watch_traffic(server)
+        self._hot_restarts.follow(server, self._watch_traffic(server))
         server.start()
+
+    def _make_child(self, proxy: int, epoch: int, on_exit: Callable[[Server], None]) -> Server:
+        child = self._envoys.make(
+            proxy, self._config_source, cause="hot_restart", epoch=epoch, on_exit=on_exit
+        )
+        self._flags.begin(child)
+        self._world.servers.append(child)
+        return child
 
     def _on_exit(self, server: Server) -> None:
         self._ledger.on_gone(server.process.proxy)
@@ -163,12 +197,15 @@ class _ScriptedBuilder:
 
     # --- traffic
 
-    def _watch_traffic(self, server: Server) -> None:
+    def _watch_traffic(self, server: Server) -> list[TrafficWatch]:
+        watches = []
         for number, entry in enumerate(self._scenario.traffic):
             path = listener_path(self._scenario, entry.traffic.to)
-            self._traffic.append(
+            watches.append(
                 TrafficWatch(server, entry, self._scenario.duration, path, self._ledger, self._draws, number)
             )
+        self._traffic += watches
+        return watches
 
     def _finish_traffic(self) -> None:
         for watch in self._traffic:

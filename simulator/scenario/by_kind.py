@@ -14,7 +14,7 @@ from simulator.engine.clock import S, format_duration
 from simulator.scenario.durations import duration_ns
 from simulator.scenario.problems import Location
 from simulator.scenario.sections.control_plane import VERSIONS
-from simulator.scenario.sections.workload import RestartComponentEntry, TrafficEntry
+from simulator.scenario.sections.workload import TrafficEntry
 from simulator.scenario.settings import Settings
 
 MESH_KINDS = ("istiod", "components", "rest-v1")
@@ -46,7 +46,7 @@ _FIRST_FETCH_TIMEOUT = {"cds": "15s", "lds": "15s"}
 """Up to Istio 1.9 the bootstrap says nothing of it, so that Envoy's own default holds (istio/istio#31825)."""
 
 _OF_MESH = ("from", "dead_endpoint", "retries")
-_OF_SCRIPTED = ("connection",)
+_OF_SCRIPTED = ("connection", "request_time")
 """Keys of `traffic` that the other kind has no meaning for."""
 
 
@@ -130,8 +130,7 @@ def _fill(data: dict[str, Any], section: str, defaults: Mapping[str, Any]) -> No
 def out_of_place(data: Mapping[str, Any], workload: tuple[Any, ...]) -> Iterator[tuple[Location, str]]:
     """Keys given in the data that mean nothing to this kind of control plane."""
     kind = kind_in(data)
-    kinds = f"{', '.join(MESH_KINDS[:-1])} or {MESH_KINDS[-1]}"
-    goes_with = f"goes with control_plane.kind: {kinds}, and kind is {kind}"
+    goes_with = f"goes with control_plane.kind: {_listed(MESH_KINDS)}, and kind is {kind}"
     if kind not in MESH_KINDS:
         yield from ((place, goes_with) for place in NEEDS_MESH if _given(data, place) is not None)
         if _given(data, ("propagation", "strategy")) == "long-poll":
@@ -150,10 +149,10 @@ def out_of_place(data: Mapping[str, Any], workload: tuple[Any, ...]) -> Iterator
     for position, entry in enumerate(workload):
         place: Location = ("workload", position)
         if not isinstance(entry, TrafficEntry):
-            if kind not in MESH_KINDS:
-                yield (*place, entry.KIND), goes_with
-            elif isinstance(entry, RestartComponentEntry) and kind != "components":
-                yield (*place, entry.KIND), f"goes with control_plane.kind: components, and kind is {kind}"
+            if kind not in entry.GOES_WITH:
+                said = f"goes with control_plane.kind: {_listed(entry.GOES_WITH)}, and kind is {kind}"
+                why = ": Istio runs Envoy with hot restart disabled since 1.5" if "hot" in entry.KIND else ""
+                yield (*place, entry.KIND), said + why
             continue
         given = listed[position] if isinstance(listed, list | tuple) else None
         for key in _foreign_to(kind):
@@ -228,3 +227,8 @@ def without_idle_keys(resolved: dict[str, Any], kind: str) -> dict[str, Any]:
         for key in _foreign_to(kind) if "traffic" in entry else ():
             entry["traffic"].pop(key, None)
     return resolved
+
+
+def _listed(kinds: tuple[str, ...]) -> str:
+    *others, last = kinds
+    return f"{', '.join(others)} or {last}" if others else last

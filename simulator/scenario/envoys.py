@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
+from simulator.agent.secret_discovery import WORKLOAD_SECRETS
 from simulator.calibration.costs import Calibration, Law, with_overrides, zero_costs
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock, Deadlines
@@ -14,19 +15,20 @@ from simulator.envoy.delta_mux import DeltaMux
 from simulator.envoy.main_thread import Costs, MainThread
 from simulator.envoy.process import Process, Workers
 from simulator.envoy.separate_streams import SeparateStreams
-from simulator.envoy.settings import EnvoySettings, RateLimitSettings
+from simulator.envoy.settings import EnvoySettings, RateLimitSettings, RuntimeLayerSettings
 from simulator.envoy.sotw_mux import SotwMux
 from simulator.envoy.startup import Server
 from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
 from simulator.scenario.by_kind import MESH_KINDS
+from simulator.scenario.certificates import has_certificates
 from simulator.scenario.resources import static_resources
-from simulator.scenario.schema import Scenario
+from simulator.scenario.schema import RuntimeLayer, Scenario
 from simulator.wire.backoff import BackoffSettings
 from simulator.wire.contract import ConfigSource
 from simulator.wire.stream import Path
 from simulator.xds.resource_types import RESOURCE_TYPES
-from simulator.xds.resources import Names
+from simulator.xds.resources import NO_NAMES, Names
 
 MakeSource = Callable[[Process], ConfigSource]
 
@@ -146,7 +148,10 @@ def envoy_settings(scenario: Scenario, calibration: Calibration) -> EnvoySetting
         static_clusters=clusters,
         static_listeners=listeners,
         rtds_layers=Names(layer.rtds_layer.name for layer in envoy.runtime_layers if layer.rtds_layer),
+        runtime_layers=tuple(map(_runtime_layer, envoy.runtime_layers)),
+        agent_secrets=WORKLOAD_SECRETS if has_certificates(scenario) else NO_NAMES,
         drain_time_ns=envoy.drain_time,
+        parent_shutdown_ns=envoy.parent_shutdown_time,
         drain_is_gradual=envoy.drain_strategy == "gradual",
         eds_cache=envoy.eds_cache,
         stats_flush_interval_ns=envoy.stats_flush_interval,
@@ -163,3 +168,13 @@ def _fetch_timeouts(scenario: Scenario, *, is_gateway: bool) -> dict[str, int]:
         for name in RESOURCE_TYPES
         if name != "vhds"
     }
+
+
+def _runtime_layer(layer: RuntimeLayer) -> RuntimeLayerSettings:
+    """A static layer's numbers count in hundredths, as Envoy's integers in runtime layers do."""
+    shares = tuple(
+        (key, min(1.0, max(0.0, float(value) / 100)))
+        for key, value in (layer.static_layer or {}).items()
+        if isinstance(value, int | float)
+    )
+    return RuntimeLayerSettings(layer.name, layer.rtds_layer.name if layer.rtds_layer else None, shares)

@@ -9,7 +9,7 @@ from simulator.scenario.quantities import Rate
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections import workload as section
 from simulator.scenario.sections.timing import Bursts as BurstsSection
-from simulator.scenario.sections.timing import Timed
+from simulator.scenario.sections.timing import Lasting, Timed
 from simulator.scenario.sections.workload import ANY, ProxyChoice
 from simulator.workload import entries
 
@@ -87,6 +87,39 @@ class _Translation:
                     arrivals, self._selection(entry.slow_reader.proxies), entry.lasts_ns
                 )
 
+            case _:
+                return self._operation(entry, arrivals)
+
+    def _operation(
+        self,
+        entry: section.CaOutageEntry
+        | section.RootRotationEntry
+        | section.HotRestartEntry
+        | section.RuntimeFlagEntry
+        | section.MigrateRevisionEntry,
+        arrivals: entries.Arrivals,
+    ) -> entries.Entry:
+        """What operators do."""
+        match entry:
+            case section.CaOutageEntry():
+                return entries.CaOutageEntry(arrivals, entry.delay, entry.lasts_ns)
+            case section.RootRotationEntry():
+                return entries.RootRotationEntry(arrivals)
+            case section.HotRestartEntry():
+                return entries.HotRestartEntry(arrivals, self._selection(entry.hot_restart.proxies))
+            case section.MigrateRevisionEntry():
+                migration = entry.migrate_revision
+                pods = entries.PodSettings(
+                    ready_after=self._scenario.agent.app_start, pre_stop_ns=entry.pre_stop
+                )
+                return entries.MigrateRevisionEntry(
+                    arrivals, migration.to, migration.every, migration.replicas, pods
+                )
+            case section.RuntimeFlagEntry():
+                return entries.RuntimeFlagEntry(
+                    arrivals, entry.runtime_flag, entry.value, entry.layer, entry.admin_call
+                )
+
     def _rollout(self, entry: section.RolloutEntry, arrivals: entries.Arrivals) -> entries.RolloutEntry:
         ready_after = self._scenario.agent.app_start if entry.ready_after is None else entry.ready_after
         return entries.RolloutEntry(
@@ -130,7 +163,7 @@ def _arrivals(entry: Timed) -> entries.Arrivals:
         bursts=None if entry.bursts is None else _bursts(entry.bursts),
         trace=trace,
         from_ns=entry.begin,
-        until_ns=None if isinstance(entry, section.Lasting) and len(entry.at) == 1 else entry.until,
+        until_ns=None if isinstance(entry, Lasting) and len(entry.at) == 1 else entry.until,
     )
 
 

@@ -4,19 +4,9 @@ from __future__ import annotations
 
 from simulator.scenario.problems import Location
 
-LATER_KEYS = (
-    "envoy.health_checks",
-    "envoy.hot_restart",
-    "envoy.parent_shutdown_time",
-)
+LATER_KEYS = ("envoy.health_checks",)
 
-LATER_HAPPENINGS = (
-    "ca_outage",
-    "hot_restart",
-    "migrate_revision",
-    "root_rotation",
-    "runtime_flag",
-)
+LATER_HAPPENINGS: tuple[str, ...] = ()
 """Kinds of workload entries to come."""
 
 

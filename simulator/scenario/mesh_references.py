@@ -15,6 +15,7 @@ from simulator.scenario.sections.workload import (
     AddIstiodEntry,
     EditEntry,
     EndpointsEntry,
+    MigrateRevisionEntry,
     PartitionEntry,
     ProxyChoice,
     RestartEntry,
@@ -56,6 +57,9 @@ def unknown_in_mesh(scenario: Checked) -> Found:
     """Every name in the workload that the mesh does not have, and entries that happen beyond measure."""
     mesh, workload, replicas = scenario.mesh, scenario.workload, scenario.control_plane.replicas
     added = sum(entry.add_istiod for entry in workload if isinstance(entry, AddIstiodEntry))
+    migrations = [entry.migrate_revision for entry in workload if isinstance(entry, MigrateRevisionEntry)]
+    installed = {migration.to: migration.replicas for migration in reversed(migrations)}
+    added += sum(count for revision, count in installed.items() if revision != "default")
     for position, entry in enumerate(workload):
         place: Location = ("workload", position)
         if isinstance(entry, Timed) and entry.expected(scenario.duration) > MOST_HAPPENINGS:

@@ -47,6 +47,9 @@ _ISTIO: Final = {
     "drain_time": Default(
         "45s", source="Istio --drain-time-s from proxyConfig.drainDuration (pkg/config/mesh/mesh.go)"
     ),
+    "parent_shutdown_time": Default(
+        "1m0s", source="Istio 1.4 --parent-shutdown-time-s from proxyConfig.parentShutdownDuration (1m)"
+    ),
     "drain_strategy": Default("immediate", source="Istio --drain-strategy immediate (pkg/envoy/proxy.go)"),
 }
 
@@ -59,6 +62,9 @@ _ENVOY: Final = {
         assumption="Envoy takes the hardware threads (source/server/options_impl.cc); two are assumed",
     ),
     "drain_time": Default("600s", source="--drain-time-s, source/server/options_impl.cc"),
+    "parent_shutdown_time": Default(
+        "15m0s", source="--parent-shutdown-time-s, source/server/options_impl.cc"
+    ),
     "drain_strategy": Default("gradual", source="--drain-strategy, source/server/options_impl.cc"),
 }
 

@@ -20,7 +20,7 @@ from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.expectation import Expectation, ExpectationText
 from simulator.scenario.explain import explained, is_within, locations, without
 from simulator.scenario.mesh_references import unknown_in_mesh
-from simulator.scenario.problems import Location, Problem, ScenarioError
+from simulator.scenario.problems import Location, Problem, ScenarioError, suggestion
 from simulator.scenario.quantities import ALL, Choice, Rate, Text, Whole
 from simulator.scenario.references import unknown_names
 from simulator.scenario.sections.agent import Agent
@@ -44,7 +44,15 @@ from simulator.scenario.sections.resources import (
     StaticResources,
 )
 from simulator.scenario.sections.scripted import Answer, Connect, Push
-from simulator.scenario.sections.workload import Traffic, TrafficEntry
+from simulator.scenario.sections.workload import (
+    CaOutageEntry,
+    HotRestartEntry,
+    MigrateRevisionEntry,
+    RootRotationEntry,
+    RuntimeFlagEntry,
+    Traffic,
+    TrafficEntry,
+)
 from simulator.scenario.sections.workload_entries import WorkloadEntry, WorkloadEntryField
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 from simulator.scenario.tree import with_changes
@@ -289,6 +297,31 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
         place[:1] in (("duration",), ("warm_up",)) for place in wrong
     ):
         found.append((("warm_up",), "must be shorter than duration: nothing would be counted"))
+    if scenario.agent.certificates.provider == "none":
+        found += [
+            (
+                ("workload", position, entry.KIND),
+                "needs certificates, and agent.certificates.provider is none",
+            )
+            for position, entry in enumerate(scenario.workload)
+            if isinstance(entry, CaOutageEntry | RootRotationEntry)
+        ]
+    found += _unusable_flags(scenario)
+    if scenario.propagation.strategy != "push":
+        found += [
+            (("workload", position, entry.KIND), "needs propagation.strategy: push")
+            for position, entry in enumerate(scenario.workload)
+            if isinstance(entry, MigrateRevisionEntry)
+        ]
+    if scenario.envoy.preset == "istio":
+        found += [
+            (
+                ("workload", position, entry.KIND),
+                "needs envoy.preset: envoy: Istio runs Envoy with hot restart disabled since 1.5",
+            )
+            for position, entry in enumerate(scenario.workload)
+            if isinstance(entry, HotRestartEntry) and scenario.control_plane.kind in entry.GOES_WITH
+        ]
     if scenario.control_plane.kind == "none":
         found += _without_control_plane(scenario.envoy)
     return found
@@ -304,3 +337,28 @@ def _without_control_plane(envoy: Envoy) -> list[tuple[Location, str]]:
         if listener.routes != "inline":
             needs.append((("envoy", "static", "listeners", position), f"routes {listener.routes}"))
     return [(place, f"{what} needs a control plane, and control_plane.kind is none") for place, what in needs]
+
+
+def _unusable_flags(scenario: Scenario) -> list[tuple[Location, str]]:
+    """Feature flags that nobody can write, or that a static layer decides for good."""
+    layers = scenario.envoy.runtime_layers
+    writable = [layer.name for layer in layers if layer.static_layer is None]
+    found: list[tuple[Location, str]] = []
+    for position, entry in enumerate(scenario.workload):
+        if not isinstance(entry, RuntimeFlagEntry):
+            continue
+        place: Location = ("workload", position, "runtime_flag")
+        if not writable:
+            said = "needs a disk_layer, an rtds_layer or an admin_layer in envoy.runtime_layers: without "
+            found.append((place, said + "layers a flag has the value that the code gives it (null provider)"))
+            continue
+        if entry.layer is not None and entry.layer not in writable:
+            said = f"{entry.layer!r} is no layer to write; {suggestion(entry.layer, writable)}"
+            found.append(((*place[:2], "layer"), said))
+            continue
+        written = entry.layer or writable[-1]
+        above = layers[[layer.name for layer in layers].index(written) + 1 :]
+        for layer in above:
+            if entry.runtime_flag in (layer.static_layer or {}):
+                found.append((place, f"decides nothing: the static layer {layer.name!r} above has the key"))
+    return found

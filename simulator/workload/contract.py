@@ -10,6 +10,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from simulator.engine.delays import Delay
 from simulator.mesh.services import Service
 from simulator.workload.entries import PodSettings
 
@@ -116,6 +117,20 @@ class ProxyActions(Protocol):
         """It stops reading what the control plane sends, or reads again."""
 
 
+class CaActions(Protocol):
+    """What happens to the CA."""
+
+    def ca_outage(self, is_on: bool, delay: Delay | None) -> None:
+        """It refuses CSRs, or with a delay takes so much longer; or no more."""
+
+    def rotate_root(self) -> None:
+        """It goes over to a new root certificate."""
+
+
+class IncidentActions(ProxyActions, CaActions, Protocol):
+    """What incidents do."""
+
+
 class IstiodActions(Protocol):
     """What happens to replicas of istiod."""
 
@@ -127,6 +142,10 @@ class IstiodActions(Protocol):
             on_synced: To be called once, when its caches are synced and it answers ``/ready``. Not after
                 `stop_istiod`.
         """
+
+    def assign_revision(self, replica: int, revision: str) -> None:
+        """A new replica belongs to the control plane of that revision: proxies of others are never sent to
+        it."""
 
     def stop_istiod(self, replica: int) -> None:
         """SIGTERM: its streams are reset at once, and nobody answers at its address."""
@@ -146,7 +165,23 @@ class ComponentActions(Protocol):
         """One of `COMPONENTS` ends, and starts again so much later."""
 
 
-class MeshActions(PodActions, ProxyActions, IstiodActions, Protocol):
+class RevisionActions(Protocol):
+    """Which control plane injects the proxies of a namespace."""
+
+    def services(self) -> Sequence[Service]:
+        """All services, with their namespaces."""
+
+    def label_namespace(self, namespace: str, revision: str) -> None:
+        """``istio.io/rev``: pods created there from now on belong to the revision."""
+
+    def gateways(self) -> Sequence[int]:
+        """Gateways that exist now."""
+
+    def move_gateway(self, proxy: int, revision: str) -> None:
+        """It is restarted with the other revision's proxy."""
+
+
+class MeshActions(PodActions, IncidentActions, IstiodActions, RevisionActions, Protocol):
     """All that the workload does."""
 
     def services(self) -> Sequence[Service]:

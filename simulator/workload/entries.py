@@ -251,6 +251,61 @@ class RestartEntry:
     proxies: Selection = ALL_PROXIES
 
 
+@dataclass(frozen=True, slots=True)
+class CaOutageEntry:
+    """The CA refuses CSRs, or (with a delay) takes so much longer, for ``lasts_ns`` or (None) the rest of the
+    run."""
+
+    arrivals: Arrivals
+    delay: Delay | None = None
+    lasts_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class RootRotationEntry:
+    """The CA goes over to a new root certificate."""
+
+    arrivals: Arrivals
+
+
+@dataclass(frozen=True, slots=True)
+class HotRestartEntry:
+    """New Envoys take over from those that run."""
+
+    arrivals: Arrivals
+    proxies: Selection = ALL_PROXIES
+
+
+@dataclass(frozen=True, slots=True)
+class RuntimeFlagEntry:
+    """A feature flag gets another share in a layer of the runtime (None: the last that can be written)."""
+
+    arrivals: Arrivals
+    key: str
+    value: float
+    layer: str | None = None
+    admin_call: Delay = AT_ONCE
+
+
+@dataclass(frozen=True, slots=True)
+class MigrateRevisionEntry:
+    """All proxies move to the control plane of a revision, one namespace every ``every_ns``.
+
+    Attributes:
+        arrivals: When it begins.
+        to: Name of the revision; ``default`` is the one there from the start.
+        every_ns: Between two namespaces.
+        replicas: Of a control plane that is not there yet.
+        pods: How the new pods behave, and how the old ones end.
+    """
+
+    arrivals: Arrivals
+    to: str
+    every_ns: int
+    replicas: int = 1
+    pods: PodSettings = field(default_factory=PodSettings)
+
+
 Entry: TypeAlias = (
     EditEntry
     | EndpointsEntry
@@ -263,5 +318,10 @@ Entry: TypeAlias = (
     | PartitionEntry
     | SlowReaderEntry
     | RestartEntry
+    | CaOutageEntry
+    | RootRotationEntry
+    | HotRestartEntry
+    | RuntimeFlagEntry
+    | MigrateRevisionEntry
 )
 """One entry of the workload, traffic aside."""

@@ -6,8 +6,8 @@ from collections.abc import Callable
 
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
-from simulator.workload.contract import ProxyActions
-from simulator.workload.entries import PartitionEntry, RestartEntry, Selection, SlowReaderEntry
+from simulator.workload.contract import IncidentActions
+from simulator.workload.entries import CaOutageEntry, PartitionEntry, RestartEntry, Selection, SlowReaderEntry
 from simulator.workload.selection import chosen_proxies
 from simulator.workload.timeline import Happening
 
@@ -44,7 +44,7 @@ class Incidents:
         actions: Do it.
     """
 
-    def __init__(self, clock: Clock, draws: Draws, actions: ProxyActions) -> None:
+    def __init__(self, clock: Clock, draws: Draws, actions: IncidentActions) -> None:
         self._clock = clock
         self._draws = draws
         self._actions = actions
@@ -63,6 +63,18 @@ class Incidents:
         """Envoys are killed and start anew."""
         for proxy in self._chosen(happening, entry.proxies):
             self._actions.restart_proxy(proxy)
+
+    def ca_outage(self, entry: CaOutageEntry) -> None:
+        """The CA fails, for a while or for good."""
+        self._actions.ca_outage(True, entry.delay)
+        if entry.lasts_ns is not None:
+            self._clock.after(
+                entry.lasts_ns, lambda: self._actions.ca_outage(False, entry.delay), band=Band.WORKLOAD
+            )
+
+    def root_rotation(self) -> None:
+        """The CA has a new root."""
+        self._actions.rotate_root()
 
     def _hold(
         self, condition: _Condition, happening: Happening, entry: PartitionEntry | SlowReaderEntry

@@ -12,6 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 
 from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay, draw_ns
@@ -184,6 +185,7 @@ class IstiodPods:
         phase = _S.READY if are_running else _S.DOWN
         self._replicas = [_Replica(self, number, phase) for number in range(replicas)]
         self._on_ready: dict[int, Callable[[], None]] = {}
+        self._on_in_service: dict[int, Callable[[], None]] = {}
         self.deployment: Deployment[int] = Deployment(clock, self, range(replicas))
 
     @property
@@ -206,6 +208,26 @@ class IstiodPods:
     def add(self, count: int) -> None:
         """So many replicas more."""
         self.deployment.scale_up(count)
+
+    def install(self, revision: str, count: int, on_in_service: Callable[[], None]) -> None:
+        """A whole second control plane beside the first: it watches and processes everything as that does.
+
+        Args:
+            revision: Its name.
+            count: Its replicas.
+            on_in_service: Told when proxies can connect to all of them.
+        """
+        awaited = dict.fromkeys(self.create(0, number) for number in range(count))
+
+        def arrived(pod: int) -> None:
+            awaited.pop(pod)
+            if not awaited:
+                on_in_service()
+
+        for pod in list(awaited):
+            self.actions.assign_revision(pod, revision)
+            self._on_in_service[pod] = partial(arrived, pod)
+            self._replicas[pod].start()
 
     def rollout(self, max_surge: Portion, max_unavailable: Portion) -> None:
         """Replaces all pods."""
@@ -246,9 +268,11 @@ class IstiodPods:
         )
         replica.follows += 1
         replica.follows_ns = max(replica.follows_ns, self.clock.now_ns + delay_ns)
-        self.clock.at(
-            replica.follows_ns,
-            lambda: self.actions.istiod_in_service(replica.number, is_in),
-            band=Band.WORKLOAD,
-            entity=replica.number,
-        )
+
+        def followed() -> None:
+            self.actions.istiod_in_service(replica.number, is_in)
+            told = self._on_in_service.pop(replica.number, None) if is_in else None
+            if told is not None:
+                told()
+
+        self.clock.at(replica.follows_ns, followed, band=Band.WORKLOAD, entity=replica.number)

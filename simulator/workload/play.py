@@ -12,19 +12,23 @@ from simulator.workload.contract import COMPONENTS, ComponentActions, MeshAction
 from simulator.workload.edits import Edits
 from simulator.workload.entries import (
     AddIstiodEntry,
+    CaOutageEntry,
     EditEntry,
     EndpointsEntry,
+    MigrateRevisionEntry,
     PartitionEntry,
     RestartComponentEntry,
     RestartEntry,
     RestartIstiodEntry,
     RolloutEntry,
     RolloutIstiodEntry,
+    RootRotationEntry,
     ScaleUpEntry,
     SlowReaderEntry,
 )
 from simulator.workload.incidents import Incidents
 from simulator.workload.istiod_pods import IstiodPods
+from simulator.workload.revisions import Revisions
 from simulator.workload.rollouts import Rollouts
 from simulator.workload.timeline import Happening
 
@@ -59,6 +63,7 @@ class Workload:
         self.incidents = Incidents(clock, draws, actions)
         self.istiod = istiod
         self._components = components
+        self.revisions = Revisions(clock, actions, self.rollouts, istiod)
 
     def play(self, timeline: Sequence[Happening]) -> None:
         """Begins to play; only the next happening is on the agenda."""
@@ -94,10 +99,20 @@ class Workload:
                 self.incidents.slow_reader(happening, entry)
             case RestartEntry() as entry:
                 self.incidents.restart(happening, entry)
+            case MigrateRevisionEntry() as entry:
+                self.revisions.migrate(happening, entry)
+            case CaOutageEntry() | RootRotationEntry() as entry:
+                self._to_authority(entry)
             case RestartComponentEntry() as entry:
                 self._restart_component(entry)
             case RestartIstiodEntry() | AddIstiodEntry() | RolloutIstiodEntry() as entry:
                 self._to_istiod(entry)
+
+    def _to_authority(self, entry: CaOutageEntry | RootRotationEntry) -> None:
+        if isinstance(entry, CaOutageEntry):
+            self.incidents.ca_outage(entry)
+        else:
+            self.incidents.root_rotation()
 
     def _restart_component(self, entry: RestartComponentEntry) -> None:
         assert self._components is not None, "there are no components"

@@ -18,15 +18,20 @@ from simulator.workload.entries import (
     AddIstiodEntry,
     Arrivals,
     Bursts,
+    CaOutageEntry,
     EditEntry,
     EndpointsEntry,
     Entry,
+    HotRestartEntry,
+    MigrateRevisionEntry,
     PartitionEntry,
     RestartComponentEntry,
     RestartEntry,
     RestartIstiodEntry,
     RolloutEntry,
     RolloutIstiodEntry,
+    RootRotationEntry,
+    RuntimeFlagEntry,
     ScaleUpEntry,
     SlowReaderEntry,
     TraceRow,
@@ -91,16 +96,25 @@ def _label(entry: Entry) -> str:
             return f"restart_istiod/{entry.replica}"
         case RestartComponentEntry():
             return f"restart_component/{entry.component}"
-        case AddIstiodEntry():
-            return "add_istiod"
-        case RolloutIstiodEntry():
-            return "rollout_istiod"
-        case PartitionEntry():
-            return "partition"
-        case SlowReaderEntry():
-            return "slow_reader"
-        case RestartEntry():
-            return "restart"
+        case RuntimeFlagEntry():
+            return f"runtime_flag/{entry.key}"
+        case MigrateRevisionEntry():
+            return f"migrate_revision/{entry.to}"
+        case _:
+            return _LABELS[type(entry)]
+
+
+_LABELS: dict[type, str] = {
+    AddIstiodEntry: "add_istiod",
+    RolloutIstiodEntry: "rollout_istiod",
+    PartitionEntry: "partition",
+    SlowReaderEntry: "slow_reader",
+    RestartEntry: "restart",
+    CaOutageEntry: "ca_outage",
+    RootRotationEntry: "root_rotation",
+    HotRestartEntry: "hot_restart",
+}
+"""Entries that are about nothing that has a name."""
 
 
 def _named(service: Service | None) -> str:

@@ -25,6 +25,7 @@ class TrafficSettings:
         is_kept: On one kept connection instead of a fresh one each.
         begin_ns: First instant.
         until_ns: End, not included.
+        request_ns: How long a request takes.
     """
 
     service: str
@@ -32,6 +33,7 @@ class TrafficSettings:
     is_kept: bool
     begin_ns: int
     until_ns: int
+    request_ns: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -70,6 +72,19 @@ class OutcomeTimeline:
         if end_ns > self._since_ns:
             self.spans.append(Span(self._since_ns, end_ns, self._outcome))
             self._since_ns = end_ns
+
+
+def with_cuts(spans: list[Span], cuts: list[tuple[int, int]]) -> list[Span]:
+    """The spans with requests that were answered, had they not been cut: those begun in a window of `cuts`
+    on a connection of a process that ended before they did (UC)."""
+    points = sorted({t for window in cuts for t in window})
+    result = []
+    for span in spans:
+        inner = [t for t in points if span.t_start_ns < t < span.t_end_ns]
+        for start_ns, end_ns in pairwise([span.t_start_ns, *inner, span.t_end_ns]):
+            is_cut = span.outcome == "200" and any(a <= start_ns and end_ns <= b for a, b in cuts)
+            result.append(Span(start_ns, end_ns, "UC" if is_cut else span.outcome))
+    return result
 
 
 def split_by_staleness(spans: list[Span], stale: list[tuple[int, int]]) -> list[tuple[Span, bool]]:

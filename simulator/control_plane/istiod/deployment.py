@@ -46,6 +46,10 @@ MakeReplica = Callable[[int, "Deployment"], Replica]
 MakeSession = Callable[["Stream", "Publisher"], "PushSession"]
 
 
+DEFAULT_REVISION = "default"
+"""The control plane that is there at the start."""
+
+
 class Deployment:
     """All replicas of istiod.
 
@@ -117,6 +121,12 @@ class Deployment:
         }
         self.accounts: dict[Service, int] = {}
         self.replicas: dict[int, Replica] = {}
+        self.revisions: dict[int, str] = {}
+        """Control plane that a replica belongs to; absent = the default one."""
+        self.revision_of: dict[int, str] = {}
+        """Control plane that a proxy was injected by; absent = the default one."""
+        self.stop_watchers: list[Callable[[int], None]] = []
+        """Told the number of each replica that stops."""
         self._past_busy_ns = 0
         self.in_service: dict[int, None] = {}
         self._namespaces = None if namespaces is None else dict.fromkeys(namespaces)
@@ -192,6 +202,8 @@ class Deployment:
         replica = self.replicas.pop(number)
         self._past_busy_ns += replica.busy_ns
         replica.stop()
+        for watcher in self.stop_watchers:
+            watcher(number)
 
     @property
     def busy_ns(self) -> int:
@@ -209,13 +221,23 @@ class Deployment:
 
     def on_connect(self, stream: Stream) -> StreamServer | None:
         """One backend, at random; refused if none is there."""
-        backends = sorted(self.in_service)
-        if not backends:
+        if not self.in_service:
             return None
         dials = self._dialled[stream.proxy] = self._dialled.get(stream.proxy, -1) + 1
-        chosen = self.draws.integer_below(len(backends), "kube_proxy.backend", stream.proxy, dials)
-        replica = self.replicas.get(backends[chosen])
+        replica = self.backend("kube_proxy.backend", stream.proxy, dials)
         return None if replica is None else replica.connect(stream)
+
+    def backend(self, purpose: str, proxy: int, index: int) -> Replica | None:
+        """One of the backends of the proxy's revision that kube-proxy knows, at random; None where nobody is
+        there."""
+        revision = self.revision_of.get(proxy, DEFAULT_REVISION)
+        backends = sorted(
+            number for number in self.in_service if self.revisions.get(number, DEFAULT_REVISION) == revision
+        )
+        if not backends:
+            return None
+        chosen = self.draws.integer_below(len(backends), purpose, proxy, index)
+        return self.replicas.get(backends[chosen])
 
     def opened(self, stream: Stream) -> int:
         """Counts the streams of one proxy and purpose; how many with this one."""

@@ -73,9 +73,13 @@ class Doorway:
         if connection.is_closed or self._is_stopped:
             return
         replica = self._replica
-        review_ns = self._reviews.take(replica.clock.now_ns)
+        review_ns = self.review_wait_ns()
         review_ns += replica.costs.ns("token_review", entity=connection.proxy, index=index)
         self._after(review_ns, connection, lambda: self._reviewed(connection))
+
+    def review_wait_ns(self) -> int:
+        """How long a TokenReview begun now waits for the Kubernetes client's limiter."""
+        return self._reviews.take(self._replica.clock.now_ns)
 
     def _open(self, stream: Stream) -> Connection:
         replica, shared = self._replica, self._replica.shared

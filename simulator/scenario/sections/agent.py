@@ -10,6 +10,7 @@ from simulator.scenario.delay_values import DelayField
 from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.kubernetes_quantities import Bytes, ProbabilityField
 from simulator.scenario.quantities import Flag, Switch, Whole
+from simulator.scenario.sections.certificates import Certificates
 from simulator.scenario.settings import Settings, setting
 
 _CHART = "manifests/charts/istio-control/istio-discovery (values.yaml, files/injection-template.yaml)"
@@ -170,6 +171,12 @@ class Agent(Settings):
         AgentProbe.model_validate({"period": "15s", "failure_threshold": 4}),
         stands_for="global.proxy.readinessPeriodSeconds and its kin",
         source=f"{_CHART}: 15s, 4 failures; before Istio 1.20 every 2s after 1s, 30 failures",
+    )
+    certificates: Certificates = setting(
+        "Certificates of the workloads",
+        Certificates(),
+        stands_for="security/pkg/nodeagent",
+        source="security/pkg/nodeagent/cache/secretcache.go",
     )
     wasm: Wasm = setting("Wasm modules", Wasm(), stands_for="pkg/wasm", source=_WASM)
     native_sidecars: Annotated[bool | Literal["auto"], Flag(("auto",))] = setting(

@@ -78,6 +78,13 @@ class DiskLayer(Settings):
         source=FORMAT,
     )
 
+    sync_period: PositiveDurationNs = setting(
+        "How often a kubelet brings a changed ConfigMap into place; each pod has a phase of its own",
+        60 * S,
+        stands_for="kubelet --sync-frequency",
+        source="kubernetes pkg/kubelet/apis/config/v1beta1/defaults.go (1m)",
+    )
+
 
 class RtdsLayer(Settings):
     """A layer fetched by RTDS."""
@@ -88,7 +95,7 @@ class RtdsLayer(Settings):
 
 
 class RuntimeLayer(Settings):
-    """One layer of Envoy's runtime, of one of four kinds. Only RTDS layers take time (start-up waits)."""
+    """One layer of Envoy's runtime, of one of four kinds. Only for RTDS layers does a start-up wait."""
 
     KINDS: ClassVar[tuple[str, ...]] = ("static_layer", "disk_layer", "admin_layer", "rtds_layer")
 
@@ -214,6 +221,12 @@ class Envoy(Settings):
     )
     drain_strategy: Annotated[Literal["gradual", "immediate"], Choice(("gradual", "immediate"))] = _by_preset(
         "How connections are discouraged meanwhile", "drain_strategy", "immediate", "--drain-strategy"
+    )
+    parent_shutdown_time: DurationNs = _by_preset(
+        "Hot restart: from when the parent is told to drain until it is ended",
+        "parent_shutdown_time",
+        60 * S,
+        "--parent-shutdown-time-s",
     )
     connect_timeout: PositiveDurationNs = setting(
         "How long an attempt to connect to an endpoint may take",

@@ -87,6 +87,9 @@ class Timed(Settings):
 
     RULES: ClassVar[tuple[str, ...]] = _RULES
 
+    GOES_WITH: ClassVar[tuple[str, ...]] = ("istiod", "components", "rest-v1")
+    """Kinds of control planes under which it can happen."""
+
     at: InstantsField = setting(
         "When: one time or a list of them; simulated time", (), stands_for=SPELLING, source=FORMAT
     )
@@ -142,6 +145,30 @@ class Timed(Settings):
         if rule.poisson is not None:
             return size * span_ns * rule.poisson.count / rule.poisson.per_ns
         return float(size * -(-span_ns // rule.every)) if rule.every is not None else 0.0
+
+
+class Lasting(Timed):
+    """Something that goes on for a while."""
+
+    lasts: Annotated[PositiveDurationNs | None, OrNone()] = setting(
+        "How long each time; absent = to `until` where there is one `at`, else to the end of the run",
+        None,
+        stands_for=SPELLING,
+        source=FORMAT,
+    )
+
+    @property
+    def lasts_ns(self) -> int | None:
+        """How long it lasts; None = to the end of the run."""
+        if self.lasts is None and len(self.at) == 1 and self.until is not None:
+            return self.until - self.at[0]
+        return self.lasts
+
+    @model_validator(mode="after")
+    def _ends_once(self) -> Lasting:
+        if self.until is not None and len(self.at) > 1 and self.lasts is None:
+            raise refusal("says nothing beside several times: give lasts", "until")
+        return self
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,15 @@ from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.kubernetes_quantities import PortionField, SurgeField
 from simulator.scenario.problems import refusal
 from simulator.scenario.quantities import Choice, OrNone, RateValue, Switch, Text, Whole
+from simulator.scenario.sections.operations import (
+    CaOutageEntry,
+    HotRestartEntry,
+    MigrateRevisionEntry,
+    RootRotationEntry,
+    RuntimeFlagEntry,
+)
 from simulator.scenario.sections.proxy_choice import ChosenProxies, ProxyChoice
-from simulator.scenario.sections.timing import Timed, TraceValue
+from simulator.scenario.sections.timing import Lasting, Timed, TraceValue
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 from simulator.workload.entries import Portion, TraceRow
 
@@ -23,9 +30,12 @@ __all__ = [
     "ANY",
     "EDITED_KINDS",
     "AddIstiodEntry",
+    "CaOutageEntry",
     "EditEntry",
     "EndpointsEntry",
+    "HotRestartEntry",
     "Lasting",
+    "MigrateRevisionEntry",
     "PartitionEntry",
     "ProxyChoice",
     "RestartComponentEntry",
@@ -33,6 +43,8 @@ __all__ = [
     "RestartIstiodEntry",
     "RolloutEntry",
     "RolloutIstiodEntry",
+    "RootRotationEntry",
+    "RuntimeFlagEntry",
     "ScaleUpEntry",
     "SlowReaderEntry",
     "TimedEntry",
@@ -258,6 +270,7 @@ class RestartComponentEntry(Timed):
     """A component of Istio 1.0 to 1.4 ends and starts again."""
 
     KIND = "restart_component"
+    GOES_WITH = ("components",)
 
     restart_component: Annotated[
         Literal["citadel", "galley", "injector", "all"], Choice(("citadel", "galley", "injector", "all"))
@@ -311,30 +324,6 @@ class RolloutIstiodEntry(Timed):
     )
 
 
-class Lasting(Timed):
-    """Something that goes on for a while."""
-
-    lasts: Annotated[PositiveDurationNs | None, OrNone()] = setting(
-        "How long each time; absent = to `until` where there is one `at`, else to the end of the run",
-        None,
-        stands_for=SPELLING,
-        source=FORMAT,
-    )
-
-    @property
-    def lasts_ns(self) -> int | None:
-        """How long it lasts; None = to the end of the run."""
-        if self.lasts is None and len(self.at) == 1 and self.until is not None:
-            return self.until - self.at[0]
-        return self.lasts
-
-    @model_validator(mode="after")
-    def _ends_once(self) -> Lasting:
-        if self.until is not None and len(self.at) > 1 and self.lasts is None:
-            raise refusal("says nothing beside several times: give lasts", "until")
-        return self
-
-
 class PartitionEntry(Lasting):
     """Proxies are cut off from the control plane."""
 
@@ -378,6 +367,12 @@ class Traffic(Settings):
         "fresh",
         stands_for="HTTP keep-alive of the clients",
         source="the measurements probe with fresh connections unless they say kept",
+    )
+    request_time: DurationNs = setting(
+        "Scripted: how long a request takes; one under way when a hot restart ends its Envoy is cut (UC)",
+        0,
+        stands_for="the service's response time, or a stream's length",
+        source=FORMAT,
     )
     dead_endpoint: Annotated[Literal["reset", "blackhole"], Choice(("reset", "blackhole"))] = setting(
         "What an attempt meets where a pod is gone: a reset at once, or nothing until envoy.connect_timeout",
@@ -425,5 +420,10 @@ TimedEntry = (
     | RolloutIstiodEntry
     | PartitionEntry
     | SlowReaderEntry
+    | CaOutageEntry
+    | RootRotationEntry
+    | HotRestartEntry
+    | RuntimeFlagEntry
+    | MigrateRevisionEntry
 )
 """An entry of the timeline."""

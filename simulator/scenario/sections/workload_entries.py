@@ -13,14 +13,19 @@ from simulator.scenario.later import LATER_HAPPENINGS
 from simulator.scenario.problems import described, nearest, refusal
 from simulator.scenario.sections.workload import (
     AddIstiodEntry,
+    CaOutageEntry,
     EditEntry,
     EndpointsEntry,
+    HotRestartEntry,
+    MigrateRevisionEntry,
     PartitionEntry,
     RestartComponentEntry,
     RestartEntry,
     RestartIstiodEntry,
     RolloutEntry,
     RolloutIstiodEntry,
+    RootRotationEntry,
+    RuntimeFlagEntry,
     ScaleUpEntry,
     SlowReaderEntry,
     TimedEntry,
@@ -41,6 +46,11 @@ _CLASSES = (
     RolloutIstiodEntry,
     PartitionEntry,
     SlowReaderEntry,
+    CaOutageEntry,
+    RootRotationEntry,
+    HotRestartEntry,
+    RuntimeFlagEntry,
+    MigrateRevisionEntry,
     TrafficEntry,
 )
 ENTRY_CLASSES: dict[str, type[WorkloadEntry]] = {class_.KIND: class_ for class_ in _CLASSES}

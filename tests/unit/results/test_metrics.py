@@ -39,6 +39,7 @@ INF = math.inf
         ("staleness", [2.1, INF]),
         ("pilot_proxy_convergence_time", []),
         ("pilot_proxy_queue_time", []),
+        ("certificate_delay", []),
         ("regressions", []),
         ("failed_requests", [0, 1]),
         ("failed_attempts", [0, 1]),

@@ -20,6 +20,7 @@ FILES = {
     "queues.parquet", "proxy_pushes.parquet", "regressions.parquet", "watch_events.parquet",
     "components.parquet",
     "connections.parquet",
+    "certificates.parquet",
 }  # fmt: skip
 
 

@@ -83,6 +83,8 @@ workload:
   - {rollout_istiod: {max_surge: 50%}, at: 6m}
   - {partition: {proxies: 10%}, at: 5m, until: 6m}
   - {slow_reader: {proxies: 3}, every: 1m, lasts: 10s}
+  - {ca_outage: true, at: 5m, until: 6m}
+  - {root_rotation: true, at: 6m}
   - {traffic: {from: s1, to: ns7/s7, rate: 50/s, dead_endpoint: blackhole}, from: 1s}
 recording: {queues: false}
 expect:

@@ -87,7 +87,7 @@ def test_every_problem_is_told_in_one_pass_in_the_order_of_the_file(files: Files
             "mesh:\n  services: 5",
             "s.yaml:2: mesh.services: goes with control_plane.kind: istiod, components or rest-v1",
         ),
-        ("envoy: {hot_restart: {}}", "s.yaml:1: envoy.hot_restart: is not available in this version"),
+        ("envoy: {health_checks: {}}", "s.yaml:1: envoy.health_checks: is not available in this version"),
         (
             "control_plane: {kind: istiod, version: 1.30}",
             'from "1.0" to "1.32", in quotes, and the number 1.30 is not: quote it, as in "1.30"',
