@@ -154,6 +154,11 @@ class PushLine(Generic[C]):
         """Connections that wait for a slot."""
         return int((self._status == k.WAITING).sum())
 
+    def in_hand(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Places of the arrays whose push is in progress, and since when."""
+        places = np.flatnonzero(self._status[: self.fleet_size] == k.IN_HAND)
+        return places, self._dequeued[places]
+
     # --- requests
 
     def _number(self, request: Any) -> int:

@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from simulator.recording.counters import Counters, is_unchanging
 from simulator.recording.istio_metrics import IstioMetrics
@@ -139,6 +139,7 @@ class Recorder:
         "change_rows",
         "control_plane_busy_ns",
         "counters",
+        "delivery_columns",
         "delivery_rows",
         "events",
         "istio",
@@ -149,6 +150,7 @@ class Recorder:
         "keeps_states",
         "message_rows",
         "proxy_names",
+        "proxy_push_columns",
         "proxy_push_rows",
         "push_rows",
         "queue_rows",
@@ -183,6 +185,11 @@ class Recorder:
         self.keeps_proxy_pushes = proxy_pushes
         self.startup_rows: list[StartupRow] = []
         self.delivery_rows: list[DeliveryRow] = []
+        self.delivery_columns: Mapping[str, Any] = {}
+        """Further deliveries, as arrays in order of (change, proxy): what the array engine recorded. Instants
+        that were not reached are -1."""
+        self.proxy_push_columns: Mapping[str, Any] = {}
+        """Further pushes to proxies, likewise."""
         self.push_rows: list[PushRow] = []
         self.change_rows: list[ChangeRecord] = []
         self.message_rows: list[MessageRecord] = []

@@ -10,6 +10,19 @@ __all__ = ["World", "build"]
 
 def build(scenario: Scenario, seed: int, replication: int = 0) -> World:
     """A fresh world: nothing is shared between two of them."""
+    from simulator.scenario.engine_choice import choose
+
+    choice = choose(scenario)
+    world = _built(scenario, seed, replication, choice.engine)
+    world.engine, world.reason = choice.engine, choice.reason
+    return world
+
+
+def _built(scenario: Scenario, seed: int, replication: int, engine: str) -> World:
+    if engine == "fleet":
+        from simulator.scenario.build_fleet import build_fleet
+
+        return build_fleet(scenario, seed, replication)
     if scenario.control_plane.kind == "istiod":
         from simulator.scenario.build_mesh import build_mesh
 

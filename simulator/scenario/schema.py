@@ -139,7 +139,7 @@ class Scenario(Settings):
     warm_up: DurationNs = setting(
         "Time before which changes happen but are not counted", 0, stands_for=SPELLING, source=FORMAT
     )
-    engine: Annotated[Literal["auto", "events"], Choice(("auto", "events"), later=("fleet",))] = setting(
+    engine: Annotated[Literal["auto", "events", "fleet"], Choice(("auto", "events", "fleet"))] = setting(
         "Which engine advances the simulation", "auto", stands_for=SPELLING, source=FORMAT
     )
     mesh: Mesh = setting("The proxies", Mesh(), stands_for="the mesh", source=FORMAT)
@@ -289,6 +289,10 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
         place[:1] in (("duration",), ("warm_up",)) for place in wrong
     ):
         found.append((("warm_up",), "must be shorter than duration: nothing would be counted"))
+    if scenario.engine == "fleet" and not wrong:
+        from simulator.scenario.engine_choice import not_in_fleet
+
+        found += [(("engine",), f"the fleet engine has no {name}") for name in not_in_fleet(scenario)]
     if scenario.control_plane.kind == "none":
         found += _without_control_plane(scenario.envoy)
     return found

@@ -52,6 +52,7 @@ class Deployment:
         namespaces: Namespaces that the discovery selectors select; None for all.
         end_ns: End of the run.
         make_session: Makes the protocol's side of a stream.
+        make_replica: Makes a process.
 
     Attributes:
         changes: Every change announced so far.
@@ -78,6 +79,7 @@ class Deployment:
         namespaces: Sequence[str] | None,
         end_ns: int,
         make_session: MakeSession,
+        make_replica: Callable[..., Replica] = Replica,
     ) -> None:
         self.clock = clock
         self.deadlines = deadlines
@@ -92,6 +94,7 @@ class Deployment:
         self.proxies = proxies
         self.end_ns = end_ns
         self.make_session = make_session
+        self.make_replica = make_replica
         self.changes: list[ConfigChange] = []
         # Endpoints may be pushed before any change of theirs is announced: those of a pod just created.
         self.objects = {
@@ -162,7 +165,7 @@ class Deployment:
 
     def start(self, number: int, *, is_synced: bool = True) -> Replica:
         """A process starts."""
-        replica = self.replicas[number] = Replica(number, self, is_synced=is_synced)
+        replica = self.replicas[number] = self.make_replica(number, self, is_synced=is_synced)
         return replica
 
     def stop(self, number: int) -> None:

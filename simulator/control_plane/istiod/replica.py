@@ -12,6 +12,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simulator.calibration.istiod_costs import registry_task_cost_ns
 from simulator.control_plane.istiod.connection import Connection
 from simulator.control_plane.istiod.costs import IstiodCosts
@@ -254,6 +257,22 @@ class Replica:
         self.connections[connection] = None
         self.metrics.on_connections(1)
         connection.initialized()
+
+    @property
+    def connection_count(self) -> int:
+        """How many streams are initialized."""
+        return len(self.connections)
+
+    def enqueue_all(self, request: PushRequest, push: int) -> None:
+        """Every connection is enqueued, in random order: their table is a map."""
+        connections = list(self.connections)
+        for place in self.random_order(np.array([c.proxy for c in connections], np.int64), push):
+            self.queue.enqueue(connections[place], request)
+
+    def random_order(self, proxies: NDArray[np.int64], push: int) -> NDArray[np.int64]:
+        """The order in which a push meets the connections of these proxies, as positions among them."""
+        keys = self.shared.draws.uniform_array(f"istiod.fan_out/{self.number}", proxies, push)
+        return np.lexsort((proxies, keys))
 
     def submit(self, connection: Connection, cost_ns: Callable[[], int], done: Callable[[], None]) -> None:
         """A CPU job of a connection; before t = 0 it takes no time."""
