@@ -105,7 +105,8 @@ def _deliveries(recorder: Recorder) -> pd.DataFrame:
 
     rows = sorted(recorder.delivery_rows, key=place)
     if recorder.delivery_columns:
-        return _merged("deliveries", rows, recorder.delivery_columns, ("change_id", "proxy"), names)
+        named = [{name: getattr(row, name) for name in row.__slots__} for row in rows]
+        return _merged("deliveries", named, recorder.delivery_columns, ("change_id", "proxy"), names)
     return frame(
         "deliveries",
         {
@@ -175,17 +176,17 @@ def _queues(recorder: Recorder) -> pd.DataFrame:
 
 def _merged(
     table: str,
-    rows: Sequence[object],
+    rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, Any],
     order: tuple[str, ...],
     names: Mapping[int, str],
 ) -> pd.DataFrame:
     """A table from rows and from columns of further rows, in this order; -1 stands for a missing number."""
-    proxies = _numbers([row.proxy for row in rows], columns["proxy"])  # type: ignore[attr-defined]
+    proxies = _numbers([row["proxy"] for row in rows], columns["proxy"])
     found: dict[str, Any] = {"proxy": proxies}
     for name, kind in TABLES[table].items():
         if name != "proxy_id":
-            own = [getattr(row, name) for row in rows]
+            own = [row[name] for row in rows]
             found[name] = (
                 _numbers(own, columns.get(name)) if kind in ("int64", "int64?") else _texts(own, columns[name])
             )
@@ -216,7 +217,8 @@ def _numbers(own: Sequence[int | None], further: Any) -> np.ndarray[Any, np.dtyp
 
 def _texts(own: Sequence[object], further: Any) -> np.ndarray[Any, np.dtype[np.object_]]:
     mine = np.empty(len(own), object)
-    mine[:] = own
+    for seat, value in enumerate(own):
+        mine[seat] = value
     return np.concatenate([mine, further])
 
 
@@ -226,6 +228,11 @@ def _proxy_pushes(recorder: Recorder) -> pd.DataFrame:
         (*row[:7], shared.setdefault(id(row[7]), list(row[7])))
         for row in sorted(recorder.proxy_push_rows, key=lambda row: (row[0], row[1], *row[2:6]))
     ]
+    if recorder.proxy_push_columns:
+        columns = ["proxy" if name == "proxy_id" else name for name in TABLES["proxy_pushes"]]
+        named = [dict(zip(columns, row, strict=True)) for row in rows]
+        order = ("push_id", "proxy", "replica", "t_start_ns", "t_enqueued_ns", "t_dequeued_ns")
+        return _merged("proxy_pushes", named, recorder.proxy_push_columns, order, recorder.proxy_names)
     return _frame_of_tuples("proxy_pushes", rows, recorder, proxy_at=1)
 
 
