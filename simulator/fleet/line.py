@@ -215,7 +215,7 @@ class PushLine(Generic[C]):
         self._waiting[idle] = number
         waiting = places[status == k.WAITING]
         if len(waiting):
-            for before in np.unique(self._waiting[waiting]).tolist():
+            for before in sorted(dict.fromkeys(self._waiting[waiting].tolist())):
                 merged = self._number(self.requests[before].merged(request))
                 same = waiting[self._waiting[waiting] == before]
                 self._waiting[same] = merged

@@ -296,7 +296,7 @@ class Streams:
             self._late(self._lds, place, sent_ns),
         )
         key = ((self._state[place] << 24 | made) * REMEMBERED + late_cds) * REMEMBERED + late_lds
-        found: Ints = key[:1] if (key == key[0]).all() else np.unique(key)
+        found = distinct(key)
         moves = [self._move(int(number)) for number in found]
         of = np.zeros(len(place), np.int64) if len(moves) == 1 else np.searchsorted(found, key)
         length = max(len(move.sizes) for move in moves)
@@ -367,7 +367,7 @@ class Streams:
         rows: NDArray[np.bool_] | slice = slice(None) if has.all() else has[of]
         place = batch.place[rows]
         left = np.empty(len(of), np.int64)
-        for message in np.unique(leaves).tolist():
+        for message in dict.fromkeys(leaves.tolist()):
             those = leaves[of] == message
             left[those] = batch.applied_ns[message][those]
         arrived = self._up.arrival_ns(place, left[rows], self._settings.ack_bytes)
@@ -392,6 +392,14 @@ class Streams:
             if move.carried:
                 rows = slice(None) if len(moves) == 1 else np.flatnonzero(of == number)
                 batch.moves.append((rows, move))
+
+
+def distinct(values: Ints) -> Ints:
+    """The values, each once, in order: as numpy.unique, which costs a fifth of a second when first used."""
+    if not len(values) or (values == values[0]).all():
+        return values[:1]
+    ordered: Ints = np.sort(values)
+    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
 
 
 def _delay(move: Move, at: int) -> int:

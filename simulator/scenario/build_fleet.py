@@ -228,7 +228,8 @@ class FleetWorld(MeshWorld):
         starts = np.array([r.start_ns for r in self._line.requests], np.int64)[requests]
         types = [[g.type.name for g in m.responses] for m in self._making.made]
         shown = np.empty(len(types) + 1, object)
-        shown[:] = [*types, []]
+        for seat, names in enumerate([*types, []]):
+            shown[seat] = names
         self._recorder.proxy_push_columns = {
             "push_id": np.array([r.rounds[-1] for r in self._line.requests], np.int64)[requests],
             "proxy": self._entity[place],

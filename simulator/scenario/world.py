@@ -77,7 +77,8 @@ class World:
                 server.set_gauges()
             self._warn_if_overloaded(server)
         shares = map(self._main_thread_share, self.servers)
-        self.recorder.utilisation["main thread"] = max(shares, default=0.0)
+        beside = self.recorder.utilisation.get("main thread", 0.0)
+        self.recorder.utilisation["main thread"] = max(beside, max(shares, default=0.0))
 
     def _finish(self, ahead: Callable[[int], object]) -> None:
         """What the last instant still holds, beside the agenda and then on it."""
