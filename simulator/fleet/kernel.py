@@ -211,11 +211,14 @@ def advance(
 
 
 def _close(reg: Ints, arrived: Small, job_entity: Ints, entity: Ints, fifo: Small) -> None:
-    """No more jobs arrive at the instant of the latest ones: they take their places, by entity."""
+    """No more jobs arrive at the instant of the latest ones: they take their places, by entity.
+
+    The end of `job_entity` holds twice the entities of jobs of other kinds, its beginning is scratch.
+    """
     count = reg[ARRIVED]
     for i in range(count):
         job = arrived[i]
-        job_entity[i] = entity[job] if job >= 0 else job_entity[job_entity.size + job]
+        job_entity[i] = 2 * entity[job] if job >= 0 else job_entity[job_entity.size + job]
     for i in range(1, count):  # few: an insertion sort, which keeps the order of equals
         job, who = arrived[i], job_entity[i]
         at = i

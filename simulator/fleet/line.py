@@ -299,7 +299,9 @@ class PushLine(Generic[C]):
             if reg[k.ARRIVED] > 0:
                 k._close(reg, self._arrived, self._job_entity, self._entity, self._fifo)
             reg[k.ARRIVED_NS] = now_ns
-        self._job_entity[len(self._job_entity) - 1 - number] = entity
+        # Slots given away by this event go to pushes whose jobs are submitted before this one.
+        is_late = reg[k.FREED] > 0 and reg[k.FREED_NS] == now_ns
+        self._job_entity[len(self._job_entity) - 1 - number] = 2 * entity + is_late
         self._arrived[reg[k.ARRIVED]] = -1 - number
         reg[k.ARRIVED] += 1
         if reg[k.RUNNING] + reg[k.STARTS] < reg[k.SERVERS]:

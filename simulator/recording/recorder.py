@@ -139,6 +139,7 @@ class Recorder:
         "change_rows",
         "control_plane_busy_ns",
         "counters",
+        "counts_all",
         "delivery_columns",
         "delivery_rows",
         "events",
@@ -201,6 +202,8 @@ class Recorder:
         self.watch_event_rows: list[WatchEventRecord] = []
         self.warning_counts: dict[str, int] = {}
         self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
+        self.counts_all = True
+        """Whether the statistics of Envoy and istiod are those of all proxies: the array engine keeps none."""
         self.istio = IstioMetrics()
         """Istio's own metrics, of istiod and of the agents."""
         self.events = 0

@@ -43,6 +43,7 @@ class FleetWorld(MeshWorld):
 
     def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
         super().__init__(scenario, seed, replication)
+        self._recorder.counts_all = False
         self._streams: Streams | None = None
         self._announced: list[Announced] = []
 

@@ -138,7 +138,6 @@ def test_every_problem_is_told_in_one_pass_in_the_order_of_the_file(files: Files
             "control_plane: {kind: components}",
             "'components' is not available in this version; available: istiod, scripted, none",
         ),
-        ("engine: fleet", "'fleet' is not available in this version"),
         ("propagation: {strategy: long-poll}", "long-poll goes with control_plane.kind: istiod"),
         ("mesh: {start: connected}", "connected goes with control_plane.kind: istiod"),
         ("control_plane: {cpu: 2}", "control_plane.cpu: goes with kind: istiod, and kind is scripted"),
