@@ -143,9 +143,7 @@ class Settling:
         )
 
     def _step(self, cost_ns: int) -> Step:
-        step = Step(
-            cost_ns, self._before.cluster_count + len(self._warming), ack_with=len(self.steps)
-        )
+        step = Step(cost_ns, self._before.cluster_count + len(self._warming), ack_with=len(self.steps))
         self.steps.append(step)
         return step
 
@@ -255,9 +253,7 @@ class Settling:
         step = self._step(
             self._costs.ns(
                 "rds",
-                lambda c: rds_cost_ns(
-                    c, virtual_hosts=virtual_hosts, is_first=False, is_initializing=False
-                ),
+                lambda c: rds_cost_ns(c, virtual_hosts=virtual_hosts, is_first=False, is_initializing=False),
             )
         )
         self._routes = self._routes.updated(update.resources)

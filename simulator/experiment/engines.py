@@ -41,7 +41,9 @@ def played(
         world.run()
     except CannotTakeFleet as error:
         if scenario.engine == "fleet":
-            raise ScenarioError([Problem(None, None, "engine", f"the fleet engine has no {error}")]) from error
+            raise ScenarioError(
+                [Problem(None, None, "engine", f"the fleet engine has no {error}")]
+            ) from error
         choice = EngineChoice("events", f"auto: the run came to what the fleet engine has not: {error}")
         world = build(scenario, seed, replication, choice)
         prepare(world.recorder)

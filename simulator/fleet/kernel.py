@@ -54,7 +54,7 @@ ROOM = 8
 """Rows of output that are kept free."""
 
 
-def advance(
+def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     horizon: int,
     reg: Ints,
     line: Small,

@@ -221,9 +221,7 @@ class PushLine(Generic[C]):
                 self._waiting[same] = merged
         for place in places[status == k.IN_HAND].tolist():
             kept = int(self._kept[place])
-            self._kept[place] = (
-                number if kept < 0 else self._number(self.requests[kept].merged(request))
-            )
+            self._kept[place] = number if kept < 0 else self._number(self.requests[kept].merged(request))
         self._pump()
 
     def enqueue(self, connection: C, request: Any) -> None:
@@ -370,13 +368,13 @@ class PushLine(Generic[C]):
             if why == k.FULL:
                 continue
             if why == k.JOB_STARTS:
-                number = int(reg[k.JOB])
-                self._clock.at(
-                    int(reg[k.NOW]), lambda: self._start_job(number), band=Band.DISPATCH
-                )
+                self._await_start(int(reg[k.JOB]), int(reg[k.NOW]))
             elif why == k.OFFERED:
                 self._offer()
             return
+
+    def _await_start(self, number: int, t_ns: int) -> None:
+        self._clock.at(t_ns, lambda: self._start_job(number), band=Band.DISPATCH)
 
     def _find_cost(self) -> None:
         place = int(self._reg[k.JOB])

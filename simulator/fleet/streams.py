@@ -124,9 +124,7 @@ class _Direction:
         delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
         purposes = (purpose, purpose + ".agent")
         self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
-        self._drawn = [
-            (d, p) for d, p in zip(delays, purposes, strict=False) if not isinstance(d, Constant)
-        ]
+        self._drawn = [(d, p) for d, p in zip(delays, purposes, strict=False) if not isinstance(d, Constant)]
 
     def arrival_ns(self, place: Small, now_ns: Ints, size_bytes: Ints | int) -> Ints:
         """When messages sent now arrive; none overtakes."""
@@ -157,7 +155,9 @@ class _Flushes:
 
     def _longest_ns(self, clusters: Ints) -> int:
         law = self._law
-        each = law.value_ns if isinstance(law, Constant) else law.high_ns if isinstance(law, Uniform) else None
+        each = (
+            law.value_ns if isinstance(law, Constant) else law.high_ns if isinstance(law, Uniform) else None
+        )
         if each is None:
             raise CannotTakeFleet("envoy.costs.stats_flush_per_cluster: a law without a longest delay")
         return int(each + 1) * int(clusters.max())

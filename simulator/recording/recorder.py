@@ -203,7 +203,7 @@ class Recorder:
         self.warning_counts: dict[str, int] = {}
         self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
         self.counts_all = True
-        """Whether the statistics of Envoy and istiod are those of all proxies: the array engine keeps none."""
+        """Whether statistics of Envoy and istiod are of all proxies; the array engine keeps none."""
         self.istio = IstioMetrics()
         """Istio's own metrics, of istiod and of the agents."""
         self.events = 0

@@ -188,7 +188,9 @@ def _merged(
         if name != "proxy_id":
             own = [row[name] for row in rows]
             found[name] = (
-                _numbers(own, columns.get(name)) if kind in ("int64", "int64?") else _texts(own, columns[name])
+                _numbers(own, columns.get(name))
+                if kind in ("int64", "int64?")
+                else _texts(own, columns[name])
             )
     seats = np.lexsort([found[name] for name in reversed(order)])
     made: dict[str, Any] = {}

@@ -9,9 +9,7 @@ from simulator.scenario.world import World
 __all__ = ["World", "build"]
 
 
-def build(
-    scenario: Scenario, seed: int, replication: int = 0, choice: EngineChoice | None = None
-) -> World:
+def build(scenario: Scenario, seed: int, replication: int = 0, choice: EngineChoice | None = None) -> World:
     """A fresh world: nothing is shared between two of them. The engine is the scenario's unless given."""
     choice = choose(scenario) if choice is None else choice
     world = _built(scenario, seed, replication, choice.engine)

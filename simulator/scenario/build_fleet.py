@@ -115,9 +115,7 @@ class FleetWorld(MeshWorld):
         self._concerning: list[list[ConcerningChange]] = [[] for _ in first]
         envoy = envoy_settings(self._scenario, self._calibration)
         moves = Moves(making.made, SettledCosts(envoy.costs), replica.known, self._concerning)
-        states = np.array(
-            [moves.begin(n, self._settled(p)) for n, p in enumerate(first)], np.int32
-        )
+        states = np.array([moves.begin(n, self._settled(p)) for n, p in enumerate(first)], np.int32)
         scenario, latency = self._scenario, self._scenario.network.latency
         flush = envoy.costs["stats_flush_per_cluster"]
         settings = StreamSettings(

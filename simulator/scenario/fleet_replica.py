@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.control_plane.istiod.connection import Connection
-from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.generator import Generated
 from simulator.control_plane.istiod.push_context import PushContext
 from simulator.control_plane.istiod.push_request import PushRequest
@@ -36,7 +35,8 @@ class FleetReplica(Replica):
 
     def take_line(self, line: PushLine[Connection], fleet: NDArray[np.int64]) -> None:
         """From here on the line is the queue, the sender and the CPU."""
-        assert self.cpu.is_idle and self.queue.depth == 0, "something happened before the run"
+        assert self.cpu.is_idle, "a core was busy before the run"
+        assert self.queue.depth == 0, "a push was in line before the run"
         self.line, self.fleet = line, fleet
         self.cpu = _Cpu(line)  # type: ignore[assignment]  # what a replica uses of a MultiServer
         self.queue = line  # type: ignore[assignment]  # what a replica uses of a PushQueue

@@ -17,7 +17,7 @@ from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
 from simulator.scenario.problems import ScenarioError
-from tests.fleet_scenarios import scenario
+from fleet_scenarios import scenario
 
 FAST, SLOW = range(12), range(12, 130)
 
