@@ -17,9 +17,9 @@ from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
 from simulator.scenario.problems import ScenarioError
-from fleet_scenarios import scenario
+from tests.fleet_scenarios import scenario
 
-FAST, SLOW = range(12), range(12, 130)
+FAST, SLOW = range(4), range(4, 130)
 
 
 def table(recorder: Recorder, name: str) -> pd.DataFrame:
@@ -78,6 +78,7 @@ def mesh(**keys: Any) -> xs.Scenario:
     )
 
 
+@pytest.mark.slow
 def test_proxies_whose_connection_ends_are_played_by_messages_beside_the_arrays() -> None:
     of = mesh(max_connection_age="8s", max_connection_age_grace="1s")
     assert_equal(of)
@@ -102,6 +103,7 @@ def test_a_run_that_ends_in_the_middle_of_a_push_leaves_the_same_rows_pending() 
     assert {"active", "pending"} <= set(table(arrays, "deliveries")["outcome"])
 
 
+@pytest.mark.slow
 def test_the_compiled_kernel_gives_the_same_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     if compiled() is None:
         pytest.skip("numba is not installed: xdsim[fast]")
