@@ -118,7 +118,13 @@ class PushLine(Generic[C]):
         self._fifo, self._arrived = np.zeros(jobs, np.int32), np.zeros(jobs, np.int32)
         self._job_entity = np.zeros(2 * jobs, np.int64)
         rows = min(CHUNK, 2 * size) + 2 * k.ROOM
-        self._out = [np.zeros(rows, t) for t in (np.int32, np.int32, np.int32, np.int64, np.int64)]
+        self._out = (
+            np.zeros(rows, np.int32),
+            np.zeros(rows, np.int32),
+            np.zeros(rows, np.int32),
+            np.zeros(rows, np.int64),
+            np.zeros(rows, np.int64),
+        )
         self._offers = np.zeros(limit + 1, np.int32)
         self.requests: list[Any] = []
         self._numbers: dict[Any, int] = {}
@@ -193,8 +199,10 @@ class PushLine(Generic[C]):
             count *= 2
         self._columns(count)
         shift = first - old
-        for new, was in zip((self._relevant, self._cost, self._make), kept, strict=True):
-            new[:, : before - shift] = was[:, shift:]
+        width = before - shift
+        self._relevant[:, :width] = kept[0][:, shift:]
+        self._cost[:, :width] = kept[1][:, shift:]
+        self._make[:, :width] = kept[2][:, shift:]
         self._first = first
 
     # --- the queue
@@ -405,8 +413,14 @@ class PushLine(Generic[C]):
         count = int(self._reg[k.OUT])
         if count:
             self._reg[k.OUT] = 0
-            place, request, made, dequeued, sent = (column[:count].copy() for column in self._out)
-            self._taker.take(place, request, made, dequeued, sent)
+            place, request, made, dequeued_ns, sent_ns = self._out
+            self._taker.take(
+                place[:count].copy(),
+                request[:count].copy(),
+                made[:count].copy(),
+                dequeued_ns[:count].copy(),
+                sent_ns[:count].copy(),
+            )
 
     def _offer(self) -> None:
         reg = self._reg
