@@ -281,7 +281,7 @@ class Streams:
             dequeued_ns, sent_ns = dequeued_ns[~first], sent_ns[~first]
 
     def _late(self, history: Ints, place: Small, sent_ns: Ints) -> Ints:
-        count = (history[0][place] > sent_ns).astype(np.int64)
+        count: Ints = (history[0][place] > sent_ns).astype(np.int64)
         if not count.any():
             return count
         for applied in history[1:]:
@@ -399,7 +399,8 @@ def distinct(values: Ints) -> Ints:
     if not len(values) or (values == values[0]).all():
         return values[:1]
     ordered: Ints = np.sort(values)
-    return ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    first: Ints = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    return first
 
 
 def _delay(move: Move, at: int) -> int:

@@ -164,8 +164,13 @@ class Moves:
     # --- equal content is one object
 
     def _canonical(self, envoy: SettledEnvoy) -> SettledEnvoy:
-        held = (envoy.clusters, envoy.hosts, envoy.listeners, envoy.routes)
-        return SettledEnvoy(*(self._same(resources) for resources in held), envoy.fixed_clusters)
+        return SettledEnvoy(
+            self._same(envoy.clusters),
+            self._same(envoy.hosts),
+            self._same(envoy.listeners),
+            self._same(envoy.routes),
+            envoy.fixed_clusters,
+        )
 
     def _same(self, resources: Resources) -> Resources:
         return self._content.setdefault(tuple(map(id, resources)), resources)
