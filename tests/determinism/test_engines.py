@@ -87,6 +87,7 @@ def test_proxies_whose_connection_ends_are_played_by_messages_beside_the_arrays(
     assert {"push", "reconnect"} <= carriers
 
 
+@pytest.mark.slow
 def test_pushes_merge_behind_one_slot_as_they_do_event_by_event() -> None:
     of = mesh(push_throttle=1, cpu=1, debounce={"after": "10ms", "max": "50ms"})
     assert_equal(of)
