@@ -54,6 +54,8 @@ def print_run(
     console.print(Text(f"{scenario.name}  (seed {seed})", style="bold"))
     if scenario.question:
         console.print(Text(scenario.question.strip(), style="italic"))
+    if result.manifest.get("engine") == "fleet":
+        console.print(Text(f"fleet engine ({result.manifest['engine_reason']})", style="dim"))
     if result.warnings:
         console.print()
     for warning in result.warnings:

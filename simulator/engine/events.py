@@ -128,8 +128,13 @@ class Clock:
         """Start a SimPy process: for a few long-lived loops, not for messages."""
         return Process(self.env, generator)
 
-    def run(self, until_ns: int) -> None:
+    def run(self, until_ns: int, ahead: Callable[[int], object] | None = None) -> None:
         """Handle everything up to and including `until_ns`; the present is then `until_ns`.
+
+        Args:
+            until_ns: The last instant.
+            ahead: Told the instant of the next happening before it is handled; it may put others on the
+                agenda that come before that one.
 
         Raises:
             EventBudgetExceeded: more events happened than the budget allows.
@@ -140,6 +145,11 @@ class Clock:
         end = After(self, until_ns, self.discount)
         env.schedule(end, _LAST, until_ns - self.now_ns)  # type: ignore[arg-type]
         while end.callbacks is not None:
+            if ahead is not None:
+                next_ns = env.peek()
+                ahead(next_ns)  # type: ignore[arg-type]  # an int, as all times are
+                if env.peek() < next_ns:
+                    continue
             self.events += 1
             step()
             if self.events > budget:

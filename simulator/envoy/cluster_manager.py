@@ -73,6 +73,11 @@ class ClusterManager:
         return self._static.names.union(self._known.names)
 
     @property
+    def known_resources(self) -> Resources:
+        """Clusters that CDS holds, in their newest configuration."""
+        return self._known
+
+    @property
     def warming_names(self) -> Names:
         """Clusters not yet in service (or not in their newest configuration)."""
         names = NO_NAMES

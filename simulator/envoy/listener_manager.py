@@ -67,6 +67,11 @@ class ListenerManager:
 
     # --- state others ask for
 
+    @property
+    def known_resources(self) -> Resources:
+        """Listeners that LDS holds, in their newest configuration."""
+        return self._known
+
     def serving(self) -> Resources:
         """Listeners that accept connections, by their configuration in force."""
         serving = NO_RESOURCES

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+from simulator.experiment.engines import played
 from simulator.experiment.provenance import manifest
 from simulator.experiment.task import Measure, Task
 from simulator.recording.instants import find_metric
@@ -12,7 +13,6 @@ from simulator.recording.recorder import Recorder
 from simulator.results.records import RunRecord, write_record
 from simulator.results.result import Result, kept_tables
 from simulator.results.storage import TOKEN
-from simulator.scenario.build import build
 from simulator.scenario.schema import Scenario
 
 __all__ = ["CannotWrite", "play"]
@@ -52,14 +52,16 @@ def play(task: Task) -> RunRecord:
 
 def _played(task: Task) -> tuple[RunRecord, Result]:
     scenario, measure = task.content()
-    world = build(scenario, task.seed, task.replication)
-    recorder = world.recorder
-    kept = kept_tables(recorder)
-    _record_less(recorder, scenario, measure, task)
-    world.run()
-    result = Result.from_recorder(
-        recorder, manifest(scenario, task.seed, task.replication), expectations=scenario.expect
-    )
+    kept: tuple[str, ...] = ()
+
+    def prepare(recorder: Recorder) -> None:
+        nonlocal kept
+        kept = kept_tables(recorder)
+        _record_less(recorder, scenario, measure, task)
+
+    world = played(scenario, task.seed, task.replication, prepare)
+    told = manifest(scenario, task.seed, task.replication, world.engine, world.reason)
+    result = Result.from_recorder(world.recorder, told, expectations=scenario.expect)
     measures = {} if measure is None else measure(result)
     record = RunRecord.of_result(task.fingerprint, task.replication, result, measures)
     if task.keeps_tables:

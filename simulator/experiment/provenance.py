@@ -14,14 +14,17 @@ from simulator.scenario.schema import Scenario
 _PACKAGES = ("xdsim", "simpy", "numpy", "scipy", "pandas", "pyarrow", "pydantic")
 
 
-def manifest(scenario: Scenario, seed: int, replication: int) -> dict[str, Any]:
-    """The part of a manifest that is known before the run."""
+def manifest(
+    scenario: Scenario, seed: int, replication: int, engine: str = "events", reason: str = ""
+) -> dict[str, Any]:
+    """The part of a manifest that the tables do not tell: how the run came about, by which engine and why."""
     return {
         "name": scenario.name,
         "question": scenario.question,
         "seed": seed,
         "replication": replication,
-        "engine": "events",
+        "engine": engine,
+        "engine_reason": reason,
         "scenario": scenario.resolved(),
         "versions": dict(versions()),
         "git_commit": commit(),

@@ -7,13 +7,13 @@ from concurrent.futures import Executor
 from typing import overload
 
 from simulator.experiment.campaign import Options, conduct
+from simulator.experiment.engines import played
 from simulator.experiment.errors import ExperimentError
 from simulator.experiment.progress import OnProgress
 from simulator.experiment.provenance import manifest
 from simulator.experiment.task import Cell, Measure
 from simulator.results.replications import Replications
 from simulator.results.result import Result
-from simulator.scenario.build import build
 from simulator.scenario.schema import Scenario
 
 __all__ = ["run"]
@@ -116,8 +116,7 @@ def run(
 
 
 def _once(scenario: Scenario, seed: int, replication: int) -> Result:
-    world = build(scenario, seed, replication)
-    world.run()
+    world = played(scenario, seed, replication)
     return Result.from_recorder(
-        world.recorder, manifest(scenario, seed, replication), expectations=scenario.expect
+        world.recorder, manifest(scenario, seed, replication, world.engine, world.reason), scenario.expect
     )

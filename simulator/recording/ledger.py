@@ -145,10 +145,12 @@ class ChangeLedger(Generic[N]):
         objects: N,
         t_ns: int,
         concerned: Iterable[tuple[Sequence[int], Parts[N]]],
+        elsewhere: int = 0,
     ) -> Change[N]:
-        """Something changed; groups of proxies it concerns, each with what it changes there."""
+        """Something changed; groups of proxies it concerns, each with what it changes there, and a number of
+        others whose deliveries are kept elsewhere."""
         groups = [(proxies, MappingProxyType(dict(parts))) for proxies, parts in concerned if parts]
-        total = sum(len(proxies) for proxies, _ in groups)
+        total = elsewhere + sum(len(proxies) for proxies, _ in groups)
         change = Change(self._recorder.change(kind, label, t_ns, total), kind, objects, t_ns)
         self._changes.append(change)
         for proxies, parts in groups:

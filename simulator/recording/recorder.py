@@ -16,7 +16,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from simulator.recording.counters import Counters, is_unchanging
 from simulator.recording.istio_metrics import IstioMetrics
@@ -167,6 +167,8 @@ class Recorder:
         "connection_rows",
         "control_plane_busy_ns",
         "counters",
+        "counts_all",
+        "delivery_columns",
         "delivery_rows",
         "events",
         "istio",
@@ -177,6 +179,7 @@ class Recorder:
         "keeps_states",
         "message_rows",
         "proxy_names",
+        "proxy_push_columns",
         "proxy_push_rows",
         "push_rows",
         "queue_rows",
@@ -212,6 +215,11 @@ class Recorder:
         self.startup_rows: list[StartupRow] = []
         self.certificate_rows: list[CertificateRow] = []
         self.delivery_rows: list[DeliveryRow] = []
+        self.delivery_columns: Mapping[str, Any] = {}
+        """Further deliveries, as arrays in order of (change, proxy): what the array engine recorded. Instants
+        that were not reached are -1."""
+        self.proxy_push_columns: Mapping[str, Any] = {}
+        """Further pushes to proxies, likewise."""
         self.push_rows: list[PushRow] = []
         self.change_rows: list[ChangeRecord] = []
         self.message_rows: list[MessageRecord] = []
@@ -225,6 +233,8 @@ class Recorder:
         self.connection_rows: list[ConnectionRecord] = []
         self.warning_counts: dict[str, int] = {}
         self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
+        self.counts_all = True
+        """Whether statistics of Envoy and istiod are of all proxies; the array engine keeps none."""
         self.istio = IstioMetrics()
         """Istio's own metrics, of istiod and of the agents."""
         self.events = 0

@@ -277,6 +277,8 @@ def kept_tables(recorder: Recorder) -> tuple[str, ...]:
 
 def _counters_text(recorder: Recorder) -> str:
     """Envoy's statistics, then Istio's metrics, as one Prometheus text."""
+    if not recorder.counts_all:
+        return "# The fleet engine keeps no statistics of Envoy and istiod; engine: events does.\n"
     of_envoy = prometheus(recorder.counters, recorder.proxy_names)
     return of_envoy + recorder.istio.text(recorder.proxy_names, per_proxy=recorder.counters.per_proxy)
 

@@ -104,6 +104,9 @@ def _deliveries(recorder: Recorder) -> pd.DataFrame:
         return row.change_id, row.proxy, *_instants(row, DELIVERY_INSTANTS)
 
     rows = sorted(recorder.delivery_rows, key=place)
+    if recorder.delivery_columns:
+        named = [{name: getattr(row, name) for name in row.__slots__} for row in rows]
+        return _merged("deliveries", named, recorder.delivery_columns, ("change_id", "proxy"), names)
     return frame(
         "deliveries",
         {
@@ -171,12 +174,67 @@ def _queues(recorder: Recorder) -> pd.DataFrame:
     return _frame_of_tuples("queues", sorted(recorder.queue_rows, key=_time), recorder, proxy_at=None)
 
 
+def _merged(
+    table: str,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Mapping[str, Any],
+    order: tuple[str, ...],
+    names: Mapping[int, str],
+) -> pd.DataFrame:
+    """A table from rows and from columns of further rows, in this order; -1 stands for a missing number."""
+    proxies = _numbers([row["proxy"] for row in rows], columns["proxy"])
+    found: dict[str, Any] = {"proxy": proxies}
+    for name, kind in TABLES[table].items():
+        if name != "proxy_id":
+            own = [row[name] for row in rows]
+            found[name] = (
+                _numbers(own, columns.get(name))
+                if kind in ("int64", "int64?")
+                else _texts(own, columns[name])
+            )
+    seats = np.lexsort([found[name] for name in reversed(order)])
+    made: dict[str, Any] = {}
+    for name, kind in TABLES[table].items():
+        if name == "proxy_id":
+            known, which = np.unique(proxies[seats], return_inverse=True)
+            made[name] = pd.array(
+                np.array([names[number] for number in known.tolist()], object)[which], dtype="string"
+            )
+        elif kind == "int64":
+            made[name] = found[name][seats]
+        elif kind == "int64?":
+            values = found[name][seats]
+            made[name] = pd.arrays.IntegerArray(np.where(values < 0, 0, values), values < 0)
+        elif kind == "string":
+            made[name] = pd.array(found[name][seats], dtype="string")
+        else:
+            made[name] = pd.Series(found[name][seats], dtype=object)
+    return pd.DataFrame(made)
+
+
+def _numbers(own: Sequence[int | None], further: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
+    mine = np.array([-1 if value is None else value for value in own], np.int64)
+    return np.concatenate([mine, further])
+
+
+def _texts(own: Sequence[object], further: Any) -> np.ndarray[Any, np.dtype[np.object_]]:
+    mine = np.empty(len(own), object)
+    for seat, value in enumerate(own):
+        mine[seat] = value
+    return np.concatenate([mine, further])
+
+
 def _proxy_pushes(recorder: Recorder) -> pd.DataFrame:
     shared: dict[int, list[str]] = {}
     rows = [
         (*row[:7], shared.setdefault(id(row[7]), list(row[7])))
         for row in sorted(recorder.proxy_push_rows, key=lambda row: (row[0], row[1], *row[2:6]))
     ]
+    if recorder.proxy_push_columns:
+        columns = ["proxy" if name == "proxy_id" else name for name in TABLES["proxy_pushes"]]
+        named = [dict(zip(columns, row, strict=True)) for row in rows]
+        order = ("push_id", "proxy", "replica", "t_start_ns", "t_enqueued_ns", "t_dequeued_ns")
+        return _merged("proxy_pushes", named, recorder.proxy_push_columns, order, recorder.proxy_names)
     return _frame_of_tuples("proxy_pushes", rows, recorder, proxy_at=1)
 
 

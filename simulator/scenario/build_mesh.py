@@ -18,6 +18,7 @@ from simulator.calibration.costs import Law
 from simulator.control_plane.components.lifecycle import ComponentState
 from simulator.control_plane.istiod.certificate_authority import IstiodAuthority
 from simulator.control_plane.istiod.deployment import DEFAULT_REVISION, Deployment
+from simulator.control_plane.istiod.replica import Replica
 from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock, Deadlines
@@ -33,9 +34,9 @@ from simulator.mesh.services import (
     Service,
     Sizes,
 )
-from simulator.mesh.visibility import Visibility, altered
+from simulator.mesh.visibility import Visibility, VisibilityClass, altered
 from simulator.propagation.push import DeltaSession, SotwSession
-from simulator.recording.ledger import ChangeLedger
+from simulator.recording.ledger import Change, ChangeLedger
 from simulator.recording.recorder import Recorder
 from simulator.scenario.architectures import (
     PILOT,
@@ -184,8 +185,12 @@ class MeshWorld:
             namespaces=self._scenario.mesh.discovery_selectors,
             end_ns=self._scenario.duration,
             make_session=self._make_session,
-            make_replica=make_replica(self._scenario),
+            make_replica=self._make_replica,
         )
+
+    def _make_replica(self, number: int, deployment: Deployment) -> Replica:
+        make = make_replica(self._scenario)
+        return Replica(number, deployment, is_synced=True) if make is None else make(number, deployment)
 
     def _make_session(self, stream: Stream, publisher: Publisher) -> PushSession:
         form = DeltaSession if stream.is_delta else SotwSession
@@ -263,6 +268,10 @@ class MeshWorld:
 
     # --- the beginning
 
+    def _played(self) -> list[Proxy]:
+        """The proxies that are Envoys with an agent and a stream: here all of them."""
+        return list(self._proxies.values())
+
     def world(self) -> World:
         """Everything in place; the proxies start at their times."""
         scenario = self._scenario
@@ -274,7 +283,7 @@ class MeshWorld:
             self._begin_running()
         else:
             self._clock.at(0, self._install, band=Band.WORKLOAD)
-        for proxy in list(self._proxies.values()):
+        for proxy in self._played():
             self._clock.at(self._start_ns(proxy), self._starter(proxy), band=Band.WORKLOAD, entity=proxy.id)
         names = {proxy.name: proxy.id for proxy in self._proxies.values()}
         entries = happenings(scenario, self._services, names)
@@ -415,20 +424,34 @@ class MeshWorld:
     ) -> ConfigChange:
         kind = KINDS[kind_name]
         watched = self._deployment.watches(namespace)
-        concerned = []
-        for class_ in self._visibility.classes:
-            alive = self._alive.get(class_.index)
-            if alive and watched and class_.is_relevant(kind, namespace, service):
+        concerned: list[tuple[VisibilityClass, dict[str, Names]]] = []
+        for class_ in self._visibility.classes if watched else ():
+            if class_.is_relevant(kind, namespace, service):
                 parts = altered(kind, namespace, service, class_)
                 if parts:
-                    concerned.append((list(alive), parts))
+                    concerned.append((class_, parts))
         now_ns = self._clock.now_ns
         label = f"{namespace}/{name}"
         objects = Names((config_key(kind_name, namespace, name),))
-        announced = self._ledger.announce_parts(kind_name, label, objects, now_ns, concerned)
+        announced = self._record(kind_name, label, objects, now_ns, concerned)
         change = ConfigChange(announced.id, kind_name, namespace, name, service, is_refused, now_ns)
         self._deployment.note(change)
         return change
+
+    def _record(
+        self,
+        kind_name: str,
+        label: str,
+        objects: Names,
+        now_ns: int,
+        concerned: list[tuple[VisibilityClass, dict[str, Names]]],
+        elsewhere: int = 0,
+    ) -> Change[Names]:
+        """Opens the rows of a change, by class of the proxies that run."""
+        alive = [(list(self._alive.get(class_.index, ())), parts) for class_, parts in concerned]
+        return self._ledger.announce_parts(
+            kind_name, label, objects, now_ns, [group for group in alive if group[0]], elsewhere
+        )
 
     def pods_of(self, service: Service) -> list[Pod]:
         """The pods of a service at the start: its sidecars' first, then pods without one."""

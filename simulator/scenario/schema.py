@@ -147,7 +147,7 @@ class Scenario(Settings):
     warm_up: DurationNs = setting(
         "Time before which changes happen but are not counted", 0, stands_for=SPELLING, source=FORMAT
     )
-    engine: Annotated[Literal["auto", "events"], Choice(("auto", "events"), later=("fleet",))] = setting(
+    engine: Annotated[Literal["auto", "events", "fleet"], Choice(("auto", "events", "fleet"))] = setting(
         "Which engine advances the simulation", "auto", stands_for=SPELLING, source=FORMAT
     )
     mesh: Mesh = setting("The proxies", Mesh(), stands_for="the mesh", source=FORMAT)
@@ -322,6 +322,10 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
             for position, entry in enumerate(scenario.workload)
             if isinstance(entry, HotRestartEntry) and scenario.control_plane.kind in entry.GOES_WITH
         ]
+    if scenario.engine == "fleet" and not wrong:
+        from simulator.scenario.engine_choice import not_in_fleet
+
+        found += [(("engine",), f"the fleet engine has no {name}") for name in not_in_fleet(scenario)]
     if scenario.control_plane.kind == "none":
         found += _without_control_plane(scenario.envoy)
     return found

@@ -23,6 +23,11 @@ def of_replicas(
     for _, _, pusher, _, _, dequeued_ns, sent_ns, _ in recorder.proxy_push_rows:
         if sent_ns is not None:
             pushing[pusher] = pushing.get(pusher, 0) + sent_ns - dequeued_ns
+    further = recorder.proxy_push_columns
+    if further:
+        sent = further["t_sent_ns"] >= 0
+        in_hand_ns = further["t_sent_ns"][sent] - further["t_dequeued_ns"][sent]
+        pushing[0] = pushing.get(0, 0) + int(in_hand_ns.sum())
     busy: dict[str, float] = {}
     for number, replica in sorted(replicas.items()):
         for station, busy_ns, servers in (

@@ -51,6 +51,11 @@ class World:
     servers: list[Server] = field(default_factory=list)
     at_end: list[Callable[[], None]] = field(default_factory=list)
     first_event: int = 0
+    ahead: Callable[[int], object] | None = None
+    """Advances what is not on the agenda, up to an instant that is not included (the arrays of the fleet)."""
+    engine: str = "events"
+    reason: str = ""
+    """Why that engine ran."""
 
     def run(self) -> None:
         """Advances to the end of the scenario and closes the books."""
@@ -61,7 +66,9 @@ class World:
         if self.clock.now_ns < 0:
             self.clock.run(-1)
             self.first_event = self.clock.events
-        self.clock.run(self.scenario.duration)
+        self.clock.run(self.scenario.duration, self.ahead)
+        if self.ahead is not None:
+            self._finish(self.ahead)
         self.recorder.events = self.clock.events - self.first_event
         for close in self.at_end:
             close()
@@ -70,7 +77,16 @@ class World:
                 server.set_gauges()
             self._warn_if_overloaded(server)
         shares = map(self._main_thread_share, self.servers)
-        self.recorder.utilisation["main thread"] = max(shares, default=0.0)
+        beside = self.recorder.utilisation.get("main thread", 0.0)
+        self.recorder.utilisation["main thread"] = max(beside, max(shares, default=0.0))
+
+    def _finish(self, ahead: Callable[[int], object]) -> None:
+        """What the last instant still holds, beside the agenda and then on it."""
+        env, end_ns = self.clock.env, self.scenario.duration
+        ahead(end_ns + 1)
+        while env.peek() <= end_ns:
+            self.clock.run(end_ns, ahead)
+            ahead(end_ns + 1)
 
     def _main_thread_share(self, server: Server) -> float:
         """The share of its life that an Envoy's main thread was busy."""

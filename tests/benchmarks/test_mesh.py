@@ -28,6 +28,7 @@ for each instant at which jobs came."""
 
 def mesh(proxies: int, changes: int, entry: dict[str, object]) -> World:
     scenario = xs.Scenario(
+        engine="events",
         name="benchmark",
         duration=f"{2 * changes + 30}s",
         mesh={"proxies": proxies, "services": 200, "namespaces": 10},

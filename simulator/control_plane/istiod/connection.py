@@ -371,8 +371,9 @@ class Connection:
     def _end_push(self, sent_ns: int | None) -> None:
         push, self._push = self._push, None
         assert push is not None
-        self._replica.push_ended(self, push, self._dequeued_ns, sent_ns, tuple(self._types_sent))
-        self._types_sent = []
+        # Its slot may go to this connection again before this returns: what was sent is no longer of account.
+        types, self._types_sent = tuple(self._types_sent), []
+        self._replica.push_ended(self, push, self._dequeued_ns, sent_ns, types)
 
     def end(self) -> None:
         """The stream is gone: its slot is free, its place in the queue too."""

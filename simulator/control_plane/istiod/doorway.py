@@ -25,12 +25,18 @@ from simulator.engine.events import Band
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    import numpy as np
+    from numpy.typing import NDArray
+
     from simulator.control_plane.istiod.replica import Replica
+    from simulator.engine.draws import Draws
     from simulator.wire.contract import StreamServer
     from simulator.wire.stream import Stream
 
 AGE_JITTER = 0.1
 """Uniform, for each connection (grpc-go, http2_server.go: roundedJitter of +/- 10 %)."""
+
+_AGE = "istiod.max_connection_age"
 
 
 class Doorway:
@@ -119,12 +125,10 @@ class Doorway:
         age_ns = shared.settings.max_connection_age_ns
         if age_ns is None:
             return
-        spread = Uniform((1 - AGE_JITTER) * age_ns, (1 + AGE_JITTER) * age_ns)
-        u = shared.draws.uniform(
-            "istiod.max_connection_age", connection.proxy, shared.streams_of(connection.proxy)
-        )
+        proxy = connection.proxy
+        u = shared.draws.uniform(_AGE, proxy, shared.streams_of(proxy))
         # A connection of before t = 0 has lived for some time already.
-        left_ns = spread.residual_ns(u) if shared.clock.now_ns < 0 else spread.ns(u)
+        left_ns = _ages(age_ns).residual_ns(u) if shared.clock.now_ns < 0 else _ages(age_ns).ns(u)
         left_ns += shared.settings.max_connection_age_grace_ns
         if shared.clock.now_ns + left_ns <= shared.end_ns:
             self._after(left_ns, connection, connection.reset_if_open)
@@ -144,3 +148,15 @@ class Doorway:
         self._is_stopped = True
         for connection in list(self._waiting):
             connection.reset_if_open()
+
+
+def _ages(age_ns: int) -> Uniform:
+    return Uniform((1 - AGE_JITTER) * age_ns, (1 + AGE_JITTER) * age_ns)
+
+
+def ends_of_first_connections(
+    draws: Draws, proxies: NDArray[np.int64], age_ns: int, grace_ns: int, connected_ns: int
+) -> NDArray[np.int64]:
+    """When the connections end that these proxies have had since before t = 0."""
+    left_ns = _ages(age_ns).residual_ns_array(draws.uniform_array(_AGE, proxies, 0))
+    return connected_ns + left_ns + grace_ns

@@ -140,6 +140,11 @@ class Generator:
         self._plans: dict[tuple[PushRequest, int, bool], _Plan] = {}
         self.assignments = NO_RESOURCES
 
+    @property
+    def scopes_computed(self) -> int:
+        """Sidecar scopes computed lazily so far."""
+        return len(self._scopes)
+
     # --- which proxies, which types
 
     def concerns(self, request: PushRequest, class_: VisibilityClass, *, is_delta: bool) -> bool:

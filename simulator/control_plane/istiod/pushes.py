@@ -14,10 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
-import numpy as np
-
 from simulator.calibration.istiod_costs import fan_out_cost_ns, push_context_cost_ns
-from simulator.control_plane.istiod.connection import Connection
 from simulator.control_plane.istiod.push_context import PushContext
 from simulator.control_plane.istiod.push_request import PushRequest, merge_all
 from simulator.mesh.content import ConfigChange
@@ -154,7 +151,7 @@ class Pushes:
 
     def _context_ns(self, request: PushRequest) -> int:
         """CPU of the PushContext and of the copy of the table of connections."""
-        connections = len(self._replica.connections)
+        connections = self._replica.connection_count
         fan_out_ns = self._replica.costs.ns("fan_out", lambda c: fan_out_cost_ns(c, connections=connections))
         if request.only_endpoints and not self._replica.shared.settings.endpoints_build_context:
             return fan_out_ns
@@ -209,8 +206,8 @@ class Pushes:
             )
         self._clear_cache(request)
         stamped = request.stamped(now_ns, rounds or (row.push_id,), self.context)
-        self._replica.sender.begin(self._in_random_order(row.push_id), stamped)
-        row.proxies = len(self._replica.connections)
+        self._replica.enqueue_all(stamped, row.push_id)
+        row.proxies = self._replica.connection_count
         for tell in self.published:
             self._tell_published(tell, request)
 
@@ -245,15 +242,6 @@ class Pushes:
             affected = Names(names)
             self._replica.cache.clear("cds", affected, now_ns)
             self._replica.cache.clear("eds", affected, now_ns)
-
-    def _in_random_order(self, push: int) -> list[Connection]:
-        """The table of connections is a map: its iteration order is random."""
-        connections = list(self._replica.connections)
-        proxies = np.array([c.proxy for c in connections], np.int64)
-        keys = self._replica.shared.draws.uniform_array(
-            f"istiod.fan_out/{self._replica.number}", proxies, push
-        )
-        return [connections[i] for i in np.lexsort((proxies, keys))]
 
     def _tell_published(self, tell: Published, request: PushRequest) -> None:
         types: dict[str, None] = {}

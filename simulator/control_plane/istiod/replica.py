@@ -13,6 +13,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simulator.calibration.istiod_costs import registry_task_cost_ns
 from simulator.control_plane.istiod.connection import Connection
 from simulator.control_plane.istiod.costs import IstiodCosts
@@ -269,6 +272,22 @@ class Replica:
         self.metrics.on_connections(1)
         self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "opened")
         connection.initialized()
+
+    @property
+    def connection_count(self) -> int:
+        """How many streams are initialized."""
+        return len(self.connections)
+
+    def enqueue_all(self, request: PushRequest, push: int) -> None:
+        """Every connection is enqueued, in random order: their table is a map."""
+        connections = list(self.connections)
+        order = self.random_order(np.array([c.proxy for c in connections], np.int64), push)
+        self.sender.begin([connections[place] for place in order], request)
+
+    def random_order(self, proxies: NDArray[np.int64], push: int) -> NDArray[np.int64]:
+        """The order in which a push meets the connections of these proxies, as positions among them."""
+        keys = self.shared.draws.uniform_array(f"istiod.fan_out/{self.number}", proxies, push)
+        return np.lexsort((proxies, keys))
 
     def submit(self, connection: Connection, cost_ns: Callable[[], int], done: Callable[[], None]) -> None:
         """A CPU job of a connection; before t = 0 it takes no time."""

@@ -59,6 +59,21 @@ class XdsCache:
         cache = self._by_type.get(type_name)
         return 0 if cache is None else cache.entries
 
+    @property
+    def clearings(self) -> int:
+        """How often entries were cleared: what was generated before may cost again."""
+        return sum(cache.clearings for cache in self._by_type.values())
+
+    @property
+    def stored(self) -> int:
+        """Entries stored so far: what is generated next may cost less."""
+        return sum(cache.stored for cache in self._by_type.values())
+
+    @property
+    def evictions(self) -> int:
+        """Groups that left a full cache."""
+        return sum(cache.evictions for cache in self._by_type.values())
+
     def look_up(self, type_name: str, group: object, wanted: Names, token_ns: int) -> Lookup:
         """What of ``wanted`` has to be generated; it is stored as generated.
 
@@ -139,13 +154,13 @@ class _Group:
 class _TypedCache:
     """The LRU cache of one type."""
 
-    __slots__ = ("_cleared_ns", "_groups", "_size", "entries")
+    __slots__ = ("_cleared_ns", "_groups", "_size", "clearings", "entries", "evictions", "stored")
 
     def __init__(self, size: int) -> None:
         self._size = size
         self._groups: OrderedDict[object, _Group] = OrderedDict()
         self._cleared_ns: int | None = None
-        self.entries = 0
+        self.entries = self.clearings = self.stored = self.evictions = 0
 
     def look_up(self, group: object, wanted: Names, token_ns: int) -> Lookup:
         held = self._groups.get(group)
@@ -158,20 +173,24 @@ class _TypedCache:
             self._groups[group] = held
             held.store(wanted, missing)
             self.entries += len(missing)
+            self.stored += len(missing)
             self._evict()
         return Lookup(missing, len(wanted) - len(missing))
 
     def clear(self, names: Names, now_ns: int) -> None:
         self._cleared_ns = now_ns
+        self.clearings += 1
         for group in self._groups.values():
             self.entries -= group.clear(names)
 
     def clear_all(self, now_ns: int) -> None:
         self._cleared_ns = now_ns
+        self.clearings += 1
         self._groups.clear()
         self.entries = 0
 
     def _evict(self) -> None:
         while self.entries > self._size:
             _, group = self._groups.popitem(last=False)
+            self.evictions += 1
             self.entries -= len(group.held)

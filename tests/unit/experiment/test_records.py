@@ -48,7 +48,7 @@ def test_a_run_that_fails_is_a_record_with_its_error(monkeypatch) -> None:
     def broken(*_):
         raise RuntimeError("the world\nended")
 
-    monkeypatch.setattr("simulator.experiment.play.build", broken)
+    monkeypatch.setattr("simulator.experiment.engines.build", broken)
     (task,) = tasks_of(Cell(0, "a", {}, tiny()), range(1), 1)
     failed = play(task)
     assert failed.error == "RuntimeError: the world ended"

@@ -144,7 +144,6 @@ def test_every_problem_is_told_in_one_pass_in_the_order_of_the_file(files: Files
             "control_plane: {kind: component}",
             "'component' is not one of istiod, components, rest-v1, scripted, none; did you mean",
         ),
-        ("engine: fleet", "'fleet' is not available in this version"),
         (
             "propagation: {strategy: long-poll}",
             "long-poll goes with control_plane.kind: istiod, components or rest-v1",

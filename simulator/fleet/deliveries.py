@@ -1,0 +1,175 @@
+"""The rows of the deliveries table for the proxies of the arrays, made at the end of a run."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.fleet.streams import NULL, Batch, Carried, Ints, Small
+
+OUTCOMES = ("pending", "active", "superseded")
+CARRIERS = (None, "push", "earlier_push")
+INSTANTS = (
+    "t_observed_ns",
+    "t_debounced_ns",
+    "t_enqueued_ns",
+    "t_dequeued_ns",
+    "t_sent_ns",
+    "t_received_ns",
+    "t_applied_ns",
+    "t_active_ns",
+    "t_acked_ns",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Announced:
+    """A change and the proxies of the arrays that it concerns, by group."""
+
+    change: int
+    t_changed_ns: int
+    groups: tuple[int, ...]
+
+
+def delivery_columns(
+    announced: Sequence[Announced],
+    batches: Sequence[Batch],
+    entity: Ints,
+    group: Small,
+    in_hand: tuple[NDArray[np.int64], Ints],
+    end_ns: int,
+) -> Mapping[str, Ints]:
+    """Columns of the rows, in order of (change, proxy); instants that were not reached are `NULL`, outcomes
+    and carriers are positions in `OUTCOMES` and `CARRIERS`.
+
+    Args:
+        announced: The changes, in order.
+        batches: What reached the proxies.
+        entity: Proxies by place, ascending.
+        group: Their groups.
+        in_hand: Places whose push was in progress at the end, and since when.
+        end_ns: End of the run.
+    """
+    _read_acks(batches, len(entity), in_hand, end_ns)
+    wanted: dict[int, list[tuple[Batch, NDArray[np.int64] | slice, Carried]]] = {}
+    for batch in batches:
+        for rows, move in batch.moves:
+            for carried in move.carried:
+                wanted.setdefault(carried.change, []).append((batch, rows, carried))
+    parts: dict[str, list[Ints]] = {}
+    for change in announced:
+        places = np.flatnonzero(np.isin(group, change.groups))
+        columns = _of_change(change, wanted.get(change.change, []), len(entity), end_ns)
+        parts.setdefault("change_id", []).append(np.full(len(places), change.change, np.int64))
+        parts.setdefault("proxy", []).append(entity[places])
+        parts.setdefault("t_changed_ns", []).append(np.full(len(places), change.t_changed_ns, np.int64))
+        for name, values in columns.items():
+            parts.setdefault(name, []).append(values[places])
+    return {name: np.concatenate(values) for name, values in parts.items()}
+
+
+def _of_change(
+    change: Announced,
+    found: Sequence[tuple[Batch, NDArray[np.int64] | slice, Carried]],
+    count: int,
+    end_ns: int,
+) -> dict[str, Ints]:
+    columns = {name: np.full(count, NULL, np.int64) for name in ("replica", "push_id", *INSTANTS)}
+    columns["outcome"], columns["carried_by"] = (np.zeros(count, np.int64) for _ in range(2))
+    for batch, rows, carried in found:
+        place = batch.place[rows]
+        observed, debounced, enqueued = carried.instants
+        dequeued = batch.dequeued_ns[rows] if carried.push is not None else observed
+        applied = _until(batch.applied_ns[carried.last][rows], end_ns)
+        is_applied = applied >= 0
+        takes_effect = batch.applied_ns[carried.active][rows] <= end_ns
+        active = np.maximum(
+            batch.workers_ns[carried.active][rows],
+            batch.applied_ns[carried.active][rows] + carried.active_delay_ns,
+        )
+        received = np.where(
+            is_applied,
+            batch.received_ns[carried.last][rows],
+            _until(batch.received_ns[carried.first][rows], end_ns),
+        )
+        acked = np.max([batch.acked_ns[at][rows] for at in carried.acks], axis=0)
+        values: dict[str, Ints | int] = {
+            "replica": 0,
+            "push_id": NULL if carried.push is None else carried.push,
+            "carried_by": CARRIERS.index("earlier_push" if carried.push is None else "push"),
+            "t_observed_ns": observed,
+            "t_debounced_ns": debounced,
+            "t_enqueued_ns": enqueued,
+            "t_dequeued_ns": dequeued,
+            "t_sent_ns": batch.sent_ns[rows],
+            "t_received_ns": received,
+            "t_applied_ns": applied,
+            "t_active_ns": np.where(takes_effect, active, NULL),
+            "t_acked_ns": _until(acked, end_ns),
+            "outcome": np.where(takes_effect, OUTCOMES.index(carried.outcome), 0),
+        }
+        for name, value in values.items():
+            columns[name][place] = value
+    return columns
+
+
+def _until(instants: Ints, end_ns: int) -> Ints:
+    reached: Ints = np.where(instants <= end_ns, instants, NULL)
+    return reached
+
+
+def _read_acks(
+    batches: Sequence[Batch], count: int, in_hand: tuple[NDArray[np.int64], Ints], end_ns: int
+) -> None:
+    """An ACK that arrives while its connection's worker makes the next push is read when that is sent."""
+    places, since_ns = in_hand
+    # Backwards, so that the pushes that follow are known.
+    follow = _Following(count)
+    follow.add(places, since_ns, np.full(len(places), end_ns + 1, np.int64))
+    for batch in reversed(batches):
+        for at, acked in enumerate(batch.acked_ns):
+            batch.acked_ns[at] = follow.read(batch.place, acked)
+        follow.add(batch.place, batch.dequeued_ns, batch.sent_ns)
+
+
+class _Following:
+    """The pushes of each proxy that follow the one at hand, nearest first."""
+
+    def __init__(self, count: int) -> None:
+        self._number = np.full(count, -1, np.int64)
+        self._next: list[Ints] = []
+        self._from: list[Ints] = []
+        self._until: list[Ints] = []
+        self._size = 0
+
+    def add(self, place: NDArray[np.integer], from_ns: Ints, until_ns: Ints) -> None:
+        if not len(place):
+            return
+        self._next.append(self._number[place])
+        self._from.append(from_ns)
+        self._until.append(until_ns)
+        self._number[place] = self._size + np.arange(len(place))
+        self._size += len(place)
+
+    def read(self, place: NDArray[np.integer], acked: Ints) -> Ints:
+        number = self._number[place]
+        rows = np.flatnonzero((number >= 0) & (acked >= 0))
+        if not len(rows):
+            return acked
+        acked = acked.copy()
+        number = number[rows]
+        if len(self._next) > 1:
+            self._next = [np.concatenate(self._next)]
+            self._from = [np.concatenate(self._from)]
+            self._until = [np.concatenate(self._until)]
+        while len(rows):
+            from_ns, until_ns = self._from[0][number], self._until[0][number]
+            met = (acked[rows] > from_ns) & (acked[rows] <= until_ns)
+            acked[rows[met]] = until_ns[met]
+            further = self._next[0][number]
+            on = (acked[rows] > until_ns) & (further >= 0)
+            rows, number = rows[on], further[on]
+        return acked

@@ -1,0 +1,270 @@
+"""The push queue, its slots and the CPU cores of one istiod, as one recursion over pushes.
+
+What `PushQueue`, `PushSender` and `MultiServer` do event by event, over arrays: connections in line, each
+with one request waiting and one in hand; as many in hand as there are slots; one CPU job for each push, FIFO
+by (instant, entity) on the cores. A push that ends frees its slot and its core; the next in line takes the
+slot at that instant.
+Written so that numba compiles it; without numba the same function runs as it is, with the same results.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+Small = NDArray[np.int32]
+Bytes = NDArray[np.int8]
+
+DONE, NEEDS_COST, JOB_STARTS, OFFERED, FULL = range(5)
+"""Why `advance` stopped: the horizon; a push whose cost is not known; a job that is not a push of the arrays
+starts; a connection played by messages got a slot; the output is full."""
+
+IDLE, WAITING, IN_HAND = range(3)
+"""Where a connection stands."""
+
+(
+    HEAD,
+    TAIL,
+    HELD,
+    LIMIT,
+    RUNNING,
+    SERVERS,
+    HEAP,
+    FIFO_HEAD,
+    FIFO_TAIL,
+    ARRIVED,
+    ARRIVED_NS,
+    DISPATCH,
+    STARTS,
+    STARTS_NS,
+    OUT,
+    OFFERS,
+    NOW,
+    JOB,
+    BUSY,
+    FREED,
+    FREED_NS,
+    REGISTERS,
+) = range(22)
+"""Scalars of the state, by their place in the array of registers."""
+
+NEVER = 2**62
+ROOM = 8
+"""Rows of output that are kept free."""
+
+
+def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
+    horizon: int,
+    reg: Ints,
+    line: Small,
+    pos: Ints,
+    status: Bytes,
+    waiting: Small,
+    in_hand: Small,
+    kept: Small,
+    group: Small,
+    entity: Ints,
+    dequeued: Ints,
+    service: Ints,
+    made: Small,
+    relevant: Bytes,
+    cost: Ints,
+    make: Small,
+    first_request: int,
+    heap_ns: Ints,
+    heap_entity: Ints,
+    heap_place: Small,
+    fifo: Small,
+    arrived: Small,
+    job_entity: Ints,
+    out_place: Small,
+    out_request: Small,
+    out_made: Small,
+    out_dequeued: Ints,
+    out_sent: Ints,
+    offers: Small,
+) -> int:
+    """Handles everything before the instant `horizon`; returns why it stopped.
+
+    A job is a place (a push to that place), or -(1 + number) for a job of another kind.
+    """
+    while True:
+        # --- jobs that are due to start, at cores that are free
+        while reg[STARTS] > 0:
+            if reg[STARTS_NS] >= horizon:
+                return DONE
+            if reg[FIFO_HEAD] == reg[FIFO_TAIL]:
+                reg[STARTS] = 0
+                break
+            job = fifo[reg[FIFO_HEAD] % fifo.size]
+            now = reg[STARTS_NS]
+            if job < 0:
+                reg[FIFO_HEAD] += 1
+                reg[STARTS] -= 1
+                reg[RUNNING] += 1
+                reg[NOW] = now
+                reg[JOB] = -1 - job
+                return JOB_STARTS
+            column = in_hand[job] - first_request
+            cost_ns = cost[group[job], column]
+            if cost_ns < 0:
+                reg[NOW] = now
+                reg[JOB] = job
+                return NEEDS_COST
+            reg[FIFO_HEAD] += 1
+            reg[STARTS] -= 1
+            reg[RUNNING] += 1
+            service[job] = cost_ns
+            made[job] = make[group[job], column]
+            heap_push(reg, heap_ns, heap_entity, heap_place, now + cost_ns, entity[job], job)
+        # --- a slot that was freed by a push outside the arrays
+        if reg[FREED] > 0:
+            if reg[FREED_NS] >= horizon:
+                return DONE
+            now = reg[FREED_NS]
+            reg[FREED] = 0
+        else:
+            ends_ns = heap_ns[0] if reg[HEAP] > 0 else NEVER
+            dispatch_ns = reg[ARRIVED_NS] if reg[DISPATCH] > 0 else NEVER
+            now = min(ends_ns, dispatch_ns)
+            if now >= horizon:
+                return DONE
+            if out_place.size - reg[OUT] < ROOM:
+                return FULL
+            if dispatch_ns < ends_ns:
+                # --- the jobs of this instant are known: they take their places, in order of entity
+                _close(reg, arrived, job_entity, entity, fifo)
+                reg[DISPATCH] = 0
+                reg[STARTS] = min(reg[SERVERS] - reg[RUNNING], reg[FIFO_TAIL] - reg[FIFO_HEAD])
+                reg[STARTS_NS] = now
+                continue
+            # --- a push is done
+            place = heap_place[0]
+            heap_pop(reg, heap_ns, heap_entity, heap_place)
+            out = reg[OUT]
+            out_place[out], out_request[out], out_made[out] = place, in_hand[place], made[place]
+            out_dequeued[out], out_sent[out] = dequeued[place], now
+            reg[OUT] += 1
+            reg[BUSY] += service[place]
+            if kept[place] >= 0:
+                status[place] = WAITING
+                waiting[place] = kept[place]
+                kept[place] = -1
+                pos[place] = reg[TAIL]
+                line[reg[TAIL]] = place
+                reg[TAIL] += 1
+            else:
+                status[place] = IDLE
+            reg[HELD] -= 1
+            reg[RUNNING] -= 1
+            # A core is free: the head of those that waited before this instant starts, after the slot is
+            # given away.
+            if reg[ARRIVED] > 0 and reg[ARRIVED_NS] < now:
+                _close(reg, arrived, job_entity, entity, fifo)
+            if reg[FIFO_HEAD] < reg[FIFO_TAIL]:
+                reg[STARTS] = 1
+                reg[STARTS_NS] = now
+        # --- slots go to those in line
+        while reg[HELD] < reg[LIMIT] and reg[HEAD] < reg[TAIL]:
+            taken = reg[HEAD]
+            place = line[taken]
+            reg[HEAD] += 1
+            if place < 0 or pos[place] != taken:
+                continue  # it left the line
+            pos[place] = -1
+            reg[HELD] += 1
+            status[place] = IN_HAND
+            in_hand[place] = waiting[place]
+            dequeued[place] = now
+            kind = group[place]
+            if kind < 0:
+                offers[reg[OFFERS]] = place
+                reg[OFFERS] += 1
+                continue
+            if relevant[kind, in_hand[place] - first_request] == 0:
+                # Filtered out: no work, the slot is free again.
+                out = reg[OUT]
+                out_place[out], out_request[out], out_made[out] = place, in_hand[place], -1
+                out_dequeued[out], out_sent[out] = now, -1
+                reg[OUT] += 1
+                reg[HELD] -= 1
+                status[place] = IDLE
+                if out_place.size - reg[OUT] < ROOM:
+                    reg[FREED] = 1  # the output is full: go on from here
+                    reg[FREED_NS] = now
+                    break
+                continue
+            if reg[ARRIVED_NS] < now:
+                if reg[ARRIVED] > 0:
+                    _close(reg, arrived, job_entity, entity, fifo)
+                reg[ARRIVED_NS] = now
+            arrived[reg[ARRIVED]] = place
+            reg[ARRIVED] += 1
+        if reg[ARRIVED] > 0 and reg[RUNNING] + reg[STARTS] < reg[SERVERS]:
+            reg[DISPATCH] = 1
+        if reg[FREED] > 0 and reg[OFFERS] == 0:
+            return FULL
+        if reg[OFFERS] > 0:
+            reg[NOW] = now
+            return OFFERED
+
+
+def _close(reg: Ints, arrived: Small, job_entity: Ints, entity: Ints, fifo: Small) -> None:
+    """No more jobs arrive at the instant of the latest ones: they take their places, by entity.
+
+    The end of `job_entity` holds twice the entities of jobs of other kinds, its beginning is scratch.
+    """
+    count = reg[ARRIVED]
+    for i in range(count):
+        job = arrived[i]
+        job_entity[i] = 2 * entity[job] if job >= 0 else job_entity[job_entity.size + job]
+    for i in range(1, count):  # few: an insertion sort, which keeps the order of equals
+        job, who = arrived[i], job_entity[i]
+        at = i
+        while at > 0 and job_entity[at - 1] > who:
+            arrived[at], job_entity[at] = arrived[at - 1], job_entity[at - 1]
+            at -= 1
+        arrived[at], job_entity[at] = job, who
+    for i in range(count):
+        fifo[reg[FIFO_TAIL] % fifo.size] = arrived[i]
+        reg[FIFO_TAIL] += 1
+    reg[ARRIVED] = 0
+
+
+def heap_push(
+    reg: Ints, heap_ns: Ints, heap_entity: Ints, heap_place: Small, end_ns: int, who: int, job: int
+) -> None:
+    """Into the heap of completions, which is ordered by (instant, entity)."""
+    at = reg[HEAP]
+    reg[HEAP] += 1
+    while at > 0:
+        up = (at - 1) // 2
+        if heap_ns[up] < end_ns or (heap_ns[up] == end_ns and heap_entity[up] <= who):
+            break
+        heap_ns[at], heap_entity[at], heap_place[at] = heap_ns[up], heap_entity[up], heap_place[up]
+        at = up
+    heap_ns[at], heap_entity[at], heap_place[at] = end_ns, who, job
+
+
+def heap_pop(reg: Ints, heap_ns: Ints, heap_entity: Ints, heap_place: Small) -> None:
+    """The first completion leaves the heap."""
+    reg[HEAP] -= 1
+    size = reg[HEAP]
+    last_ns, last_entity, last_place = heap_ns[size], heap_entity[size], heap_place[size]
+    at = 0
+    while True:
+        down = 2 * at + 1
+        if down >= size:
+            break
+        right = down + 1
+        if right < size and (
+            heap_ns[right] < heap_ns[down]
+            or (heap_ns[right] == heap_ns[down] and heap_entity[right] < heap_entity[down])
+        ):
+            down = right
+        if last_ns < heap_ns[down] or (last_ns == heap_ns[down] and last_entity <= heap_entity[down]):
+            break
+        heap_ns[at], heap_entity[at], heap_place[at] = heap_ns[down], heap_entity[down], heap_place[down]
+        at = down
+    heap_ns[at], heap_entity[at], heap_place[at] = last_ns, last_entity, last_place

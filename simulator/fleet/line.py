@@ -1,0 +1,448 @@
+"""The push queue of one istiod with its slots and cores, for connections in arrays and for others.
+
+Connections have *places*. Those of the arrays come first; each belongs to a group, in which a request costs
+all the same. A connection played by messages gets a place of its own: it is offered its push at an event of
+the clock, and its jobs, like istiod's own, are events that start when a core is theirs. The rules of the
+queue are in `kernel`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, Generic, Protocol, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engine.events import Band, Call, Clock
+from simulator.fleet import kernel as k
+
+Job = tuple[int, Callable[[], int] | int, Call]
+C = TypeVar("C")
+
+CHUNK = 1 << 16
+"""Pushes that are handed on together."""
+
+COMPILED_FROM = 20_000
+"""Places from which on loading the compiled kernel pays."""
+
+
+class Request(Protocol):
+    """A push request; equal ones are one object."""
+
+    def merged(self, newer: Any) -> Any:
+        """The two as one."""
+
+
+class Making(Protocol):
+    """What makes responses for the connections of a group."""
+
+    def concerns(self, group: int, request: Any) -> bool:
+        """Whether the push is anything to them."""
+
+    def make(self, group: int, request: Any) -> tuple[int, int]:
+        """What the push sends, as a number, and its cost in ns, if it is made now."""
+
+    def edition(self) -> object:
+        """Changes whenever `make` might answer otherwise, but for what `make` itself did."""
+
+    def learned(self) -> int:
+        """Counts what `make` did that makes later answers others."""
+
+
+class Taker(Protocol):
+    """Who takes what the line did, in order."""
+
+    def take(
+        self,
+        place: NDArray[np.int32],
+        request: NDArray[np.int32],
+        made: NDArray[np.int32],
+        dequeued_ns: NDArray[np.int64],
+        sent_ns: NDArray[np.int64],
+    ) -> None:
+        """Pushes in order of their ends; made and sent are -1 where the push was nothing to the proxy."""
+
+
+class PushLine(Generic[C]):
+    """See the module.
+
+    Args:
+        clock: Time.
+        entity: The proxies of the arrays, by place.
+        group: The groups of these.
+        most_others: So many connections and jobs of other kinds there may be at once.
+        limit: Slots.
+        cores: CPU cores.
+        making: Makes responses.
+        taker: Takes the pushes.
+        start_push: Offers a connection that is played by messages its push, with the instant of dequeuing.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        entity: NDArray[np.int64],
+        group: NDArray[np.int32],
+        *,
+        most_others: int,
+        limit: int,
+        cores: int,
+        making: Making,
+        taker: Taker,
+        start_push: Callable[[C, Any, int], object],
+    ) -> None:
+        self._clock = clock
+        self._making = making
+        self._taker = taker
+        self._start_push = start_push
+        size = self._size = len(entity) + most_others
+        jobs = limit + most_others + 64
+        self.fleet_size = len(entity)
+        self._reg = np.zeros(k.REGISTERS, np.int64)
+        self._reg[k.LIMIT], self._reg[k.SERVERS], self._reg[k.ARRIVED_NS] = limit, cores, -1
+        self._line = np.zeros(2 * size + 64, np.int32)
+        self._pos = np.full(size, -1, np.int64)
+        self._status = np.zeros(size, np.int8)
+        self._waiting, self._in_hand, self._made = (np.zeros(size, np.int32) for _ in range(3))
+        self._kept = np.full(size, -1, np.int32)
+        self._group = np.full(size, -1, np.int32)
+        self._group[: len(group)] = group
+        self._entity = np.zeros(size, np.int64)
+        self._entity[: len(entity)] = entity
+        self._dequeued, self._service = np.zeros(size, np.int64), np.zeros(size, np.int64)
+        self._groups = int(group.max()) + 1 if len(group) else 1
+        self._columns(64)
+        self._heap_ns, self._heap_entity = np.zeros(cores + 1, np.int64), np.zeros(cores + 1, np.int64)
+        self._heap_place = np.zeros(cores + 1, np.int32)
+        self._fifo, self._arrived = np.zeros(jobs, np.int32), np.zeros(jobs, np.int32)
+        self._job_entity = np.zeros(2 * jobs, np.int64)
+        rows = min(CHUNK, 2 * size) + 2 * k.ROOM
+        self._out = (
+            np.zeros(rows, np.int32),
+            np.zeros(rows, np.int32),
+            np.zeros(rows, np.int32),
+            np.zeros(rows, np.int64),
+            np.zeros(rows, np.int64),
+        )
+        self._offers = np.zeros(limit + 1, np.int32)
+        self.requests: list[Any] = []
+        self._numbers: dict[Any, int] = {}
+        self._first = 0
+        self._edition: object = None
+        self._connections: dict[C, int] = {}
+        self._at: dict[int, C] = {}
+        self._free_places = list(range(size - 1, len(entity) - 1, -1))
+        self._pending: dict[int, None] = {}
+        self._jobs: dict[int, Job] = {}
+        self._free_jobs = list(range(most_others + 63, -1, -1))
+        self._advance = _kernel(len(entity))
+
+    def _columns(self, count: int) -> None:
+        self._relevant = np.zeros((self._groups, count), np.int8)
+        self._cost = np.full((self._groups, count), -1, np.int64)
+        self._make = np.full((self._groups, count), -1, np.int32)
+
+    # --- what others see of it
+
+    @property
+    def busy_ns(self) -> int:
+        """Time the cores spent on completed jobs."""
+        return int(self._reg[k.BUSY])
+
+    @property
+    def queue_length(self) -> int:
+        """Jobs that wait for a core."""
+        return int(self._reg[k.FIFO_TAIL] - self._reg[k.FIFO_HEAD] + self._reg[k.ARRIVED])
+
+    @property
+    def depth(self) -> int:
+        """Connections that wait for a slot."""
+        return int((self._status == k.WAITING).sum())
+
+    def in_hand(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+        """Places of the arrays whose push is in progress, and since when."""
+        places = np.flatnonzero(self._status[: self.fleet_size] == k.IN_HAND)
+        return places, self._dequeued[places]
+
+    # --- requests
+
+    def _number(self, request: Any) -> int:
+        number = self._numbers.get(request)
+        if number is None:
+            number = self._numbers[request] = len(self.requests)
+            self.requests.append(request)
+            column = number - self._first
+            if column >= self._cost.shape[1]:
+                self._make_room()
+                column = number - self._first
+            for group in range(self._groups):
+                self._relevant[group, column] = self._making.concerns(group, request)
+        return number
+
+    def _make_room(self) -> None:
+        """Columns of requests that nobody waits for are given to new ones."""
+        live = [
+            numbers[mask].min()
+            for numbers, mask in (
+                (self._waiting, self._status == k.WAITING),
+                (self._in_hand, self._status == k.IN_HAND),
+                (self._kept, self._kept >= 0),
+            )
+            if mask.any()
+        ]
+        first = min([int(n) for n in live], default=len(self.requests) - 1)
+        first = min(first, len(self.requests) - 1)
+        old, kept, before = self._first, (self._relevant, self._cost, self._make), self._cost.shape[1]
+        count = before
+        while len(self.requests) - first > count // 2:
+            count *= 2
+        self._columns(count)
+        shift = first - old
+        width = before - shift
+        self._relevant[:, :width] = kept[0][:, shift:]
+        self._cost[:, :width] = kept[1][:, shift:]
+        self._make[:, :width] = kept[2][:, shift:]
+        self._first = first
+
+    # --- the queue
+
+    def place_of(self, connection: C) -> int:
+        """The place of a connection that is played by messages."""
+        place = self._connections.get(connection)
+        if place is None:
+            place = self._connections[connection] = self._free_places.pop()
+            self._at[place] = connection
+        return place
+
+    def enqueue_all(self, places: NDArray[np.int64], request: Any) -> None:
+        """Puts a request in line for each of the places, in this order."""
+        number, status = self._number(request), self._status[places]
+        idle = places[status == k.IDLE]
+        self._append(idle)
+        self._waiting[idle] = number
+        waiting = places[status == k.WAITING]
+        if len(waiting):
+            for before in sorted(dict.fromkeys(self._waiting[waiting].tolist())):
+                merged = self._number(self.requests[before].merged(request))
+                same = waiting[self._waiting[waiting] == before]
+                self._waiting[same] = merged
+        for place in places[status == k.IN_HAND].tolist():
+            kept = int(self._kept[place])
+            self._kept[place] = number if kept < 0 else self._number(self.requests[kept].merged(request))
+        self._pump()
+
+    def enqueue(self, connection: C, request: Any) -> None:
+        """Puts a request in line for one connection."""
+        self.enqueue_all(np.array([self.place_of(connection)], np.int64), request)
+
+    def _append(self, places: NDArray[np.int64]) -> None:
+        reg, count = self._reg, len(places)
+        if reg[k.TAIL] + count + self._size // 2 + 32 > len(self._line):
+            in_line = self._line[reg[k.HEAD] : reg[k.TAIL]]
+            seats = np.arange(reg[k.HEAD], reg[k.TAIL])
+            in_line = in_line[self._pos[in_line] == seats]
+            needed = len(in_line) + count + self._size + 64
+            if needed > len(self._line):
+                self._line = np.zeros(2 * needed, np.int32)
+            self._line[: len(in_line)] = in_line
+            self._pos[in_line] = np.arange(len(in_line))
+            reg[k.HEAD], reg[k.TAIL] = 0, len(in_line)
+        tail = int(reg[k.TAIL])
+        self._line[tail : tail + count] = places
+        self._pos[places] = np.arange(tail, tail + count)
+        self._status[places] = k.WAITING
+        reg[k.TAIL] += count
+
+    def done(self, connection: C) -> None:
+        """The push of a connection played by messages is over."""
+        self._release(self._connections[connection])
+
+    def _release(self, place: int) -> None:
+        assert self._status[place] == k.IN_HAND, "no push of the connection is in progress"
+        kept = int(self._kept[place])
+        self._status[place], self._kept[place] = k.IDLE, -1
+        if kept >= 0:
+            self._append(np.array([place], np.int64))
+            self._waiting[place] = kept
+        self._reg[k.HELD] -= 1
+        self._pump()
+        if place not in self._at:
+            self._free_places.append(place)
+
+    def forget(self, connection: C) -> None:
+        """Its stream closed: nothing waits for it any more. A push in hand still has to be marked done."""
+        place = self._connections.pop(connection, None)
+        if place is None:
+            return
+        if self._status[place] == k.IN_HAND and place not in self._pending:
+            # It is marked done right after.
+            self._connections[connection] = place
+            self._kept[place] = -1
+            return
+        del self._at[place]
+        if self._status[place] == k.IN_HAND:
+            del self._pending[place]
+            self._kept[place] = -1
+            self._release(place)
+            return
+        self._status[place], self._pos[place] = k.IDLE, -1
+        self._free_places.append(place)
+
+    def _pump(self) -> None:
+        reg = self._reg
+        assert reg[k.FREED] == 0 or reg[k.FREED_NS] == self._clock.now_ns, "a slot was left lying"
+        reg[k.FREED], reg[k.FREED_NS] = 1, self._clock.now_ns
+
+    # --- jobs of other kinds
+
+    def submit(self, entity: int, cost_ns: Callable[[], int] | int, done: Call) -> None:
+        """Queues a job for the cores."""
+        reg, now_ns = self._reg, self._clock.now_ns
+        number = self._free_jobs.pop()
+        self._jobs[number] = (entity, cost_ns, done)
+        if reg[k.ARRIVED_NS] < now_ns:
+            if reg[k.ARRIVED] > 0:
+                k._close(reg, self._arrived, self._job_entity, self._entity, self._fifo)
+            reg[k.ARRIVED_NS] = now_ns
+        # Slots given away by this event go to pushes whose jobs are submitted before this one.
+        is_late = reg[k.FREED] > 0 and reg[k.FREED_NS] == now_ns
+        self._job_entity[len(self._job_entity) - 1 - number] = 2 * entity + is_late
+        self._arrived[reg[k.ARRIVED]] = -1 - number
+        reg[k.ARRIVED] += 1
+        if reg[k.RUNNING] + reg[k.STARTS] < reg[k.SERVERS]:
+            reg[k.DISPATCH] = 1
+
+    def _start_job(self, number: int) -> None:
+        entity, cost_ns, done = self._jobs.pop(number)
+        self._free_jobs.append(number)
+        service_ns = cost_ns() if callable(cost_ns) else cost_ns
+        self._clock.after(
+            service_ns, lambda: self._complete_job(service_ns, done), band=Band.COMPLETION, entity=entity
+        )
+
+    def _complete_job(self, service_ns: int, done: Call) -> None:
+        self._reg[k.BUSY] += service_ns
+        done()
+        reg, now_ns = self._reg, self._clock.now_ns
+        reg[k.RUNNING] -= 1
+        if reg[k.ARRIVED] > 0 and reg[k.ARRIVED_NS] < now_ns:
+            k._close(reg, self._arrived, self._job_entity, self._entity, self._fifo)
+        if reg[k.FIFO_HEAD] < reg[k.FIFO_TAIL]:
+            reg[k.STARTS] += 1
+            reg[k.STARTS_NS] = now_ns
+        self._pump()
+
+    # --- time
+
+    def advance(self, horizon_ns: int) -> None:
+        """Everything before the horizon happens, or everything up to an event that it puts on the clock."""
+        reg, edition = self._reg, self._making.edition()
+        if edition != self._edition:
+            self._edition = edition
+            self._cost[:] = -1
+        while True:
+            why = self._advance(
+                horizon_ns,
+                reg,
+                self._line,
+                self._pos,
+                self._status,
+                self._waiting,
+                self._in_hand,
+                self._kept,
+                self._group,
+                self._entity,
+                self._dequeued,
+                self._service,
+                self._made,
+                self._relevant,
+                self._cost,
+                self._make,
+                self._first,
+                self._heap_ns,
+                self._heap_entity,
+                self._heap_place,
+                self._fifo,
+                self._arrived,
+                self._job_entity,
+                *self._out,
+                self._offers,
+            )
+            if why == k.NEEDS_COST:
+                self._find_cost()
+                continue
+            self._hand_on()
+            if why == k.FULL:
+                continue
+            if why == k.JOB_STARTS:
+                self._await_start(int(reg[k.JOB]), int(reg[k.NOW]))
+            elif why == k.OFFERED:
+                self._offer()
+            return
+
+    def _await_start(self, number: int, t_ns: int) -> None:
+        self._clock.at(t_ns, lambda: self._start_job(number), band=Band.DISPATCH)
+
+    def _find_cost(self) -> None:
+        place = int(self._reg[k.JOB])
+        group, number = int(self._group[place]), int(self._in_hand[place])
+        before = self._making.learned()
+        made, cost_ns = self._making.make(group, self.requests[number])
+        if self._making.learned() != before:
+            # It is for this push alone: what was learned makes others cheaper, the next of its kind first.
+            self._cost[:] = -1
+            self._start_push_at(place, made, cost_ns)
+            return
+        self._cost[group, number - self._first] = cost_ns
+        self._make[group, number - self._first] = made
+
+    def _start_push_at(self, place: int, made: int, cost_ns: int) -> None:
+        """As the kernel does it, for the head of those that wait for a core."""
+        reg = self._reg
+        reg[k.FIFO_HEAD] += 1
+        reg[k.STARTS] -= 1
+        reg[k.RUNNING] += 1
+        self._service[place], self._made[place] = cost_ns, made
+        end_ns = int(reg[k.NOW]) + cost_ns
+        k.heap_push(
+            reg, self._heap_ns, self._heap_entity, self._heap_place, end_ns, int(self._entity[place]), place
+        )
+
+    def _hand_on(self) -> None:
+        count = int(self._reg[k.OUT])
+        if count:
+            self._reg[k.OUT] = 0
+            place, request, made, dequeued_ns, sent_ns = self._out
+            self._taker.take(
+                place[:count].copy(),
+                request[:count].copy(),
+                made[:count].copy(),
+                dequeued_ns[:count].copy(),
+                sent_ns[:count].copy(),
+            )
+
+    def _offer(self) -> None:
+        reg = self._reg
+        now_ns, places = int(reg[k.NOW]), self._offers[: reg[k.OFFERS]].tolist()
+        reg[k.OFFERS] = 0
+        self._pending.update(dict.fromkeys(places))
+
+        def offer() -> None:
+            for place in places:
+                if place in self._pending:
+                    del self._pending[place]
+                    self._start_push(self._at[place], self.requests[int(self._in_hand[place])], now_ns)
+
+        self._clock.at(now_ns, offer, band=Band.COMPLETION)
+
+
+def _kernel(places: int) -> Callable[..., int]:
+    """The compiled kernel where numba is there and it pays; the same function as it is otherwise."""
+    if places >= COMPILED_FROM:
+        from simulator.fleet.compiled import compiled
+
+        found = compiled()
+        if found is not None:
+            return found
+    return k.advance

@@ -1,0 +1,416 @@
+"""From istiod's Send to the workers of every proxy of the arrays, and back with the ACK.
+
+What a push does to a proxy depends on the state that the proxy is in and on what the push sends: a `Move`,
+worked out once for all proxies in the same place. What is a proxy's own is arithmetic over arrays: the delay
+of each message and the order kept (a running maximum), the FIFO main thread (another one) with the stats
+flushes that hold it up, the workers (a third).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engine.clock import S
+from simulator.engine.delays import Constant, Delay, Uniform
+from simulator.engine.draws import Draws
+from simulator.fleet.errors import CannotTakeFleet
+
+Ints = NDArray[np.int64]
+Small = NDArray[np.int32]
+
+NULL = -1
+"""No instant."""
+
+REMEMBERED = 4
+"""So many messages of a type may be on their way to a proxy, or wait there, and carry changes."""
+
+
+@dataclass(frozen=True, slots=True)
+class Carried:
+    """A change that a push carries to the proxies that make the move.
+
+    Attributes:
+        change: Its id.
+        first: Position of the first message with a part of it.
+        last: Position of the last one, by which it is applied.
+        active: Position of the message by which it takes effect, and
+        active_delay_ns: the delay of that.
+        acks: Positions of all that have a part of it.
+        outcome: ``active`` or ``superseded``.
+        push: The round that was made for it; None where an earlier one carries it.
+        instants: Observed, debounced, enqueued; of an earlier push: three times observed.
+    """
+
+    change: int
+    first: int
+    last: int
+    active: int
+    active_delay_ns: int
+    acks: tuple[int, ...]
+    outcome: str
+    push: int | None
+    instants: tuple[int, int, int]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Move:
+    """What a push does to proxies that were in one state, message by message.
+
+    Attributes:
+        state: The state after it.
+        sizes: Bytes.
+        costs: Main-thread ns.
+        clusters: Cluster objects, for the stats flush.
+        delays: Longest delay to the workers; None for none.
+        ack_with: Position of the message after which the ACK leaves.
+        carried: Changes.
+        carries_cds: A CDS message carries changes to be applied, and `cds` its position.
+    """
+
+    state: int
+    sizes: tuple[int, ...]
+    costs: tuple[int, ...]
+    clusters: tuple[int, ...]
+    delays: tuple[int | None, ...]
+    ack_with: tuple[int, ...]
+    carried: tuple[Carried, ...]
+    cds: int | None = None
+    lds: int | None = None
+
+
+class Moving(Protocol):
+    """What works moves out."""
+
+    def move(self, state: int, made: int, late_cds: int, late_lds: int) -> Move:
+        """The move of a proxy, to which so many messages with changes are still to be applied."""
+
+
+@dataclass(frozen=True, slots=True)
+class StreamSettings:
+    """What is equal for all: delays, sizes and limits.
+
+    Attributes:
+        latency: Of each message.
+        hop: Of the agent between; None for none.
+        bytes_per_second: Bandwidth; None for no limit.
+        window_bytes: What may be under way unread.
+        ack_bytes: Size of an ACK.
+        flush_interval_ns: Of the stats; 0 for never.
+        flush_per_cluster: Its cost.
+        end_ns: End of the run.
+    """
+
+    latency: Delay
+    hop: Delay | None
+    bytes_per_second: int | None
+    window_bytes: int
+    ack_bytes: int
+    flush_interval_ns: int
+    flush_per_cluster: Delay
+    end_ns: int
+
+
+class _Direction:
+    """One direction of the links of all proxies (wire/link.py)."""
+
+    def __init__(self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints) -> None:
+        self._settings, self._draws, self._purpose, self._entity = settings, draws, purpose, entity
+        self._sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
+        delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
+        purposes = (purpose, purpose + ".agent")
+        self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
+        self._drawn = [(d, p) for d, p in zip(delays, purposes, strict=False) if not isinstance(d, Constant)]
+
+    def arrival_ns(self, place: Small, now_ns: Ints, size_bytes: Ints | int) -> Ints:
+        """When messages sent now arrive; none overtakes."""
+        arrival_ns = now_ns + self._constant_ns
+        if self._drawn:
+            index, entity = self._sent[place], self._entity[place]
+            for delay, purpose in self._drawn:
+                arrival_ns += delay.ns_array(self._draws.uniform_array(purpose, entity, index))
+            self._sent[place] = index + 1
+        if self._settings.bytes_per_second is not None:
+            arrival_ns += size_bytes * S // self._settings.bytes_per_second
+        np.maximum(arrival_ns, self.last_ns[place], out=arrival_ns)
+        self.last_ns[place] = arrival_ns
+        return arrival_ns
+
+
+class _Flushes:
+    """The stats flushes of all main threads (envoy/main_thread.py), worked off when a job starts."""
+
+    def __init__(self, settings: StreamSettings, draws: Draws, entity: Ints) -> None:
+        self._draws, self._entity, self._law = draws, entity, settings.flush_per_cluster
+        self._interval_ns = settings.flush_interval_ns
+        self.is_off = self._interval_ns == 0 or self._law.is_zero
+        if not self.is_off:
+            phase = draws.uniform_array("envoy.stats_flush_phase", entity)
+            self._next_ns: Ints = 1 + (phase * self._interval_ns).astype(np.int64)
+            self._count, self._until_ns = (np.zeros(len(entity), np.int64) for _ in range(2))
+
+    def _longest_ns(self, clusters: Ints) -> int:
+        law = self._law
+        each = (
+            law.value_ns if isinstance(law, Constant) else law.high_ns if isinstance(law, Uniform) else None
+        )
+        if each is None:
+            raise CannotTakeFleet("envoy.costs.stats_flush_per_cluster: a law without a longest delay")
+        return int(each + 1) * int(clusters.max())
+
+    def stall_ns(self, place: Small, start_ns: Ints, busy_until_ns: Ints, clusters: Ints) -> Ints:
+        """How long jobs that start must wait for a flush under way."""
+        due = np.flatnonzero(self._next_ns[place] <= start_ns)
+        if len(due):
+            if self._longest_ns(clusters) >= self._interval_ns:
+                raise CannotTakeFleet("a stats flush that takes longer than envoy.stats_flush_interval")
+            self._flush(place, due, start_ns, busy_until_ns, clusters)
+        stall_ns: Ints = np.maximum(self._until_ns[place] - start_ns, 0)
+        return stall_ns
+
+    def _flush(
+        self, place: Small, due: NDArray[np.int64], start_ns: Ints, busy_until_ns: Ints, clusters: Ints
+    ) -> None:
+        while len(due):
+            who, start, busy = place[due], start_ns[due], busy_until_ns[due]
+            next_ns, until = self._next_ns[who], self._until_ns[who]
+            # Of flushes that nothing holds up each is over before the next: only the last one matters.
+            free = (busy <= next_ns) & (until <= next_ns)
+            skipped = np.where(free, (start - next_ns) // self._interval_ns, 0)
+            next_ns += skipped * self._interval_ns
+            count = self._count[who]
+            if isinstance(self._law, Constant):
+                each = np.full(len(who), self._law.value_ns, np.int64)
+            else:
+                count += skipped
+                purpose = "envoy.costs.stats_flush_per_cluster"
+                each = self._law.ns_array(self._draws.uniform_array(purpose, self._entity[who], count))
+                count += 1
+            until = np.where(skipped > 0, 0, until)
+            self._until_ns[who] = np.maximum(np.maximum(next_ns, until), busy) + each * clusters[due]
+            self._next_ns[who], self._count[who] = next_ns + self._interval_ns, count
+            due = due[self._next_ns[who] <= start]
+
+
+@dataclass(slots=True, eq=False)
+class Batch:
+    """Pushes to distinct proxies, in order of their ends: one column for each message.
+
+    `workers_ns` is what the workers had before each message.
+    """
+
+    place: Small
+    dequeued_ns: Ints
+    sent_ns: Ints
+    received_ns: list[Ints]
+    applied_ns: list[Ints]
+    workers_ns: list[Ints]
+    acked_ns: list[Ints]
+    moves: list[tuple[NDArray[np.int64] | slice, Move]]
+
+
+@dataclass(slots=True, eq=False)
+class PushLog:
+    """Every push to a proxy of the arrays, as the line handed them on."""
+
+    place: list[Small]
+    request: list[Small]
+    made: list[Small]
+    dequeued_ns: list[Ints]
+    sent_ns: list[Ints]
+
+
+class Streams:
+    """The way to all proxies of the arrays; takes what the line did.
+
+    Args:
+        entity: The proxies, by place.
+        state: The state each is in at first.
+    """
+
+    def __init__(
+        self, settings: StreamSettings, draws: Draws, entity: Ints, state: Small, moving: Moving
+    ) -> None:
+        count = len(entity)
+        self._settings, self._moving, self._entity = settings, moving, entity
+        self._state = state.astype(np.int64)
+        self._down = _Direction(settings, draws, "network.latency.to_client", entity)
+        self._up = _Direction(settings, draws, "network.latency.to_server", entity)
+        self._flushes = _Flushes(settings, draws, entity)
+        self._busy_until_ns, self._workers_ns = (np.full(count, NULL, np.int64) for _ in range(2))
+        self._unread = np.zeros(count, np.int64)
+        self._cds, self._lds = (np.full((REMEMBERED, count), NULL, np.int64) for _ in range(2))
+        self._seat = np.zeros(count, np.int64)
+        self._moves: dict[int, Move] = {}
+        self.main_thread_busy_ns = np.zeros(count, np.int64)
+        self.batches: list[Batch] = []
+        self.log = PushLog([], [], [], [], [])
+        self.messages = 0
+        self.bytes = 0
+
+    def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
+        """See line.Taker."""
+        log = self.log
+        for column, values in zip(
+            (log.place, log.request, log.made, log.dequeued_ns, log.sent_ns),
+            (place, request, made, dequeued_ns, sent_ns),
+            strict=True,
+        ):
+            column.append(values)  # type: ignore[attr-defined]
+        worked = sent_ns >= 0
+        if not worked.all():
+            place, made, dequeued_ns, sent_ns = (
+                place[worked],
+                made[worked],
+                dequeued_ns[worked],
+                sent_ns[worked],
+            )
+        while len(place):
+            # Each proxy once: later pushes of the same one build on what this one leaves.
+            self._seat[place[::-1]] = np.arange(len(place))[::-1]
+            first = self._seat[place] == np.arange(len(place))
+            if first.all():
+                self._deliver(place, made, dequeued_ns, sent_ns)
+                return
+            self._deliver(place[first], made[first], dequeued_ns[first], sent_ns[first])
+            place, made = place[~first], made[~first]
+            dequeued_ns, sent_ns = dequeued_ns[~first], sent_ns[~first]
+
+    def _late(self, history: Ints, place: Small, sent_ns: Ints) -> Ints:
+        count: Ints = (history[0][place] > sent_ns).astype(np.int64)
+        if not count.any():
+            return count
+        for applied in history[1:]:
+            count += applied[place] > sent_ns
+        if (count >= REMEMBERED).any():
+            raise CannotTakeFleet("more messages under way to one proxy than are remembered")
+        return count
+
+    def _deliver(self, place: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
+        late_cds, late_lds = (
+            self._late(self._cds, place, sent_ns),
+            self._late(self._lds, place, sent_ns),
+        )
+        key = ((self._state[place] << 24 | made) * REMEMBERED + late_cds) * REMEMBERED + late_lds
+        found = distinct(key)
+        moves = [self._move(int(number)) for number in found]
+        of = np.zeros(len(place), np.int64) if len(moves) == 1 else np.searchsorted(found, key)
+        length = max(len(move.sizes) for move in moves)
+        batch = Batch(place, dequeued_ns, sent_ns, [], [], [], [], [])
+        self._check_window(moves, of, place, sent_ns)
+        for at in range(length):
+            self._one_message(at, moves, of, batch)
+        for at in range(length):
+            self._one_ack(at, moves, of, batch)
+        self._settle(moves, of, batch)
+        self.batches.append(batch)
+
+    def _move(self, key: int) -> Move:
+        move = self._moves.get(key)
+        if move is None:
+            rest, late_lds = divmod(key, REMEMBERED)
+            rest, late_cds = divmod(rest, REMEMBERED)
+            move = self._moving.move(rest >> 24, rest & 0xFFFFFF, late_cds, late_lds)
+            self._moves[key] = move
+        return move
+
+    def _check_window(self, moves: Sequence[Move], of: Ints, place: Small, sent_ns: Ints) -> None:
+        """A Send that HTTP/2 flow control would hold back holds its slot as well: not in arrays."""
+        before = np.array([sum(m.sizes[:-1]) for m in moves], np.int64)[of]
+        total = np.array([sum(m.sizes) for m in moves], np.int64)[of]
+        unread = np.where(self._down.last_ns[place] > sent_ns, self._unread[place], 0)
+        self._unread[place] = unread + total
+        if (unread + before >= self._settings.window_bytes).any():
+            raise CannotTakeFleet("responses larger than agent.window_bytes")
+        self.messages += int(np.array([len(m.sizes) for m in moves], np.int64)[of].sum())
+        self.bytes += int(total.sum())
+
+    def _one_message(self, at: int, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
+        has = np.array([at < len(m.sizes) for m in moves])
+        columns = [
+            np.array([getattr(m, name)[at] if at < len(m.sizes) else 0 for m in moves], np.int64)
+            for name in ("sizes", "costs", "clusters")
+        ]
+        delay = np.array([_delay(m, at) for m in moves], np.int64)
+        if has.all():
+            rows: NDArray[np.bool_] | slice = slice(None)
+        else:
+            rows = has[of]
+        which, place = of[rows], batch.place[rows]
+        size, cost, clusters = (column[which] for column in columns)
+        received = self._down.arrival_ns(place, batch.sent_ns[rows], size)
+        busy = self._busy_until_ns[place]
+        start = np.maximum(received, busy)
+        applied = start + cost
+        if not self._flushes.is_off:
+            applied += self._flushes.stall_ns(place, start, busy, clusters)
+        self._busy_until_ns[place] = applied
+        self.main_thread_busy_ns[place] += np.where(applied <= self._settings.end_ns, applied - start, 0)
+        before = self._workers_ns[place]
+        self._workers_ns[place] = np.where(
+            delay[which] >= 0, np.maximum(before, applied + delay[which]), before
+        )
+        for columns_, values in (
+            (batch.received_ns, received),
+            (batch.applied_ns, applied),
+            (batch.workers_ns, before),
+        ):
+            columns_.append(_spread(values, rows, len(of)))
+
+    def _one_ack(self, at: int, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
+        has = np.array([at < len(m.sizes) for m in moves])
+        leaves = np.array([m.ack_with[at] if at < len(m.sizes) else 0 for m in moves], np.int64)
+        rows: NDArray[np.bool_] | slice = slice(None) if has.all() else has[of]
+        place = batch.place[rows]
+        left = np.empty(len(of), np.int64)
+        for message in dict.fromkeys(leaves.tolist()):
+            those = leaves[of] == message
+            left[those] = batch.applied_ns[message][those]
+        arrived = self._up.arrival_ns(place, left[rows], self._settings.ack_bytes)
+        in_time = int((arrived <= self._settings.end_ns).sum())
+        self.messages += in_time
+        self.bytes += in_time * self._settings.ack_bytes
+        batch.acked_ns.append(_spread(arrived, rows, len(of)))
+
+    def _settle(self, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
+        place = batch.place
+        self._state[place] = np.array([m.state for m in moves], np.int64)[of]
+        for history, name in ((self._cds, "cds"), (self._lds, "lds")):
+            for number, move in enumerate(moves):
+                at = getattr(move, name)
+                if at is None:
+                    continue
+                those = slice(None) if len(moves) == 1 else of == number
+                who = place[those]
+                history[1:, who] = history[:-1, who]
+                history[0, who] = batch.applied_ns[at][those]
+        for number, move in enumerate(moves):
+            if move.carried:
+                rows = slice(None) if len(moves) == 1 else np.flatnonzero(of == number)
+                batch.moves.append((rows, move))
+
+
+def distinct(values: Ints) -> Ints:
+    """The values, each once, in order: as numpy.unique, which costs a fifth of a second when first used."""
+    if not len(values) or (values == values[0]).all():
+        return values[:1]
+    ordered: Ints = np.sort(values)
+    first: Ints = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
+    return first
+
+
+def _delay(move: Move, at: int) -> int:
+    delay = move.delays[at] if at < len(move.delays) else None
+    return NULL if delay is None else delay
+
+
+def _spread(values: Ints, rows: NDArray[np.bool_] | slice, count: int) -> Ints:
+    if isinstance(rows, slice):
+        return values
+    spread = np.full(count, NULL, np.int64)
+    spread[rows] = values
+    return spread

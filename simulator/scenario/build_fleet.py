@@ -1,0 +1,241 @@
+"""Joins a mesh under istiod whose many proxies are rows of arrays.
+
+Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
+class and zone, whose start shows what all of them subscribe; gateways; and proxies whose connection reaches
+its maximum age within the run. All others are rows (`simulator.fleet`).
+"""
+
+from __future__ import annotations
+
+from functools import cached_property
+
+import numpy as np
+
+from simulator.control_plane.istiod.deployment import Deployment
+from simulator.control_plane.istiod.doorway import ends_of_first_connections
+from simulator.control_plane.istiod.replica import Replica
+from simulator.envoy.settled import SettledCosts, SettledEnvoy
+from simulator.fleet.deliveries import CARRIERS, OUTCOMES, Announced, delivery_columns
+from simulator.fleet.line import PushLine
+from simulator.fleet.streams import Streams, StreamSettings
+from simulator.mesh.services import Proxy
+from simulator.mesh.visibility import VisibilityClass
+from simulator.recording.ledger import Change
+from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
+from simulator.scenario.envoys import envoy_settings
+from simulator.scenario.fleet_moves import ConcerningChange, Moves
+from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
+from simulator.scenario.istiod import istiod_settings
+from simulator.scenario.schema import Scenario
+from simulator.scenario.world import World
+from simulator.xds.messages import ENVELOPE_BYTES
+from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
+from simulator.xds.resources import Names
+
+
+def build_fleet(scenario: Scenario, seed: int, replication: int) -> World:
+    """A fresh world whose many proxies are rows of arrays."""
+    return FleetWorld(scenario, seed, replication).world()
+
+
+class FleetWorld(MeshWorld):
+    """A mesh in arrays; see the module."""
+
+    def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
+        super().__init__(scenario, seed, replication)
+        self._recorder.counts_all = False
+        self._streams: Streams | None = None
+        self._announced: list[Announced] = []
+
+    # --- who is a row, who is not
+
+    @cached_property
+    def _groups(self) -> dict[tuple[int, int], list[Proxy]]:
+        """Sidecars by class and zone."""
+        groups: dict[tuple[int, int], list[Proxy]] = {}
+        for proxy in self._proxies.values():
+            if proxy.kind == "sidecar":
+                groups.setdefault((self._visibility.of(proxy).index, proxy.zone), []).append(proxy)
+        return groups
+
+    @cached_property
+    def _rows(self) -> list[tuple[int, int]]:
+        """Proxy and group of each place, in order of proxies."""
+        settings = istiod_settings(self._scenario)
+        rows = []
+        for number, proxies in enumerate(self._groups.values()):
+            ids = np.array([proxy.id for proxy in proxies[1:]], np.int64)
+            if settings.max_connection_age_ns is not None and len(ids):
+                ends_ns = ends_of_first_connections(
+                    self._draws,
+                    ids,
+                    settings.max_connection_age_ns,
+                    settings.max_connection_age_grace_ns,
+                    BEFORE_NS,
+                )
+                ids = ids[ends_ns > self._scenario.duration]
+            rows += [(id_, number) for id_ in ids.tolist()]
+        return sorted(rows)
+
+    def _played(self) -> list[Proxy]:
+        """See the module."""
+        rows = dict(self._rows)
+        return [proxy for proxy in self._proxies.values() if proxy.id not in rows]
+
+    def _make_replica(self, number: int, deployment: Deployment) -> Replica:
+        return FleetReplica(number, deployment, is_synced=True)
+
+    # --- the beginning of the run
+
+    def world(self) -> World:
+        """Everything in place."""
+        world = super().world()
+        world.ahead = self._ahead
+        world.at_end.insert(0, self._finish)
+        return world
+
+    def _ahead(self, horizon_ns: int) -> None:
+        if self._streams is None:
+            self._begin()
+        self._line.advance(horizon_ns)
+
+    def _begin(self) -> None:
+        """What was configured before the run shows what every row is configured with."""
+        replica = self._deployment.replicas[0]
+        assert isinstance(replica, FleetReplica)
+        self._replica = replica
+        entity = np.array([proxy for proxy, _ in self._rows], np.int64)
+        group = np.array([number for _, number in self._rows], np.int32)
+        self._entity, self._group = entity, group
+        connections = {c.proxy: c for c in replica.connections}
+        first = [proxies[0].id for proxies in self._groups.values()]
+        types = [resource_type(name) for name in RESOURCE_TYPES]
+        making = GroupMaking(replica, [GroupConnection.of(connections[p], types) for p in first])
+        self._making = making
+        self._concerning: list[list[ConcerningChange]] = [[] for _ in first]
+        envoy = envoy_settings(self._scenario, self._calibration)
+        moves = Moves(making.made, SettledCosts(envoy.costs), replica.known, self._concerning)
+        states = np.array([moves.begin(n, self._settled(p)) for n, p in enumerate(first)], np.int32)
+        scenario, latency = self._scenario, self._scenario.network.latency
+        flush = envoy.costs["stats_flush_per_cluster"]
+        settings = StreamSettings(
+            self._calibration.loopback if latency is None else latency,
+            scenario.agent.hop,
+            scenario.network.bandwidth,
+            scenario.agent.window_bytes,
+            ENVELOPE_BYTES,
+            envoy.stats_flush_interval_ns,
+            flush,  # type: ignore[arg-type]  # a law, not a formula
+            scenario.duration,
+        )
+        self._streams = Streams(settings, self._draws, entity, states[group], moves)
+        limits = istiod_settings(scenario)
+        self._line = PushLine(
+            self._clock,
+            entity,
+            group,
+            most_others=4 * (len(self._played()) + 16),
+            limit=limits.push_throttle,
+            cores=limits.procs,
+            making=making,
+            taker=self._streams,
+            start_push=replica._start_push,
+        )
+        replica.take_line(self._line, entity)
+
+    def _settled(self, proxy: int) -> SettledEnvoy:
+        server = self._servers[proxy]
+        clusters = server.clusters
+        assert not clusters.warming, "a proxy that starts connected is configured"
+        held = clusters.known_resources
+        return SettledEnvoy(
+            held,
+            clusters.hosts,
+            server.listeners.known_resources,
+            server.routes.content,
+            clusters.cluster_count() - len(held),
+        )
+
+    # --- changes
+
+    def _record(
+        self,
+        kind_name: str,
+        label: str,
+        objects: Names,
+        now_ns: int,
+        concerned: list[tuple[VisibilityClass, dict[str, Names]]],
+        elsewhere: int = 0,
+    ) -> Change[Names]:
+        if self._streams is None:
+            self._begin()
+        parts = {class_.index: parts for class_, parts in concerned}
+        groups = [n for n, (class_, _) in enumerate(self._groups) if class_ in parts]
+        counts = np.bincount(self._group, minlength=len(self._groups))
+        rows = int(counts[groups].sum()) if groups else 0
+        change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
+        if groups:
+            self._announced.append(Announced(change.id, now_ns, tuple(groups)))
+        for number, (class_, _) in enumerate(self._groups):
+            if class_ in parts:
+                self._concerning[number].append(ConcerningChange(change, parts[class_]))
+        return change
+
+    # --- the end of the run
+
+    def _finish(self) -> None:
+        """The rows become tables."""
+        streams = self._streams
+        if streams is None:
+            return
+        recorder, end_ns = self._recorder, self._scenario.duration
+        self._write_last_sent(streams)
+        recorder.xds_messages += streams.messages
+        recorder.xds_bytes += streams.bytes
+        if self._announced:
+            columns = delivery_columns(
+                self._announced,
+                streams.batches,
+                self._entity,
+                self._group,
+                self._line.in_hand(),
+                end_ns,
+            )
+            recorder.delivery_columns = {
+                **columns,
+                "outcome": np.array(OUTCOMES, object)[columns["outcome"]],
+                "carried_by": np.array(CARRIERS, object)[columns["carried_by"]],
+            }
+        busy_ns = int(streams.main_thread_busy_ns.max(initial=0))
+        recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
+
+    def _write_last_sent(self, streams: Streams) -> None:
+        """When the last push of each round was sent, and what each push was."""
+        log = streams.log
+        if not log.place:
+            return
+        requests, sent = np.concatenate(log.request), np.concatenate(log.sent_ns)
+        made = np.concatenate(log.made)
+        sends = np.array([bool(m.responses) for m in self._making.made] + [False])[made] & (sent >= 0)
+        last = np.full(len(self._line.requests), -1, np.int64)
+        np.maximum.at(last, requests[sends], sent[sends])
+        for number in np.flatnonzero(last >= 0).tolist():
+            for push in self._line.requests[number].rounds:
+                row = self._recorder.push_rows[push]
+                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, int(last[number]))
+        place, dequeued = np.concatenate(log.place), np.concatenate(log.dequeued_ns)
+        starts = np.array([r.start_ns for r in self._line.requests], np.int64)[requests]
+        types = [[g.type.name for g in m.responses] for m in self._making.made]
+        shown = np.empty(len(types) + 1, object)
+        for seat, names in enumerate([*types, []]):
+            shown[seat] = names
+        self._recorder.proxy_push_columns = {
+            "push_id": np.array([r.rounds[-1] for r in self._line.requests], np.int64)[requests],
+            "proxy": self._entity[place],
+            "replica": np.zeros(len(place), np.int64),
+            "t_start_ns": starts,
+            "t_enqueued_ns": starts,
+            "t_dequeued_ns": dequeued,
+            "t_sent_ns": np.where(sends, sent, -1),
+            "types": shown[np.where(sends, made, -1)],
+        }

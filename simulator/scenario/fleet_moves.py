@@ -1,0 +1,239 @@
+"""What a push does to the proxies of the arrays: the Envoy as a value, and the changes that it carries."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from simulator.control_plane.istiod.generator import Generated
+from simulator.control_plane.istiod.push_context import CarriedByPush, KnownChanges, PushContext
+from simulator.envoy.settled import DeltaUpdate, SettledCosts, SettledEnvoy, Settling, Step, Unsettled
+from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.streams import Carried, Move
+from simulator.recording.ledger import Change, Sending
+from simulator.scenario.fleet_replica import Made
+from simulator.xds.messages import DeltaDiscoveryResponse
+from simulator.xds.resources import Names, Resources
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class ConcerningChange:
+    """A change as it concerns the proxies of a group: what it changes there."""
+
+    change: Change[Names]
+    parts: dict[str, Names]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _State:
+    """What proxies have in common that are in one place: their Envoy and the changes that reached it.
+
+    Attributes:
+        floor: Of the changes that concern the group so many at the beginning were carried, and
+        carried: positions of those beyond.
+        cds: Names of the changes in the latest CDS messages that carried some, newest first.
+        lds: The same of LDS.
+    """
+
+    group: int
+    envoy: SettledEnvoy
+    floor: int
+    carried: frozenset[int]
+    cds: tuple[tuple[Names, ...], ...] = ()
+    lds: tuple[tuple[Names, ...], ...] = ()
+
+
+_REMEMBERED = 4
+
+
+class Moves:
+    """Works moves out (fleet/streams.py: Moving).
+
+    Args:
+        made: What pushes send, by number; grows.
+        costs: Of Envoys.
+        known: What the replica knows of the changes.
+        concerning: By group the changes that concern it; grow.
+    """
+
+    def __init__(
+        self,
+        made: Sequence[Made],
+        costs: SettledCosts,
+        known: KnownChanges,
+        concerning: Sequence[Sequence[ConcerningChange]],
+    ) -> None:
+        self._made, self._costs, self._known, self._concerning = made, costs, known, concerning
+        self._states: list[_State] = []
+        self._numbers: dict[object, int] = {}
+        self._content: dict[tuple[int, ...], Resources] = {}
+
+    def begin(self, group: int, envoy: SettledEnvoy) -> int:
+        """The state of a group's proxies when the run begins."""
+        return self._number(_State(group, self._canonical(envoy), 0, frozenset()))
+
+    def move(self, state: int, made: int, late_cds: int, late_lds: int) -> Move:
+        """See Moving."""
+        try:
+            return self._move(self._states[state], self._made[made], late_cds, late_lds)
+        except Unsettled as error:
+            raise CannotTakeFleet(str(error)) from error
+
+    def _move(self, before: _State, made: Made, late_cds: int, late_lds: int) -> Move:
+        found = self._found(before, made)
+        late = {"cds": before.cds[:late_cds], "lds": before.lds[:late_lds]}
+        updates = []
+        for response in made.responses:
+            name = response.type.name
+            changes = [
+                (position, change.parts[name])
+                for position, (change, _) in found.items()
+                if name in change.parts
+            ]
+            again = [names for message in late.get(name, ()) for names in message]
+            if response.removed:
+                raise CannotTakeFleet("resources that are removed")
+            updates.append(DeltaUpdate(name, response.resources, changes, again))
+        settling = Settling(before.envoy, self._costs)
+        envoy = self._canonical(settling.take(updates))
+        carried = frozenset((*before.carried, *found))
+        floor = before.floor
+        while floor in carried:
+            floor += 1
+        latest = {
+            name: tuple(change.parts[name] for change, _ in found.values() if name in change.parts)
+            for name in ("cds", "lds")
+        }
+        after = _State(
+            before.group,
+            envoy,
+            floor,
+            frozenset(position for position in carried if position >= floor),
+            *(
+                (latest[name], *history)[:_REMEMBERED] if latest[name] else history
+                for name, history in (("cds", before.cds), ("lds", before.lds))
+            ),
+        )
+        at = {response.type.name: place for place, response in enumerate(made.responses)}
+        return Move(
+            self._number(after),
+            tuple(_size(response) for response in made.responses),
+            tuple(step.cost_ns for step in settling.steps),
+            tuple(step.clusters for step in settling.steps),
+            tuple(step.delay_ns for step in settling.steps),
+            tuple(step.ack_with for step in settling.steps),
+            _carried(found, settling.steps, at),
+            at["cds"] if latest["cds"] else None,
+            at["lds"] if latest["lds"] else None,
+        )
+
+    def _found(self, state: _State, made: Made) -> dict[int, tuple[ConcerningChange, Sending]]:
+        """The changes, by position, that this push is the first to carry."""
+        context = made.request.context
+        assert isinstance(context, PushContext)
+        messages = {
+            response.type.name: (
+                None if response.type.wildcard else response.resources.names.union(response.removed),
+                CarriedByPush(self._known, made.request.rounds, context, 0, 0, response.live),
+            )
+            for response in made.responses
+        }
+        found = {}
+        concerning = self._concerning[state.group]
+        for position in range(state.floor, len(concerning)):
+            if position in state.carried:
+                continue
+            change = concerning[position]
+            sendings = []
+            for name, names in change.parts.items():
+                covered, sender = messages.get(name, (None, None))
+                if sender is None or (covered is not None and not names.intersect(covered)):
+                    continue
+                sending = sender.sending(change.change)
+                if sending is None:
+                    continue
+                if covered is not None and names.minus(covered):
+                    raise CannotTakeFleet("a change that travels in parts")
+                sendings.append(sending)
+            if sendings and len(sendings) < len(change.parts):
+                raise CannotTakeFleet("a change that travels in parts")
+            if sendings:
+                found[position] = change, sendings[0]
+        return found
+
+    # --- equal content is one object
+
+    def _canonical(self, envoy: SettledEnvoy) -> SettledEnvoy:
+        return SettledEnvoy(
+            self._same(envoy.clusters),
+            self._same(envoy.hosts),
+            self._same(envoy.listeners),
+            self._same(envoy.routes),
+            envoy.fixed_clusters,
+        )
+
+    def _same(self, resources: Resources) -> Resources:
+        return self._content.setdefault(tuple(map(id, resources)), resources)
+
+    def _number(self, state: _State) -> int:
+        envoy = state.envoy
+        key = (
+            state.group,
+            envoy.clusters,
+            envoy.hosts,
+            envoy.listeners,
+            envoy.routes,
+            state.floor,
+            state.carried,
+            state.cds,
+            state.lds,
+        )
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self._states)
+            self._states.append(state)
+        return number
+
+
+def _carried(
+    found: dict[int, tuple[ConcerningChange, Sending]], steps: Sequence[Step], at: dict[str, int]
+) -> tuple[Carried, ...]:
+    active: dict[int, tuple[int, int]] = {}
+    for place, step in enumerate(steps):
+        for position, delay_ns in step.active:
+            active[position] = place, delay_ns
+    carried = []
+    for position, (concerning, sending) in found.items():
+        places = sorted(at[name] for name in concerning.parts)
+        change = concerning.change
+        is_superseded = any(_supersedes(newer, concerning) for newer, _ in found.values())
+        carried.append(
+            Carried(
+                change.id,
+                places[0],
+                places[-1],
+                *active[position],
+                tuple(places),
+                "superseded" if is_superseded else "active",
+                sending.push_id if sending.carried_by == "push" else None,
+                (sending.t_observed_ns, sending.t_debounced_ns, sending.t_enqueued_ns),
+            )
+        )
+    return tuple(carried)
+
+
+def _supersedes(newer: ConcerningChange, older: ConcerningChange) -> bool:
+    """As the ledger has it: a newer change of the same kind and objects, in the same message."""
+    new, old = newer.change, older.change
+    return (
+        new.id > old.id
+        and new.kind == old.kind
+        and not old.objects.minus(new.objects)
+        and all(
+            name in newer.parts and not names.minus(newer.parts[name]) for name, names in older.parts.items()
+        )
+    )
+
+
+def _size(response: Generated) -> int:
+    return DeltaDiscoveryResponse(response.type, "", "", response.resources, response.removed).size_bytes

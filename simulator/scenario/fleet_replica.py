@@ -1,0 +1,186 @@
+"""The istiod replica whose connections stand in the arrays' push line, and what it makes for their groups."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.control_plane.istiod.connection import Connection
+from simulator.control_plane.istiod.generator import Generated
+from simulator.control_plane.istiod.push_context import PushContext
+from simulator.control_plane.istiod.push_request import PushRequest
+from simulator.control_plane.istiod.replica import Replica
+from simulator.engine.events import Call
+from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.line import PushLine
+from simulator.mesh.services import Service
+from simulator.mesh.visibility import VisibilityClass
+from simulator.xds.resource_types import ResourceType
+from simulator.xds.resources import NO_NAMES, Names
+
+
+class FleetReplica(Replica):
+    """A replica whose push queue, slots and cores are those of a `PushLine`.
+
+    Attributes:
+        line: The line, from the beginning of the run on; before, nothing is pushed.
+        fleet: The proxies of the arrays, by place.
+    """
+
+    line: PushLine[Connection]
+    fleet: NDArray[np.int64]
+
+    def take_line(self, line: PushLine[Connection], fleet: NDArray[np.int64]) -> None:
+        """From here on the line is the queue, the sender and the CPU."""
+        assert self.cpu.is_idle, "a core was busy before the run"
+        assert self.sender.depth == 0, "a push was in line before the run"
+        self.line, self.fleet = line, fleet
+        self.cpu = _Cpu(line)  # type: ignore[assignment]  # what a replica uses of a MultiServer
+        self.sender = _Sender(line)
+
+    @property
+    def connection_count(self) -> int:
+        """How many streams are initialized, those of the arrays included."""
+        return len(self.fleet) + len(self.connections)
+
+    def enqueue_all(self, request: PushRequest, push: int) -> None:
+        """Every connection is enqueued, in random order."""
+        others = list(self.connections)
+        places = np.concatenate(
+            [np.arange(len(self.fleet)), np.array([self.line.place_of(c) for c in others], np.int64)]
+        )
+        proxies = np.concatenate([self.fleet, np.array([c.proxy for c in others], np.int64)])
+        self.line.enqueue_all(places[self.random_order(proxies, push)], request)
+
+    def pod_ready(self, pod: int) -> None:
+        """Pods come and go by messages alone."""
+        raise CannotTakeFleet("pods that become ready")
+
+    def _watching(self, service: Service) -> list[int]:
+        raise CannotTakeFleet("endpoints that leave and are back before istiod looked")
+
+
+@dataclass(frozen=True, slots=True)
+class _Cpu:
+    """The cores, as a replica uses them."""
+
+    line: PushLine[Connection]
+
+    def submit(self, entity: int, cost_ns: Callable[[], int] | int, done: Call) -> None:
+        self.line.submit(entity, cost_ns, done)
+
+    @property
+    def busy_ns(self) -> int:
+        return self.line.busy_ns
+
+    @property
+    def queue_length(self) -> int:
+        return self.line.queue_length
+
+
+@dataclass(frozen=True, slots=True)
+class _Sender:
+    """The queue and the slots, as a replica uses them (istiod/throttle.py: Sender)."""
+
+    line: PushLine[Connection]
+
+    @property
+    def depth(self) -> int:
+        return self.line.depth
+
+    def begin(self, connections: Sequence[Connection], request: PushRequest) -> None:
+        raise AssertionError("a push is for the arrays too: FleetReplica.enqueue_all")
+
+    def enqueue(self, connection: Connection, request: PushRequest) -> None:
+        self.line.enqueue(connection, request)
+
+    def done(self, connection: Connection) -> None:
+        self.line.done(connection)
+
+    def forget(self, connection: Connection) -> None:
+        self.line.forget(connection)
+
+    def stop(self) -> None:
+        raise AssertionError("an istiod of a fleet does not end")
+
+
+@dataclass(slots=True, eq=False)
+class GroupConnection:
+    """What the generator asks of a connection, for all proxies of one class and zone: their subscriptions
+    are those that one of them made, and never change.
+
+    Attributes:
+        subscribed: Names by subscribed type.
+    """
+
+    class_: VisibilityClass
+    zone: int
+    context: PushContext
+    sent_names: dict[ResourceType, Names]
+    subscribed: dict[ResourceType, Names]
+    is_delta: bool = field(default=True, init=False)
+
+    @classmethod
+    def of(cls, connection: Connection, types: Iterable[ResourceType]) -> GroupConnection:
+        """The group that this connection belongs to."""
+        subscribed = {type_: connection.names(type_) for type_ in types if connection.watches(type_)}
+        return cls(
+            connection.class_, connection.zone, connection.context, dict(connection.sent_names), subscribed
+        )
+
+    def watches(self, type_: ResourceType) -> bool:
+        """Whether the type is requested."""
+        return type_ in self.subscribed
+
+    def names(self, type_: ResourceType) -> Names:
+        """Names subscribed; empty for a wildcard type."""
+        return self.subscribed.get(type_, NO_NAMES)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Made:
+    """What one push sends to the proxies of a group."""
+
+    group: int
+    request: PushRequest
+    responses: tuple[Generated, ...]
+
+
+class GroupMaking:
+    """What the replica makes for groups (fleet/line.py: Making)."""
+
+    def __init__(self, replica: Replica, groups: list[GroupConnection]) -> None:
+        self._replica, self.groups = replica, groups
+        self.made: list[Made] = []
+        self._numbers: dict[object, int] = {}
+
+    def concerns(self, group: int, request: PushRequest) -> bool:
+        """See Making."""
+        return self._replica.generator.concerns(request, self.groups[group].class_, is_delta=True)
+
+    def edition(self) -> object:
+        """See Making."""
+        replica = self._replica
+        return replica.generator.assignments, replica.known.count, replica.cache.clearings
+
+    def learned(self) -> int:
+        """See Making."""
+        return self._replica.cache.stored + self._replica.generator.scopes_computed
+
+    def make(self, group: int, request: PushRequest) -> tuple[int, int]:
+        """See Making."""
+        connection = self.groups[group]
+        assert isinstance(request.context, PushContext)
+        connection.context = request.context
+        made, cost_ns = self._replica.generator.push(connection, request)
+        if self._replica.cache.evictions:
+            raise CannotTakeFleet("control_plane.cache.size smaller than what it holds")
+        key = group, request, *((g.type, g.resources, g.removed, g.live) for g in made)
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = len(self.made)
+            self.made.append(Made(group, request, tuple(made)))
+        return number, cost_ns

@@ -1,0 +1,102 @@
+"""Random scenarios of the class that both engines play, by a seed.
+
+They are small but crowded: pushes overtake debounces, merge, wait for one slot or one core, meet full links
+and stats flushes; some connections reach their age; some runs end in the middle of a push.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import simulator as xs
+
+KINDS = (
+    "VirtualService",
+    "DestinationRule",
+    "ServiceEntry",
+    "AuthorizationPolicy",
+    "PeerAuthentication",
+    "RequestAuthentication",
+    "EnvoyFilter",
+    "Sidecar",
+    "Telemetry",
+    "TrafficExtension",
+    "Gateway",
+    "Secret",
+    "ConfigMap",
+    "MeshConfig",
+    "WorkloadEntry",
+    "ProxyConfig",
+)
+
+
+def scenario(seed: int) -> xs.Scenario:
+    """The scenario of that seed."""
+    of = random.Random(seed)
+    one = of.choice
+    namespaces = of.randint(1, 3)
+    crowd = of.random() < 0.5
+    return xs.Scenario(
+        name="fleet-random",
+        seed=seed,
+        duration=one(["6s", "12s", "12s", "3107300us"]),
+        mesh={
+            "proxies": {
+                "sidecars": of.randint(2, 60),
+                "gateways": one([0, 0, 2]),
+                "vms": one([0, 0, 3]),
+            },
+            "services": of.randint(1, 8),
+            "namespaces": namespaces,
+            "endpoints": of.randint(1, 6),
+            "scope": one(["all", "all", "50%", {"services": 2}, {"namespaces": "own"}]),
+            "zones": one([1, 1, 2]),
+        },
+        control_plane={
+            "kind": "istiod",
+            "version": one(["1.20", "1.24", "1.27", "1.30", "1.32", "1.32"]),
+            "cpu": one(["500m", 1, 2, 4]),
+            "debounce": {
+                "after": one(["100ms", "100ms", "10ms", "0s"]),
+                "max": one(["10s", "500ms"]),
+                "endpoints": one([True, True, False]),
+            },
+            "push_throttle": one(["auto", "auto", 1, 3]),
+            "max_connection_age": one(["30m", "30m", "9s", "none"]),
+            "max_connection_age_grace": "1s",
+            **one([{}, {}, {"cache": {"cds": False, "eds": False, "rds": False, "sds": False}}]),
+            **one([{}, {}, {}, {"costs": "zero"}]),
+        },
+        propagation={"strategy": "push", "protocol": "delta"},
+        network={
+            "latency": one(["0s", "1ms", {"uniform": ["100us", "30ms"]}, {"lognormal": _LOGNORMAL}]),
+            "bandwidth": one([None, None, "1Mi"]),
+        },
+        agent={"hop": one(["50us", {"exponential": {"mean": "200us"}}])},
+        envoy=one([{}, {}, {"costs": "zero"}]),
+        recording={"messages": False, "states": False, "queues": False},
+        workload=_workload(of, crowd),
+    )
+
+
+_LOGNORMAL = {"median": "2ms", "p99": "20ms"}
+
+
+def _workload(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    for _ in range(of.randint(1, 4)):
+        edit: dict[str, Any] = {"edit": of.choice(KINDS)}
+        if of.random() < 0.4:
+            edit["name"] = of.choice(["one", "two"])
+        if of.random() < 0.2:
+            edit["namespace"] = of.choice(["ns0", "istio-system"])
+        if crowd and of.random() < 0.5:
+            edit |= {"every": f"{of.choice([3, 20, 111])}ms", "from": "1s", "until": "1400ms"}
+        else:
+            edit["at"] = sorted({f"{of.randint(10, 100) * 30}ms" for _ in range(of.randint(1, 4))})
+        entries.append(edit)
+    if of.random() < 0.6:
+        rate = of.choice(["2/s", "50/s"]) if crowd else "1/s"
+        entries.append({"endpoints": "any", "poisson": rate, "until": "4s"})
+    return entries
