@@ -86,19 +86,24 @@ def _band(units: list[Samples], at: Values) -> tuple[Values, Values]:
 
 
 def _finding(series: dict[str, tuple[list[Samples], Samples]]) -> str:
-    medians = {label: pooled.quantile(0.5) for label, (_, pooled) in series.items()}
-    fastest = min(medians, key=lambda label: medians[label])
-    slowest = max(medians, key=lambda label: medians[label])
+    """Who is first, by the median and by the 99th percentile: "fastest" is only who is first in both."""
+    reached = {label: (pooled.quantile(0.5), pooled.quantile(0.99)) for label, (_, pooled) in series.items()}
+    first = min(reached, key=lambda label: reached[label])
+    last = max(reached, key=lambda label: reached[label])
+    half, most = (seconds_text(seconds * 1e9) for seconds in reached[first])
     if len(series) == 1:
-        pooled = series[fastest][1]
-        half = f"Half within {seconds_text(medians[fastest] * 1e9)}"
-        if pooled.never:
-            return f"{half}; {share_text(pooled.never / pooled.n)} never"
-        return f"{half}, 99 % within {seconds_text(pooled.quantile(0.99) * 1e9)}"
-    if medians[fastest] == medians[slowest]:
-        return f"All alike: half within {seconds_text(medians[fastest] * 1e9)}"
-    told = f"{fastest} is fastest: half within {seconds_text(medians[fastest] * 1e9)}"
-    return f"{told}; {slowest} takes {seconds_text(medians[slowest] * 1e9)}"
+        pooled = series[first][1]
+        rest = f"; {share_text(pooled.never / pooled.n)} never" if pooled.never else f", 99 % within {most}"
+        return f"Half within {half}{rest}"
+    if reached[first] == reached[last]:
+        return f"All alike: half within {half}, 99 % within {most}"
+    tail = min(reached, key=lambda label: (reached[label][1], label != first))
+    if tail == first:
+        slow_half, slow_most = (seconds_text(seconds * 1e9) for seconds in reached[last])
+        fastest = f"{first} is fastest: half within {half}, 99 % within {most}"
+        return f"{fastest}; {last} takes {slow_half} and {slow_most}"
+    tail_half, tail_most = (seconds_text(seconds * 1e9) for seconds in reached[tail])
+    return f"Half: {first} is first, {half} ({tail} {tail_half}); 99 %: {tail}, {tail_most} ({first} {most})"
 
 
 def _subject(experiment: Experiment, metric: str, drawn: int) -> str:

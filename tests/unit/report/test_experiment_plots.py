@@ -65,10 +65,31 @@ def words(ax):
 
 def test_a_comparison_is_titled_by_the_fastest_and_the_slowest():
     ax = plots.comparison_cdf(compared(), ax=look.figure(5))
-    assert title(ax) == "push is fastest: half within 110 ms; poll takes 2.00 s"
+    assert title(ax) == (
+        "push is fastest: half within 110 ms, 99 % within 120 ms; poll takes 2.00 s and 3.29 s"
+    )
     assert "4 replications" in words(ax)[0]
     assert [text.get_text() for text in ax.get_legend().get_texts()] == ["push", "poll"]
     assert len(ax.collections) == 2  # the bands
+
+
+def test_who_is_first_by_the_median_is_not_the_fastest_where_another_has_the_better_tail():
+    values = {"eager": [{"active_delay": [0.1] * 10 + [5.0] * 8}], "even": [{"active_delay": [2.5] * 18}]}
+    made = experiment(Comparison, {"eager": {"s": "eager"}, "even": {"s": "even"}}, values)
+    ax = plots.comparison_cdf(made, ax=look.figure(5))
+    assert title(ax) == "Half: eager is first, 100 ms (even 2.50 s); 99 %: even, 2.50 s (eager 5.00 s)"
+
+
+def test_variants_with_equal_medians_are_told_apart_by_their_tails():
+    values = {"a": [{"active_delay": [1.0, 1.0, 3.0]}], "b": [{"active_delay": [1.0, 1.0, 1.0]}]}
+    cells = {"a": {"s": "a"}, "b": {"s": "b"}}
+    ax = plots.comparison_cdf(experiment(Comparison, cells, values), ax=look.figure(5))
+    assert title(ax).startswith(
+        "b is fastest: half within 1.00 s, 99 % within 1.00 s; a takes 1.00 s and 2.9"
+    )
+    alike = dict.fromkeys(cells, values["b"])
+    ax = plots.comparison_cdf(experiment(Comparison, cells, alike), ax=look.figure(5))
+    assert title(ax) == "All alike: half within 1.00 s, 99 % within 1.00 s"
 
 
 def test_what_never_came_keeps_the_curve_below_one():
