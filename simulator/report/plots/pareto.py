@@ -72,6 +72,7 @@ def pareto(
             zorder=4,
         )
         look.beside(ax, x_of.value, y_of.value, look.literal(label))
+    _from_zero(ax)
     look.frame(ax)
     ax.grid(axis="y", color=look.GRID, linewidth=0.8)
     x_unit, y_unit = experiment.unit(x_metric), experiment.unit(y_metric)
@@ -132,6 +133,10 @@ def _scales(ax: Axes, points: list[tuple[str, Estimate, Estimate]]) -> None:
         if min(values) > 0 and max(values) >= _LOG_FROM * min(values):
             scale("log")
     ax.margins(x=0.25, y=0.15)
+
+
+def _from_zero(ax: Axes) -> None:
+    """Linear axes begin at 0; only once the points are drawn, since a set limit ends the automatic ones."""
     if ax.get_xscale() == "linear":
         ax.set_xlim(left=0)
     if ax.get_yscale() == "linear":
