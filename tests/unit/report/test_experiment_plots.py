@@ -117,6 +117,20 @@ def test_the_front_has_those_nobody_beats():
         plots.pareto(cheap, x="best(active_delay)")
 
 
+def test_every_point_lies_within_linear_axes_that_begin_at_zero():
+    ax = plots.pareto(compared(), x="mean(active_delay)", y="xds_messages", ax=look.figure(5))
+    points = [line for line in ax.lines if line.get_marker() == "o"]
+    drawn = [("x", ax.get_xscale(), ax.get_xlim()), ("y", ax.get_yscale(), ax.get_ylim())]
+    linear = [(way, limits) for way, scale, limits in drawn if scale == "linear"]
+    assert points
+    assert linear
+    for way, (low, high) in linear:
+        assert low == 0
+        for point in points:
+            (at,) = point.get_xdata() if way == "x" else point.get_ydata()
+            assert low <= at <= high
+
+
 def test_a_sweep_over_one_key_is_a_line_with_its_best_value_in_the_title():
     sweep = swept({"10ms": 0.4, "100ms": 0.2, "1s": 1.0})
     ax = sweep.plot("active_delay", "mean", ax=look.figure(5))
