@@ -127,7 +127,7 @@ def _read_acks(
     """An ACK that arrives while its connection's worker makes the next push is read when that is sent."""
     places, since_ns = in_hand
     # Backwards, so that the pushes that follow are known.
-    follow = _Following(count)
+    follow = _Following(count, len(places) + sum(len(batch.place) for batch in batches))
     follow.add(places, since_ns, np.full(len(places), end_ns + 1, np.int64))
     for batch in reversed(batches):
         for at, acked in enumerate(batch.acked_ns):
@@ -138,21 +138,16 @@ def _read_acks(
 class _Following:
     """The pushes of each proxy that follow the one at hand, nearest first."""
 
-    def __init__(self, count: int) -> None:
+    def __init__(self, count: int, pushes: int) -> None:
         self._number = np.full(count, -1, np.int64)
-        self._next: list[Ints] = []
-        self._from: list[Ints] = []
-        self._until: list[Ints] = []
+        self._next, self._from, self._until = (np.empty(pushes, np.int64) for _ in range(3))
         self._size = 0
 
     def add(self, place: NDArray[np.integer], from_ns: Ints, until_ns: Ints) -> None:
-        if not len(place):
-            return
-        self._next.append(self._number[place])
-        self._from.append(from_ns)
-        self._until.append(until_ns)
-        self._number[place] = self._size + np.arange(len(place))
-        self._size += len(place)
+        rows = slice(self._size, self._size + len(place))
+        self._next[rows], self._from[rows], self._until[rows] = self._number[place], from_ns, until_ns
+        self._number[place] = np.arange(rows.start, rows.stop)
+        self._size = rows.stop
 
     def read(self, place: NDArray[np.integer], acked: Ints) -> Ints:
         number = self._number[place]
@@ -161,15 +156,11 @@ class _Following:
             return acked
         acked = acked.copy()
         number = number[rows]
-        if len(self._next) > 1:
-            self._next = [np.concatenate(self._next)]
-            self._from = [np.concatenate(self._from)]
-            self._until = [np.concatenate(self._until)]
         while len(rows):
-            from_ns, until_ns = self._from[0][number], self._until[0][number]
+            from_ns, until_ns = self._from[number], self._until[number]
             met = (acked[rows] > from_ns) & (acked[rows] <= until_ns)
             acked[rows[met]] = until_ns[met]
-            further = self._next[0][number]
+            further = self._next[number]
             on = (acked[rows] > until_ns) & (further >= 0)
             rows, number = rows[on], further[on]
         return acked

@@ -244,7 +244,6 @@ class Streams:
         self._busy_until_ns, self._workers_ns = (np.full(count, NULL, np.int64) for _ in range(2))
         self._unread = np.zeros(count, np.int64)
         self._cds, self._lds = (np.full((REMEMBERED, count), NULL, np.int64) for _ in range(2))
-        self._seat = np.zeros(count, np.int64)
         self._moves: dict[int, Move] = {}
         self.main_thread_busy_ns = np.zeros(count, np.int64)
         self.batches: list[Batch] = []
@@ -269,16 +268,9 @@ class Streams:
                 dequeued_ns[worked],
                 sent_ns[worked],
             )
-        while len(place):
-            # Each proxy once: later pushes of the same one build on what this one leaves.
-            self._seat[place[::-1]] = np.arange(len(place))[::-1]
-            first = self._seat[place] == np.arange(len(place))
-            if first.all():
-                self._deliver(place, made, dequeued_ns, sent_ns)
-                return
-            self._deliver(place[first], made[first], dequeued_ns[first], sent_ns[first])
-            place, made = place[~first], made[~first]
-            dequeued_ns, sent_ns = dequeued_ns[~first], sent_ns[~first]
+        # Each proxy once: later pushes of the same one build on what the earlier ones leave.
+        for rows in _rounds(place):
+            self._deliver(place[rows], made[rows], dequeued_ns[rows], sent_ns[rows])
 
     def _late(self, history: Ints, place: Small, sent_ns: Ints) -> Ints:
         count: Ints = (history[0][place] > sent_ns).astype(np.int64)
@@ -401,6 +393,21 @@ def distinct(values: Ints) -> Ints:
     ordered: Ints = np.sort(values)
     first: Ints = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
     return first
+
+
+def _rounds(place: Small) -> Sequence[NDArray[np.int64] | slice]:
+    """Rows of the first push to each proxy, of the second, and so on; in order."""
+    if not len(place):
+        return []
+    order = np.argsort(place, kind="stable")
+    ordered = place[order]
+    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
+    if len(begins) == len(place):
+        return [slice(None)]
+    earlier = np.empty(len(place), np.int64)
+    earlier[order] = np.arange(len(place)) - np.repeat(begins, np.diff(begins, append=len(place)))
+    ends = np.cumsum(np.bincount(earlier))[:-1]
+    return np.split(np.argsort(earlier, kind="stable"), ends)
 
 
 def _delay(move: Move, at: int) -> int:

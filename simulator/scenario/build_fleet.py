@@ -188,6 +188,7 @@ class FleetWorld(MeshWorld):
         streams = self._streams
         if streams is None:
             return
+        self._line.hand_on()
         recorder, end_ns = self._recorder, self._scenario.duration
         self._write_last_sent(streams)
         recorder.xds_messages += streams.messages
