@@ -78,9 +78,9 @@ def test_an_expectation_that_is_not_met_in_a_run_gives_status_1(here, scenario_f
 def test_failed_runs_are_told_and_only_when_all_fail_is_it_status_3(
     here, scenario_file, quick_figures, capsys, monkeypatch
 ):
-    from simulator.experiment import play as play_module
+    from simulator.experiment import engines
 
-    real = play_module.build
+    real = engines.build
     fails = [1]
 
     def build(scenario, seed, replication):
@@ -88,7 +88,7 @@ def test_failed_runs_are_told_and_only_when_all_fail_is_it_status_3(
             raise RuntimeError("no luck")
         return real(scenario, seed, replication)
 
-    monkeypatch.setattr(play_module, "build", build)
+    monkeypatch.setattr(engines, "build", build)
     words = ["sweep", str(scenario_file(TINY)), "--over", "network.latency=1ms,2ms", "--replications", "2"]
     words += ["--executor", "serial", "--out", "o"]
     assert main(words) == 0
@@ -140,16 +140,16 @@ def test_an_unreachable_dask_cluster_is_bad_input(here, scenario_file, capsys, m
 def test_an_interrupt_says_what_is_kept_and_how_to_go_on(
     here, scenario_file, quick_figures, capsys, monkeypatch
 ):
-    from simulator.experiment import play as play_module
+    from simulator.experiment import engines
 
-    real = play_module.build
+    real = engines.build
 
     def build(scenario, seed, replication):
         if replication == 2:
             raise KeyboardInterrupt
         return real(scenario, seed, replication)
 
-    monkeypatch.setattr(play_module, "build", build)
+    monkeypatch.setattr(engines, "build", build)
     words = ["run", str(scenario_file(TINY)), "--replications", "4", "--executor", "serial", "--out", "o"]
     assert main(words) == 130
     told = capsys.readouterr().err
@@ -157,7 +157,7 @@ def test_an_interrupt_says_what_is_kept_and_how_to_go_on(
     assert "--resume" in told
     assert main(words) == 2
     assert "--resume" in capsys.readouterr().err
-    monkeypatch.setattr(play_module, "build", real)
+    monkeypatch.setattr(engines, "build", real)
     assert main([*words, "--resume"]) == 0
 
 

@@ -9,7 +9,7 @@ from concurrent.futures import BrokenExecutor, Executor, ThreadPoolExecutor
 import pytest
 
 import simulator as xs
-from simulator.experiment import play as play_module
+from simulator.experiment import engines
 from simulator.results import records
 from simulator.results.storage import ResultsError
 from tests.many import bytes_of, messages_and_failure, tiny
@@ -26,13 +26,13 @@ def swept(**keywords):
 def counted(monkeypatch):
     """How many worlds are built."""
     built = []
-    real = play_module.build
+    real = engines.build
 
     def build(scenario, seed, replication):
         built.append((seed, replication))
         return real(scenario, seed, replication)
 
-    monkeypatch.setattr(play_module, "build", build)
+    monkeypatch.setattr(engines, "build", build)
     return built
 
 
@@ -81,14 +81,14 @@ def test_the_summary_pools_and_says_what_intervals_rest_on() -> None:
 
 
 def test_a_failed_run_is_a_row_and_the_others_stay(monkeypatch, tmp_path) -> None:
-    real = play_module.build
+    real = engines.build
 
     def build(scenario, seed, replication):
         if replication == 1:
             raise RuntimeError("no luck")
         return real(scenario, seed, replication)
 
-    monkeypatch.setattr(play_module, "build", build)
+    monkeypatch.setattr(engines, "build", build)
     done = swept(out=tmp_path, replications=3)
     assert done.runs["error"].fillna("").tolist() == ["", "RuntimeError: no luck", ""] * 2
     assert done.table()["failed"].tolist() == [1, 1]
@@ -97,7 +97,7 @@ def test_a_failed_run_is_a_row_and_the_others_stay(monkeypatch, tmp_path) -> Non
 
 
 def test_a_sweep_in_which_everything_fails_still_has_its_rows(monkeypatch) -> None:
-    monkeypatch.setattr(play_module, "build", lambda *_: 1 / 0)
+    monkeypatch.setattr(engines, "build", lambda *_: 1 / 0)
     done = swept()
     assert done.runs["error"].nunique() == 1
     assert len(done.summary()) == 0
@@ -121,7 +121,7 @@ def test_resuming_plays_only_what_is_missing(tmp_path, counted) -> None:
 
 def test_a_run_that_failed_for_good_is_not_played_again(tmp_path, monkeypatch) -> None:
     tries = []
-    monkeypatch.setattr(play_module, "build", lambda *_: tries.append(1) or 1 / 0)
+    monkeypatch.setattr(engines, "build", lambda *_: tries.append(1) or 1 / 0)
     swept(out=tmp_path)
     swept(out=tmp_path, resume=True)
     assert len(tries) == 4

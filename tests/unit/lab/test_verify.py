@@ -5,9 +5,13 @@ from __future__ import annotations
 import pytest
 
 import simulator as xs
+from simulator.results.result import Result
+
+pytest.importorskip("grpc")
+pytest.importorskip("envoy.config.cluster.v3.cluster_pb2")
+
 from simulator.lab.pulse import KEY
 from simulator.lab.verify import Trial, Verdict
-from simulator.results.result import Result
 
 
 @pytest.fixture(scope="module")

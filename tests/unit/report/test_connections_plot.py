@@ -44,7 +44,7 @@ def test_the_table_holds_every_event_in_the_order_of_time():
     assert list(table.columns) == ["t_ns", "proxy_id", "replica", "event"]
     assert table["t_ns"].tolist() == sorted(at * S for at, *_ in STORM)
     last = table.iloc[-1]
-    assert (last["t_ns"], last["proxy_id"], last["replica"], last["event"]) == (20 * S, 2, 1, "opened")
+    assert (last["t_ns"], last["proxy_id"], last["replica"], last["event"]) == (20 * S, "p2", 1, "opened")
 
 
 def test_what_was_open_before_the_run_is_open_from_its_begin():
