@@ -13,6 +13,7 @@ from rich.text import Text
 
 from simulator.cli.tables import footnote, new_table, show
 from simulator.report.wording import amount_text, seconds_text
+from simulator.results.paired import NOT_FINITE
 
 if TYPE_CHECKING:
     from simulator.results.comparison import Comparison
@@ -84,20 +85,39 @@ def _paired(console: Console, comparison: Comparison, other: str) -> None:
         table.add_column(name, justify="right")
     for line in differences.reset_index().to_dict(orient="records"):
         say = seconds if line["unit"] == "s" else amount_text
-        has_interval = math.isfinite(line["ci_low"]) or math.isfinite(line["ci_high"])
         table.add_row(
             str(line["metric"]),
             str(line["stat"]),
-            signed(line["difference"], say),
-            f"{signed(line['ci_low'], say)} .. {signed(line['ci_high'], say)}" if has_interval else "-",
-            "-" if math.isnan(line["ratio"]) else f"{line['ratio']:.3g}",
+            _change(line, say),
+            _paired_interval(line, say),
+            _ratio(line["ratio"]),
             "-" if math.isnan(line["correlation"]) else f"{line['correlation']:.2f}",
             _narrowing(line),
         )
     show(console, table)
-    notes = [str(note) for note in dict.fromkeys(differences["note"]) if note]
-    for note in notes:
+    notes = [part for note in differences["note"] for part in str(note).split("; ") if part]
+    for note in dict.fromkeys(note for note in notes if not note.startswith("not finite")):
         footnote(console, note)
+    if differences["not_finite"].any():
+        footnote(
+            console, "not finite: something never came to an end, in either; no correlation is told then"
+        )
+
+
+def _change(line: Mapping[Any, Any], say: Callable[[float], str]) -> str:
+    """A difference in words: of two infinite numbers there is none."""
+    return "∞ in both" if math.isinf(line["a"]) and math.isinf(line["b"]) else signed(line["difference"], say)
+
+
+def _paired_interval(line: Mapping[Any, Any], say: Callable[[float], str]) -> str:
+    """The interval of a difference; where there is none because something never ended, how often."""
+    if math.isfinite(line["ci_low"]) or math.isfinite(line["ci_high"]):
+        return f"{signed(line['ci_low'], say)} .. {signed(line['ci_high'], say)}"
+    return NOT_FINITE.format(**line) if line["not_finite"] else "-"
+
+
+def _ratio(ratio: float) -> str:
+    return "-" if math.isnan(ratio) else "∞" if math.isinf(ratio) else f"{ratio:.3g}"
 
 
 def print_sweep(sweep: Sweep, directory: Path, figures: Sequence[Path]) -> None:
@@ -154,20 +174,18 @@ def _steps(console: Console, sweep: Sweep, metric: str) -> None:
     for name in ("change of p99", "95 % interval", "ratio"):
         table.add_column(name, justify="right", no_wrap=True)
     for line in steps.head(_STEPS_AT_MOST).to_dict(orient="records"):
-        has_interval = math.isfinite(line["ci_low"]) and math.isfinite(line["ci_high"])
-        interval = f"{signed(line['ci_low'], seconds)} .. {signed(line['ci_high'], seconds)}"
         table.add_row(
             line["key"],
             f"{line['before']} -> {line['after']}",
             *([line["others"]] if several else []),
             signed(line["difference"], seconds),
-            interval if has_interval else "-",
-            "-" if math.isnan(line["ratio"]) else f"{line['ratio']:.3g}",
+            _paired_interval(line, seconds),
+            _ratio(line["ratio"]),
         )
     show(console, table)
     if len(steps) > _STEPS_AT_MOST:
         footnote(console, f"... and {len(steps) - _STEPS_AT_MOST:,} smaller ones")
-    if bool(steps["ci_low"].isna().all()):
+    if bool((steps["ci_low"].isna() & (steps["not_finite"] == 0)).all()):
         footnote(console, "no intervals: one run is one independent unit; give --replications")
 
 

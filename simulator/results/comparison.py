@@ -58,6 +58,11 @@ class Comparison(Experiment):
         changes and random numbers; `unpaired_low` and `unpaired_high` are what the interval would be without.
         `correlation` is that between the replications of a and b: the closer to 1, the more pairing helps.
         `ratio` is a / b. Means have Student's t on the paired differences, percentiles a paired bootstrap.
+
+        What never came to an end is infinite: `not_finite` counts the replications whose statistic is, in
+        either variant, and `note` says so. The difference is then infinite where one variant's statistic is,
+        NaN where both are; an infinite end of an interval is one that nothing bounds, and there is no
+        correlation, since that of the others would be one of the lucky ones.
         """
         return paired_differences(self, a, b, metrics, stats)
 

@@ -253,10 +253,9 @@ def _resampled_units(count: int, resamples: int, purpose: str) -> Values:
     """Resample x unit: how often each unit is drawn."""
     draws = Draws(count)
     indices = np.arange(resamples * count)
-    drawn = (draws.uniform_array(purpose, 0, indices) * count).astype(np.int64).reshape(resamples, count)
-    picks = np.zeros((resamples, count))
-    np.add.at(picks, (np.arange(resamples)[:, None], drawn), 1)
-    return picks
+    drawn = (draws.uniform_array(purpose, 0, indices) * count).astype(np.int64)
+    cells = indices // count * count + drawn
+    return np.bincount(cells, minlength=len(indices)).reshape(resamples, count).astype(np.float64)
 
 
 def _resampled_quantiles(units: Sequence[Samples], picks: Values, q: float) -> Values:

@@ -20,7 +20,7 @@ from simulator.results.intervals import (
 from simulator.results.samples import Samples
 from simulator.results.statistics import Values, percent
 
-__all__ = ["COSTS", "HEADLINES", "PAIRED_COLUMNS", "paired_differences"]
+__all__ = ["COSTS", "HEADLINES", "NOT_FINITE", "PAIRED_COLUMNS", "paired_differences"]
 
 HEADLINES: Final = (
     "active_delay",
@@ -35,6 +35,8 @@ HEADLINES: Final = (
 )
 """The metrics that are compared unless others are named."""
 COSTS: Final = ("xds_messages", "xds_bytes", "control_plane_cpu")
+NOT_FINITE: Final = "not finite in {not_finite:,} of {runs:,} replications"
+"""Where something never came to an end, in either variant: no correlation, and seldom an interval."""
 PAIRED_COLUMNS: Final = (
     "a",
     "b",
@@ -46,6 +48,7 @@ PAIRED_COLUMNS: Final = (
     "ratio",
     "correlation",
     "runs",
+    "not_finite",
     "unit",
     "note",
 )
@@ -70,9 +73,11 @@ def paired_differences(
         for stat in stats:
             if stat == "mean" or not experiment.is_single(metric):
                 index.append((metric, stat))
-                rows.append(
-                    {**_difference(ours, theirs, stat), "unit": experiment.unit(metric), "note": notes}
-                )
+                found = _difference(ours, theirs, stat)
+                told = [notes] if notes else []
+                if found["not_finite"]:
+                    told.append(NOT_FINITE.format(**found))
+                rows.append({**found, "unit": experiment.unit(metric), "note": "; ".join(told)})
     names = pd.MultiIndex.from_tuples(index, names=["metric", "stat"]) if index else None
     return pd.DataFrame(rows, index=names, columns=list(PAIRED_COLUMNS))
 
@@ -118,6 +123,7 @@ def _difference(ours: Sequence[Samples], theirs: Sequence[Samples], stat: str) -
         paired = bootstrap_difference(ours, theirs, float(q))
         unpaired = bootstrap_difference(ours, theirs, float(q), paired=False)
         each = [[unit.quantile(q) for unit in side] for side in (ours, theirs)]
+    endless = sum(math.isinf(mine) or math.isinf(yours) for mine, yours in zip(*each, strict=True))
     difference = math.nan if math.isinf(a) and math.isinf(b) else a - b
     if not math.isfinite(difference):
         paired = unpaired = NO_INTERVAL
@@ -129,9 +135,11 @@ def _difference(ours: Sequence[Samples], theirs: Sequence[Samples], stat: str) -
         "ci_high": paired.high,
         "unpaired_low": unpaired.low,
         "unpaired_high": unpaired.high,
-        "ratio": a / b if b and math.isfinite(a) and math.isfinite(b) else math.nan,
-        "correlation": _correlation(np.array(each[0]), np.array(each[1])),
+        "ratio": a / b if b and not math.isnan(difference) else math.nan,
+        # That of the replications that came to an end would be one of the lucky ones.
+        "correlation": math.nan if endless else _correlation(np.array(each[0]), np.array(each[1])),
         "runs": len(ours),
+        "not_finite": endless,
     }
 
 

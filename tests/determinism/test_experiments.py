@@ -107,29 +107,48 @@ def tables(out: Path) -> dict[str, bytes]:
     return {name: content for name, content in bytes_of(out).items() if not name.startswith(".")}
 
 
-NURSERY = """
-import os, signal, sys
+KILLED_OVER = {"network.latency": ["1ms", {"exponential": {"mean": "5ms"}}]}
+KILLED_REPLICATIONS = 5
+KILLED_RUNS = 10
+
+NURSERY = f"""
+import functools, os, signal, subprocess, sys, types
 import simulator as xs
 path, = sys.argv[1:]
 scenario = xs.load_scenario(path)
 import simulator.experiment.campaign
+import simulator.experiment.worker as worker
+import simulator.experiment.worker_processes as worker_processes
+
+def serve():
+    # In the child that was to become a fresh Python, its pipes in place: it is one already.
+    os.closerange(3, 1024)  # other workers' pipes too, or these would not end with their parent
+    sys.stdin = os.fdopen(0)
+    worker.main()
+    os._exit(0)
+
+at_once = functools.partial(subprocess.Popen, preexec_fn=serve)
+worker_processes.subprocess = types.SimpleNamespace(
+    Popen=at_once, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired
+)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the children ended
 for line in sys.stdin:
     pid = os.fork()
     if pid == 0:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
         os.setsid()
-        over = {"network.latency": ["1ms", "2ms", {"exponential": {"mean": "5ms"}}]}
-        xs.sweep(scenario, over, replications=6, executor="processes:2", out=line.strip())
+        xs.sweep(scenario, {KILLED_OVER!r}, replications={KILLED_REPLICATIONS}, executor="processes:2",
+                 out=line.strip())
         os._exit(0)
     print(pid, flush=True)
 """
-"""Starts sweeps in processes of their own that need not import anything first."""
+"""Starts sweeps in processes of their own that need not import anything first, and neither do their workers:
+both are copies of this process, where importing costs many times what is killed and played again."""
 
 
 @pytest.fixture
 def nursery(tmp_path: Path) -> Iterator[Callable[[Path], psutil.Process]]:
-    """A function out -> the process of a sweep of three cells into that directory."""
+    """A function out -> the process of a sweep of two cells into that directory."""
     path = tmp_path / "tiny.yaml"
     path.write_text(TINY_YAML)
     words = [sys.executable, "-c", NURSERY, str(path)]
@@ -154,17 +173,16 @@ def test_a_sweep_killed_twenty_times_at_random_moments_ends_with_the_same_table(
     tmp_path: Path, nursery: Callable[[Path], psutil.Process]
 ) -> None:
     scenario = xs.load_scenario(tmp_path / "tiny.yaml")
-    over = {"network.latency": ["1ms", "2ms", {"exponential": {"mean": "5ms"}}]}
     whole = tmp_path / "whole"
     draws = Draws(11)
     interrupted = 0
     with WorkerProcesses(2) as players:
-        xs.sweep(scenario, over, replications=6, executor=players, out=whole)
+        xs.sweep(scenario, KILLED_OVER, replications=KILLED_REPLICATIONS, executor=players, out=whole)
         for number in range(20):
             out = tmp_path / f"killed-{number}"
             process = nursery(out)
             # Killed when some number of runs is there, and a little later.
-            wanted = int(draws.uniform("runs", number) * 18)
+            wanted = int(draws.uniform("runs", number) * KILLED_RUNS)
             until = time.monotonic() + 60
             workers: dict[int, psutil.Process] = {}
             while len(finished(out)) < wanted and process.is_running() and time.monotonic() < until:
@@ -175,8 +193,15 @@ def test_a_sweep_killed_twenty_times_at_random_moments_ends_with_the_same_table(
                 process.kill()
             psutil.wait_procs(workers.values(), timeout=30)  # they end when they find nobody at the other end
             before = finished(out)
-            interrupted += len(before) < 18
-            xs.sweep(scenario, over, replications=6, executor=players, out=out, resume=True)
+            interrupted += len(before) < KILLED_RUNS
+            xs.sweep(
+                scenario,
+                KILLED_OVER,
+                replications=KILLED_REPLICATIONS,
+                executor=players,
+                out=out,
+                resume=True,
+            )
             after = finished(out)
             assert {name: after[name] for name in before} == before, "a finished run was played again"
             assert tables(out) == tables(whole), number

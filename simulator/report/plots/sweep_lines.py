@@ -77,7 +77,8 @@ def sweep_lines(
 def _band(found: list[Estimate]) -> str:
     """What the bars are, and why some have no end."""
     if all(math.isnan(estimate.low) for estimate in found):
-        return "one run a point, so no intervals"
+        several = max(estimate.units for estimate in found) > 1
+        return "without intervals" if several else "one run a point, so no intervals"
     unbounded = any(math.isinf(estimate.high) for estimate in found)
     return "bars: 95 % confidence intervals" + ("; arrows: too few samples to bound it above" * unbounded)
 
