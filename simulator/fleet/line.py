@@ -21,8 +21,9 @@ Job = tuple[int, Callable[[], int] | int, Call]
 C = TypeVar("C")
 
 CHUNK = 1 << 16
-"""Room for pushes that are handed on together: when half of it is used, and at the end. What becomes of a push
-after its end changes nothing in the line, and handing on a few at a time costs far more than the pushes."""
+"""Room for pushes that are handed on together: when half of it is used, and at the end. What becomes of a
+push after its end changes nothing in the line, and handing on a few at a time costs far more than the pushes.
+"""
 
 COMPILED_FROM = 20_000
 """Places from which on loading the compiled kernel pays."""

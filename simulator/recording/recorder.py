@@ -14,7 +14,8 @@ one set of a thousand names. They must not change afterwards; the plainly mutabl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Iterable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -204,8 +205,9 @@ class Recorder:
         queues: bool = True,
         proxy_pushes: bool = True,
     ) -> None:
-        self.proxy_names: dict[int, str] = dict(
-            proxy_names if isinstance(proxy_names, Mapping) else enumerate(proxy_names)
+        given = proxy_names if isinstance(proxy_names, Mapping) else dict(enumerate(proxy_names))
+        self.proxy_names: MutableMapping[int, str] = (
+            dict(given) if isinstance(given, dict) else ChainMap({}, given)  # type: ignore[arg-type]  # only read
         )
         self.keeps_messages = messages
         self.keeps_states = states
@@ -232,7 +234,7 @@ class Recorder:
         self.component_rows: list[ComponentRecord] = []
         self.connection_rows: list[ConnectionRecord] = []
         self.warning_counts: dict[str, int] = {}
-        self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
+        self.counters = Counters(per_proxy=len(given) <= PER_PROXY_COUNTERS)
         self.counts_all = True
         """Whether statistics of Envoy and istiod are of all proxies; the array engine keeps none."""
         self.istio = IstioMetrics()

@@ -86,7 +86,7 @@ class _ScriptedBuilder:
             start_ns = int(self._draws.uniform("mesh.start", proxy) * over_ns) if over_ns else 0
             self._clock.at(start_ns, self._starter(proxy), band=Band.WORKLOAD, entity=proxy)
         names = {name: proxy for proxy, name in self._recorder.proxy_names.items()}
-        entries = happenings(self._scenario, {}, names)
+        entries = happenings(self._scenario, {}, names.__getitem__)
         for happening in timeline(entries, self._draws, self._scenario.duration):
             if isinstance(happening.entry, RuntimeFlagEntry):
                 self._flags.play(happening)
