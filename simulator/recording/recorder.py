@@ -15,7 +15,7 @@ one set of a thousand names. They must not change afterwards; the plainly mutabl
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import Iterable, Mapping, MutableMapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -24,6 +24,10 @@ from simulator.recording.istio_metrics import IstioMetrics
 
 PER_PROXY_COUNTERS: Final = 100
 """Up to this many proxies each has counters of its own; above, the counters of all are added up."""
+
+MOST_DELIVERY_ROWS: Final = 500_000
+"""More deliveries than this become histograms unless the scenario says otherwise (assumption: about 100 MB
+of tables, and a second to make them)."""
 
 MessageRecord = tuple[int, int, int, int, str, str, str, str, str, Iterable[str], int]
 """(t_ns, proxy, replica, stream, direction, type, version_info, nonce, error_detail, names, bytes)"""
@@ -169,9 +173,10 @@ class Recorder:
         "control_plane_busy_ns",
         "counters",
         "counts_all",
-        "delivery_columns",
+        "delivery_parts",
         "delivery_rows",
         "events",
+        "folds_deliveries",
         "istio",
         "keeps_deliveries",
         "keeps_messages",
@@ -179,6 +184,7 @@ class Recorder:
         "keeps_queues",
         "keeps_states",
         "message_rows",
+        "most_delivery_rows",
         "proxy_names",
         "proxy_push_columns",
         "proxy_push_rows",
@@ -202,6 +208,7 @@ class Recorder:
         messages: bool,
         states: bool,
         deliveries: bool = True,
+        folds_deliveries: bool | None = False,
         queues: bool = True,
         proxy_pushes: bool = True,
     ) -> None:
@@ -212,14 +219,17 @@ class Recorder:
         self.keeps_messages = messages
         self.keeps_states = states
         self.keeps_deliveries = deliveries
+        self.folds_deliveries = folds_deliveries
+        """Whether deliveries become histograms; None: where they are more than `most_delivery_rows`."""
+        self.most_delivery_rows = MOST_DELIVERY_ROWS
         self.keeps_queues = queues
         self.keeps_proxy_pushes = proxy_pushes
         self.startup_rows: list[StartupRow] = []
         self.certificate_rows: list[CertificateRow] = []
         self.delivery_rows: list[DeliveryRow] = []
-        self.delivery_columns: Mapping[str, Any] = {}
-        """Further deliveries, as arrays in order of (change, proxy): what the array engine recorded. Instants
-        that were not reached are -1."""
+        self.delivery_parts: Callable[[], Iterator[Mapping[str, Any]]] | None = None
+        """Gives further deliveries, those of one change after those of another, as arrays in order of
+        proxies: what the array engine recorded. Instants that were not reached are -1."""
         self.proxy_push_columns: Mapping[str, Any] = {}
         """Further pushes to proxies, likewise."""
         self.push_rows: list[PushRow] = []

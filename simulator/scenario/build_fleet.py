@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -18,7 +18,7 @@ from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
-from simulator.fleet.deliveries import CARRIERS, OUTCOMES, Announced, delivery_columns
+from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Streams, StreamSettings
 from simulator.mesh.services import Proxy
@@ -221,19 +221,10 @@ class FleetWorld(MeshWorld):
         recorder.xds_messages += streams.messages
         recorder.xds_bytes += streams.bytes
         if self._announced:
-            columns = delivery_columns(
-                self._announced,
-                streams.batches,
-                self._entity,
-                self._group,
-                self._line.in_hand(),
-                end_ns,
+            read_acks(streams.batches, len(self._entity), self._line.in_hand(), end_ns)
+            recorder.delivery_parts = partial(
+                delivery_parts, self._announced, streams.batches, self._entity, self._group, end_ns
             )
-            recorder.delivery_columns = {
-                **columns,
-                "outcome": np.array(OUTCOMES, object)[columns["outcome"]],
-                "carried_by": np.array(CARRIERS, object)[columns["carried_by"]],
-            }
         busy_ns = int(streams.main_thread_busy_ns.max(initial=0))
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
 

@@ -149,7 +149,8 @@ class MeshWorld:
             self._proxy_names(),
             messages=keep.keeps_messages(count),
             states=keep.keeps_states(count, objects),
-            deliveries=keep.deliveries,
+            deliveries=keep.keeps_deliveries,
+            folds_deliveries=keep.folds_deliveries,
             queues=keep.keeps_queues(count),
             proxy_pushes=keep.keeps_proxy_pushes(count),
         )

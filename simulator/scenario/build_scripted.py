@@ -56,7 +56,8 @@ class _ScriptedBuilder:
             names,
             messages=keep.keeps_messages(len(names)),
             states=keep.keeps_states(len(names), _objects(scenario)),
-            deliveries=keep.deliveries,
+            deliveries=keep.keeps_deliveries,
+            folds_deliveries=keep.folds_deliveries,
         )
         self._ledger: ChangeLedger[Names] = ChangeLedger(self._recorder, Names.minus)
         self._files: list[FilesystemSubscriptions] = []
