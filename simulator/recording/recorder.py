@@ -153,6 +153,14 @@ class _Depth:
     row: int = -1
 
 
+class NamesOnDemand(Mapping[int, str]):
+    """Names of proxies that are made when asked for."""
+
+    def many(self, proxies: Sequence[int]) -> list[str | None]:
+        """The names of many at once; None for one that came later."""
+        raise NotImplementedError
+
+
 class Recorder:
     """Everything one run records.
 
@@ -166,6 +174,7 @@ class Recorder:
 
     __slots__ = (
         "_depths",
+        "_given_names",
         "certificate_rows",
         "change_rows",
         "component_rows",
@@ -213,6 +222,7 @@ class Recorder:
         proxy_pushes: bool = True,
     ) -> None:
         given = proxy_names if isinstance(proxy_names, Mapping) else dict(enumerate(proxy_names))
+        self._given_names = given
         self.proxy_names: MutableMapping[int, str] = (
             dict(given) if isinstance(given, dict) else ChainMap({}, given)  # type: ignore[arg-type]  # only read
         )
@@ -261,6 +271,15 @@ class Recorder:
         """Station, named as the bottleneck it can be -> share of the run that its servers were busy, of the
         busiest where there are several; set once at the end of the run."""
         self._depths: dict[tuple[int, str], _Depth] = {}
+
+    def names_of(self, proxies: Sequence[int]) -> list[str]:
+        """The names of many proxies at once, in this order."""
+        if isinstance(self._given_names, NamesOnDemand):
+            found = self._given_names.many(proxies)
+            return [
+                self.proxy_names[p] if name is None else name for p, name in zip(proxies, found, strict=True)
+            ]
+        return [self.proxy_names[proxy] for proxy in proxies]
 
     def add_proxy(self, proxy: int, name: str) -> None:
         """Name a proxy that appears during the run; raises ValueError if the number has another name."""

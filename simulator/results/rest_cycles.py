@@ -36,7 +36,8 @@ def summary(observed: Observed) -> pd.DataFrame:
     """The summary of a run, its means with intervals where the run came to rest often enough."""
     table = metrics.summary(observed)
     starts = _cycle_starts(observed)
-    for name in table.index:
+    columns = {column: table[column].tolist() for column in ("ci_low", "ci_high", "note")}
+    for place, name in enumerate(table.index):
         metric = METRICS[name]
         if metric.table not in _INSTANTS or metric.shape not in (
             Shape.SPAN,
@@ -45,10 +46,10 @@ def summary(observed: Observed) -> pd.DataFrame:
         ):
             continue
         interval, why = _interval(observed, metric, starts)
-        notes = str(table.loc[name, "note"]).removeprefix(NO_INTERVAL_OF_ONE_RUN).removeprefix("; ")
-        table.loc[name, ["ci_low", "ci_high"]] = [interval.low, interval.high]
-        table.loc[name, "note"] = "; ".join(note for note in (why, notes) if note)
-    return table
+        notes = str(columns["note"][place]).removeprefix(NO_INTERVAL_OF_ONE_RUN).removeprefix("; ")
+        columns["ci_low"][place], columns["ci_high"][place] = interval.low, interval.high
+        columns["note"][place] = "; ".join(note for note in (why, notes) if note)
+    return metrics.summary_types(table.assign(**columns))
 
 
 def _cycle_starts(observed: Observed) -> Nanoseconds:

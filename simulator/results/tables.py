@@ -117,7 +117,7 @@ def _deliveries(recorder: Recorder) -> pd.DataFrame:
     if recorder.delivery_parts is not None and (parts := list(recorder.delivery_parts())):
         named = [{name: getattr(row, name) for name in row.__slots__} for row in rows]
         columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        return _merged("deliveries", named, columns, ("change_id", "proxy"), names)
+        return _merged("deliveries", named, columns, ("change_id", "proxy"), recorder)
     return frame(
         "deliveries",
         {
@@ -190,7 +190,7 @@ def _merged(
     rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, Any],
     order: tuple[str, ...],
-    names: Mapping[int, str],
+    recorder: Recorder,
 ) -> pd.DataFrame:
     """A table from rows and from columns of further rows, in this order; -1 stands for a missing number."""
     found = _joined(table, rows, columns)
@@ -200,9 +200,8 @@ def _merged(
     for name, kind in TABLES[table].items():
         if name == "proxy_id":
             known, which = np.unique(proxies[seats], return_inverse=True)
-            made[name] = pd.array(
-                np.array([names[number] for number in known.tolist()], object)[which], dtype="string"
-            )
+            named = np.array(recorder.names_of(known.tolist()), object)
+            made[name] = pd.array(named[which], dtype="string")
         elif kind == "int64":
             made[name] = found[name][seats]
         elif kind == "int64?":
@@ -245,7 +244,7 @@ def sampled_deliveries(recorder: Recorder, parts: Sequence[Mapping[str, Any]]) -
     if not any(len(part["proxy"]) for part in parts):
         return empty_frame("deliveries")
     columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-    return _merged("deliveries", [], columns, ("change_id", "proxy"), recorder.proxy_names)
+    return _merged("deliveries", [], columns, ("change_id", "proxy"), recorder)
 
 
 _TEXTS: Final = ("carried_by", "outcome")
@@ -274,7 +273,7 @@ def _proxy_pushes(recorder: Recorder) -> pd.DataFrame:
         columns = ["proxy" if name == "proxy_id" else name for name in TABLES["proxy_pushes"]]
         named = [dict(zip(columns, row, strict=True)) for row in rows]
         order = ("push_id", "proxy", "replica", "t_start_ns", "t_enqueued_ns", "t_dequeued_ns")
-        return _merged("proxy_pushes", named, recorder.proxy_push_columns, order, recorder.proxy_names)
+        return _merged("proxy_pushes", named, recorder.proxy_push_columns, order, recorder)
     return _frame_of_tuples("proxy_pushes", rows, recorder, proxy_at=1)
 
 

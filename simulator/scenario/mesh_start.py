@@ -11,6 +11,7 @@ from itertools import chain
 
 from simulator.mesh.endpoints import EndpointSet
 from simulator.mesh.services import GATEWAY_IDS, ROOT_NAMESPACE, VM_IDS, Proxy, Service, pod_id
+from simulator.recording.recorder import NamesOnDemand
 from simulator.scenario.schema import Scenario
 from simulator.workload.contract import Pod
 
@@ -34,6 +35,9 @@ class Proxies(Mapping[int, Proxy]):
 
     def __iter__(self) -> Iterator[int]:
         return chain(self.sidecars, self.vms, self.gateways, self._later)
+
+    def __contains__(self, proxy: object) -> bool:
+        return any(proxy in ids for ids in (self.sidecars, self.vms, self.gateways, self._later))
 
     def __getitem__(self, proxy: int) -> Proxy:
         found = self._made.get(proxy)
@@ -88,7 +92,7 @@ class Proxies(Mapping[int, Proxy]):
         return (*self.sidecars[position::each], *self.vms[position::each])
 
 
-class ProxyNames(Mapping[int, str]):
+class ProxyNames(NamesOnDemand):
     """Their names, by id."""
 
     def __init__(self, proxies: Proxies) -> None:
@@ -102,6 +106,13 @@ class ProxyNames(Mapping[int, str]):
 
     def __getitem__(self, proxy: int) -> str:
         return self._proxies.name(proxy)
+
+    def many(self, proxies: Sequence[int]) -> list[str | None]:
+        """See NamesOnDemand."""
+        first_of_others, known = len(self._proxies.sidecars), self._proxies
+        return [
+            f"p{p}" if 0 <= p < first_of_others else known.name(p) if p in known else None for p in proxies
+        ]
 
 
 class PodsAtStart:
