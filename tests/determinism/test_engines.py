@@ -110,10 +110,9 @@ def test_any_number_of_messages_may_be_late_to_one_proxy() -> None:
     assert_equal(of)
     world = build(of.with_(engine="fleet"), of.seed)
     world.run()
-    columns = world.recorder.delivery_columns
-    of_one = columns["proxy"] == columns["proxy"].max()
-    sent, active = (columns[name][of_one] for name in ("t_sent_ns", "t_active_ns"))
-    sent, active = sent[active >= 0], active[active >= 0]
+    rows = build_tables(world.recorder)["deliveries"]
+    of_one = rows[rows["proxy_id"] == rows["proxy_id"].iloc[-1]].dropna(subset=["t_sent_ns", "t_active_ns"])
+    sent, active = (of_one[name].to_numpy(np.int64) for name in ("t_sent_ns", "t_active_ns"))
     most = max(int(((sent <= at) & (active > at)).sum()) for at in sent)
     assert most > 4, "no more were under way than are cheap to remember"
 
