@@ -140,9 +140,13 @@ def test_growth_with_proxies_and_with_changes_is_close_to_linear() -> None:
     assert peak < 2000
 
 
-def test_a_thousand_proxies_and_one_change_are_played_in_no_time() -> None:
-    """Measured: 40 ms for the world and the play by the arrays; twice that is left for a busy machine."""
-    scenario_ = scenario(1000).with_(engine="fleet")
-    times = [seconds(lambda: build(scenario_, 1).run()) for _ in range(5)]
-    print(f"\n1,000 proxies, one change: {1e3 * min(times):.0f} ms")
-    assert min(times) < 0.1
+def test_a_thousand_proxies_and_one_change_take_a_small_part_of_what_the_events_take() -> None:
+    """World and play. Measured: 40 ms by the arrays, 30 times less than by the events; a third is asked."""
+    times: dict[str, list[float]] = {"fleet": [], "events": []}
+    for _ in range(3):
+        for engine, taken in times.items():
+            scenario_ = scenario(1000).with_(engine=engine)
+            taken.append(seconds(lambda chosen=scenario_: build(chosen, 1).run()))
+    fleet, events = (min(times[engine]) for engine in ("fleet", "events"))
+    print(f"\n1,000 proxies, one change: {1e3 * fleet:.0f} ms, by the events {1e3 * events:.0f} ms")
+    assert events >= 10 * fleet
