@@ -24,7 +24,7 @@ from simulator.cli.journey import (
 from simulator.cli.tables import FEW, TOO_FEW, footnote, new_table, show
 from simulator.recording.instants import METRICS, STAGES
 from simulator.report.phases import PHASES, Start, durations, first_phase_of, late_types, read_starts
-from simulator.report.wording import seconds_text, timed_out_text
+from simulator.report.wording import folded_text, seconds_text, timed_out_text
 from simulator.results.statistics import quantile, supports
 
 if TYPE_CHECKING:
@@ -56,6 +56,8 @@ def print_run(
         console.print(Text(scenario.question.strip(), style="italic"))
     if result.manifest.get("engine") == "fleet":
         console.print(Text(f"fleet engine ({result.manifest['engine_reason']})", style="dim"))
+    if result.folded is not None:
+        console.print(Text(folded_text(result), style="dim"))
     if result.warnings:
         console.print()
     for warning in result.warnings:

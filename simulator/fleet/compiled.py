@@ -15,13 +15,17 @@ def compiled() -> Callable[..., int] | None:
         import numba
     except ImportError:
         return None
-    return _compile(numba)
+    try:
+        return _compile(numba, is_cached=True)
+    except RuntimeError:  # nowhere to keep what was compiled
+        return _compile(numba, is_cached=False)
 
 
-def _compile(numba: object) -> Callable[..., int]:
+def _compile(numba: object, *, is_cached: bool) -> Callable[..., int]:
+    """Compiled at the first call, or read from beside the module's own bytecode: two seconds less."""
     import types
 
-    njit = numba.njit(nogil=True)  # type: ignore[attr-defined]
+    njit = numba.njit(nogil=True, cache=is_cached)  # type: ignore[attr-defined]
     names = dict(vars(kernel))
     for name in ("_close", "heap_push", "heap_pop"):
         names[name] = njit(getattr(kernel, name))

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,41 +35,39 @@ class Announced:
     groups: tuple[int, ...]
 
 
-def delivery_columns(
-    announced: Sequence[Announced],
-    batches: Sequence[Batch],
-    entity: Ints,
-    group: Small,
-    in_hand: tuple[NDArray[np.int64], Ints],
-    end_ns: int,
-) -> Mapping[str, Ints]:
-    """Columns of the rows, in order of (change, proxy); instants that were not reached are `NULL`, outcomes
-    and carriers are positions in `OUTCOMES` and `CARRIERS`.
+def delivery_parts(
+    announced: Sequence[Announced], batches: Sequence[Batch], entity: Ints, group: Small, end_ns: int
+) -> Iterator[Mapping[str, Any]]:
+    """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
 
     Args:
         announced: The changes, in order.
-        batches: What reached the proxies.
+        batches: What reached the proxies, ACKs read (`read_acks`).
         entity: Proxies by place, ascending.
         group: Their groups.
-        in_hand: Places whose push was in progress at the end, and since when.
         end_ns: End of the run.
     """
-    _read_acks(batches, len(entity), in_hand, end_ns)
+    outcomes, carriers = np.array(OUTCOMES, object), np.array(CARRIERS, object)
     wanted: dict[int, list[tuple[Batch, NDArray[np.int64] | slice, Carried]]] = {}
     for batch in batches:
         for rows, move in batch.moves:
             for carried in move.carried:
                 wanted.setdefault(carried.change, []).append((batch, rows, carried))
-    parts: dict[str, list[Ints]] = {}
     for change in announced:
-        places = np.flatnonzero(np.isin(group, change.groups))
+        concerned = np.isin(group, change.groups)
+        places = slice(None) if concerned.all() else np.flatnonzero(concerned)
         columns = _of_change(change, wanted.get(change.change, []), len(entity), end_ns)
-        parts.setdefault("change_id", []).append(np.full(len(places), change.change, np.int64))
-        parts.setdefault("proxy", []).append(entity[places])
-        parts.setdefault("t_changed_ns", []).append(np.full(len(places), change.t_changed_ns, np.int64))
-        for name, values in columns.items():
-            parts.setdefault(name, []).append(values[places])
-    return {name: np.concatenate(values) for name, values in parts.items()}
+        part = {name: values[places] for name, values in columns.items()}
+        count = len(part["outcome"])
+        if count:
+            yield {
+                **part,
+                "change_id": np.full(count, change.change, np.int64),
+                "proxy": entity[places],
+                "t_changed_ns": np.full(count, change.t_changed_ns, np.int64),
+                "outcome": outcomes[part["outcome"]],
+                "carried_by": carriers[part["carried_by"]],
+            }
 
 
 def _of_change(
@@ -121,7 +120,7 @@ def _until(instants: Ints, end_ns: int) -> Ints:
     return reached
 
 
-def _read_acks(
+def read_acks(
     batches: Sequence[Batch], count: int, in_hand: tuple[NDArray[np.int64], Ints], end_ns: int
 ) -> None:
     """An ACK that arrives while its connection's worker makes the next push is read when that is sent."""

@@ -27,6 +27,9 @@ push after it changes nothing in the line, and handing on a few at a time costs 
 COMPILED_FROM = 20_000
 """Places from which on loading the compiled kernel pays."""
 
+READY_FROM = 1000
+"""Places from which on it is used where an earlier run of the process has loaded it."""
+
 
 class Request(Protocol):
     """A push request; equal ones are one object."""
@@ -454,9 +457,10 @@ class PushLine(Generic[C]):
 
 def _kernel(places: int) -> Callable[..., int]:
     """The compiled kernel where numba is there and it pays; the same function as it is otherwise."""
-    if places >= COMPILED_FROM:
-        from simulator.fleet.compiled import compiled
+    from simulator.fleet.compiled import compiled
 
+    is_loaded = compiled.cache_info().currsize > 0
+    if places >= (READY_FROM if is_loaded else COMPILED_FROM):
         found = compiled()
         if found is not None:
             return found

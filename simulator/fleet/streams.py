@@ -19,6 +19,7 @@ from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws
 from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.history import Chains, History
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -26,8 +27,8 @@ Small = NDArray[np.int32]
 NULL = -1
 """No instant."""
 
-REMEMBERED = 4
-"""So many messages of a type may be on their way to a proxy, or wait there, and carry changes."""
+_BITS_OF_MADE, _BITS_OF_LATE = 22, 18
+"""Of the number of a move: state, what the push sends, what is late of CDS and of LDS together."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +70,8 @@ class Move:
         delays: Longest delay to the workers; None for none.
         ack_with: Position of the message after which the ACK leaves.
         carried: Changes.
-        carries_cds: A CDS message carries changes to be applied, and `cds` its position.
+        cds: Position of the CDS message and number of what it carries, where it carries changes.
+        lds: The same of LDS.
     """
 
     state: int
@@ -79,15 +81,15 @@ class Move:
     delays: tuple[int | None, ...]
     ack_with: tuple[int, ...]
     carried: tuple[Carried, ...]
-    cds: int | None = None
-    lds: int | None = None
+    cds: tuple[int, int] | None = None
+    lds: tuple[int, int] | None = None
 
 
 class Moving(Protocol):
     """What works moves out."""
 
-    def move(self, state: int, made: int, late_cds: int, late_lds: int) -> Move:
-        """The move of a proxy, to which so many messages with changes are still to be applied."""
+    def move(self, state: int, made: int, late_cds: Sequence[int], late_lds: Sequence[int]) -> Move:
+        """The move of a proxy that has still to apply messages which carry this, newest first."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -243,7 +245,8 @@ class Streams:
         self._flushes = _Flushes(settings, draws, entity)
         self._busy_until_ns, self._workers_ns = (np.full(count, NULL, np.int64) for _ in range(2))
         self._unread = np.zeros(count, np.int64)
-        self._cds, self._lds = (np.full((REMEMBERED, count), NULL, np.int64) for _ in range(2))
+        self._cds, self._lds = History(count), History(count)
+        self._late = Chains()
         self._moves: dict[int, Move] = {}
         self.main_thread_busy_ns = np.zeros(count, np.int64)
         self.batches: list[Batch] = []
@@ -272,22 +275,20 @@ class Streams:
         for rows in _rounds(place):
             self._deliver(place[rows], made[rows], dequeued_ns[rows], sent_ns[rows])
 
-    def _late(self, history: Ints, place: Small, sent_ns: Ints) -> Ints:
-        count: Ints = (history[0][place] > sent_ns).astype(np.int64)
-        if not count.any():
-            return count
-        for applied in history[1:]:
-            count += applied[place] > sent_ns
-        if (count >= REMEMBERED).any():
-            raise CannotTakeFleet("more messages under way to one proxy than are remembered")
-        return count
+    def _late_at(self, place: Small, sent_ns: Ints) -> Ints:
+        """What is late of both types, as a number; 0 is nothing."""
+        late, lds = self._cds.late(place, sent_ns), self._lds.late(place, sent_ns)
+        rows = np.flatnonzero((late > 0) | (lds > 0))
+        if len(rows):
+            cds = self._late.longer(np.zeros(len(rows), np.int64), late[rows])
+            late[rows] = self._late.longer(cds, lds[rows])
+            if len(self._late.contents) >= 1 << _BITS_OF_LATE:
+                raise CannotTakeFleet("so many ways in which messages to proxies are late")
+        return late
 
     def _deliver(self, place: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
-        late_cds, late_lds = (
-            self._late(self._cds, place, sent_ns),
-            self._late(self._lds, place, sent_ns),
-        )
-        key = ((self._state[place] << 24 | made) * REMEMBERED + late_cds) * REMEMBERED + late_lds
+        late = self._late_at(place, sent_ns)
+        key = (self._state[place] << _BITS_OF_MADE | made) << _BITS_OF_LATE | late
         found = distinct(key)
         moves = [self._move(int(number)) for number in found]
         of = np.zeros(len(place), np.int64) if len(moves) == 1 else np.searchsorted(found, key)
@@ -304,9 +305,11 @@ class Streams:
     def _move(self, key: int) -> Move:
         move = self._moves.get(key)
         if move is None:
-            rest, late_lds = divmod(key, REMEMBERED)
-            rest, late_cds = divmod(rest, REMEMBERED)
-            move = self._moving.move(rest >> 24, rest & 0xFFFFFF, late_cds, late_lds)
+            rest, late = divmod(key, 1 << _BITS_OF_LATE)
+            state, made = divmod(rest, 1 << _BITS_OF_MADE)
+            cds, lds = self._late.contents[late] or (0, 0)
+            late_cds, late_lds = self._cds.chains.contents[cds], self._lds.chains.contents[lds]
+            move = self._moving.move(state, made, late_cds, late_lds)
             self._moves[key] = move
         return move
 
@@ -373,13 +376,12 @@ class Streams:
         self._state[place] = np.array([m.state for m in moves], np.int64)[of]
         for history, name in ((self._cds, "cds"), (self._lds, "lds")):
             for number, move in enumerate(moves):
-                at = getattr(move, name)
-                if at is None:
+                carries: tuple[int, int] | None = getattr(move, name)
+                if carries is None:
                     continue
+                at, content = carries
                 those = slice(None) if len(moves) == 1 else of == number
-                who = place[those]
-                history[1:, who] = history[:-1, who]
-                history[0, who] = batch.applied_ns[at][those]
+                history.add(place[those], batch.sent_ns[those], batch.applied_ns[at][those], content)
         for number, move in enumerate(moves):
             if move.carried:
                 rows = slice(None) if len(moves) == 1 else np.flatnonzero(of == number)

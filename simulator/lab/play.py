@@ -113,7 +113,9 @@ class Stage:
         self._draws = Draws(seed, replication)
         self._calibration: Calibration = read_calibration(scenario.envoy.calibration, scenario.directory)
         names = scenario.mesh.proxies.names()
-        self.recorder = Recorder(names, messages=True, states=True, deliveries=scenario.recording.deliveries)
+        self.recorder = Recorder(
+            names, messages=True, states=True, deliveries=scenario.recording.keeps_deliveries
+        )
         self._ledger: ChangeLedger[Names] = ChangeLedger(self.recorder, Names.minus)
         self._clock = WallClock(asyncio.get_running_loop(), self.fail)
         turnaround = scenario.control_plane.costs.answer

@@ -129,10 +129,10 @@ class ContentFactory:
         """The assignments of a service's clusters; `entries` counts the changes of its WorkloadEntries."""
         made = self._assignments.get((endpoints, entries))
         if made is None:
-            sent = endpoints.sent(sends_unhealthy=self._sends_unhealthy)
+            sent = endpoints.sent_count(sends_unhealthy=self._sends_unhealthy)
             serving = endpoints.serving_ids
-            body = ClusterLoadAssignment(len(sent), serving)
-            size = self.sizes.assignment + self.sizes.endpoint * len(sent)
+            body = ClusterLoadAssignment(sent, serving)
+            size = self.sizes.assignment + self.sizes.endpoint * sent
             revision = endpoints.revision + entries
             made = Resources(Resource(name, revision, body, size) for name in service.cluster_names())
             self._assignments[endpoints, entries] = made

@@ -6,10 +6,13 @@ instant. What every proxy asks of it (which endpoints are sent, which may be cho
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
+
+DEFAULT_ACCOUNT = "default"
+"""The service account of a pod that names none (Kubernetes)."""
 
 
 class Health(Enum):
@@ -40,7 +43,7 @@ class Endpoint:
 
     id: int
     health: Health = Health.HEALTHY
-    service_account: str = "default"
+    service_account: str = DEFAULT_ACCOUNT
     zone: int = 0
 
 
@@ -52,16 +55,42 @@ class EndpointSet:
         revision: Counts the changes of the service's endpoints.
     """
 
-    __slots__ = ("_sent", "_serving", "by_id", "ids", "revision", "service_accounts")
+    __slots__ = ("_by_id", "_sent", "_serving", "_zones", "ids", "revision")
 
     def __init__(self, endpoints: Iterable[Endpoint] = (), revision: int = 0) -> None:
         by_id = {endpoint.id: endpoint for endpoint in endpoints}
-        self.by_id: Mapping[int, Endpoint] = MappingProxyType(by_id)
+        self._by_id: Mapping[int, Endpoint] | None = MappingProxyType(by_id)
         self.ids = tuple(by_id)
         self.revision = revision
-        self.service_accounts = tuple(dict.fromkeys(e.service_account for e in by_id.values()))
         self._sent: dict[tuple[bool, bool], tuple[Endpoint, ...]] = {}
         self._serving: tuple[int, ...] | None = None
+        self._zones: Sequence[int] | None = None
+
+    @classmethod
+    def ready(cls, ids: tuple[int, ...], zones: Sequence[int] | None = None) -> EndpointSet:
+        """The first set of a service: these endpoints, all healthy, in these zones (None: all in 0). They
+        become objects when somebody looks at one, which nobody does where nothing happens to them.
+        """
+        made = cls()
+        made._by_id, made.ids, made._serving, made._zones = None, ids, ids, zones
+        return made
+
+    @property
+    def by_id(self) -> Mapping[int, Endpoint]:
+        """The endpoints, by id."""
+        if self._by_id is None:
+            zones = (0,) * len(self.ids) if self._zones is None else self._zones
+            self._by_id = MappingProxyType(
+                {id_: Endpoint(id_, zone=zone) for id_, zone in zip(self.ids, zones, strict=True)}
+            )
+        return self._by_id
+
+    @property
+    def service_accounts(self) -> tuple[str, ...]:
+        """Identities of the endpoints, each once."""
+        if self._by_id is None:
+            return (DEFAULT_ACCOUNT,) if self.ids else ()
+        return tuple(dict.fromkeys(e.service_account for e in self))
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -110,6 +139,10 @@ class EndpointSet:
             kept[Health.DRAINING] = has_persistent_sessions
             self._sent[question] = tuple(e for e in self if kept.get(e.health, False))
         return self._sent[question]
+
+    def sent_count(self, *, sends_unhealthy: bool = False) -> int:
+        """How many `sent` has."""
+        return len(self.ids) if self._by_id is None else len(self.sent(sends_unhealthy=sends_unhealthy))
 
     @property
     def serving_ids(self) -> tuple[int, ...]:

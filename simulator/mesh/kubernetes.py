@@ -100,6 +100,8 @@ class Kubernetes:
         self._settings = settings
         self._slices: dict[Service, _Slices] = {}
         self._ready_once: dict[int, None] = {}
+        self._at_start: dict[Service, EndpointSet] = {}
+        """Services of which no pod became ready in the run so far."""
         self._deleted: dict[int, None] = {}
         self.watchers: list[Callable[[WatchEvent], None]] = []
         self.lives = EndpointLives()
@@ -112,7 +114,7 @@ class Kubernetes:
     def add_service(self, service: Service, endpoints: EndpointSet) -> None:
         """A service that is there before the run begins; nobody is told."""
         self._slices[service] = _Slices(endpoints)
-        self._ready_once.update((e.id, None) for e in endpoints if e.health is Health.HEALTHY)
+        self._at_start[service] = endpoints
 
     def endpoints(self, service: Service) -> EndpointSet:
         """What the EndpointSlices of the service say now."""
@@ -158,6 +160,9 @@ class Kubernetes:
     def pod_ready(self, service: Service, pod: int, change: object | None = None) -> None:
         """The kubelet reported the pod Ready: told as ``Pod`` the first time, and by the slices later."""
         self.lives.note(pod, self._clock.now_ns, Life.SERVING)
+        at_start = self._at_start.pop(service, None)
+        if at_start is not None:
+            self._ready_once.update(dict.fromkeys(at_start.serving_ids))
         if pod not in self._ready_once:
             self._ready_once[pod] = None
             self._tell(WatchEvent("registry", "Pod", f"Pod/{service.namespace}/{pod}", (), service, pod=pod))

@@ -14,7 +14,8 @@ one set of a thousand names. They must not change afterwards; the plainly mutabl
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections import ChainMap
+from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +24,10 @@ from simulator.recording.istio_metrics import IstioMetrics
 
 PER_PROXY_COUNTERS: Final = 100
 """Up to this many proxies each has counters of its own; above, the counters of all are added up."""
+
+MOST_DELIVERY_ROWS: Final = 500_000
+"""More deliveries than this become histograms unless the scenario says otherwise (assumption: about 100 MB
+of tables, and a second to make them)."""
 
 MessageRecord = tuple[int, int, int, int, str, str, str, str, str, Iterable[str], int]
 """(t_ns, proxy, replica, stream, direction, type, version_info, nonce, error_detail, names, bytes)"""
@@ -148,6 +153,14 @@ class _Depth:
     row: int = -1
 
 
+class NamesOnDemand(Mapping[int, str]):
+    """Names of proxies that are made when asked for."""
+
+    def many(self, proxies: Sequence[int]) -> list[str | None]:
+        """The names of many at once; None for one that came later."""
+        raise NotImplementedError
+
+
 class Recorder:
     """Everything one run records.
 
@@ -161,6 +174,7 @@ class Recorder:
 
     __slots__ = (
         "_depths",
+        "_given_names",
         "certificate_rows",
         "change_rows",
         "component_rows",
@@ -168,9 +182,10 @@ class Recorder:
         "control_plane_busy_ns",
         "counters",
         "counts_all",
-        "delivery_columns",
+        "delivery_parts",
         "delivery_rows",
         "events",
+        "folds_deliveries",
         "istio",
         "keeps_deliveries",
         "keeps_messages",
@@ -178,6 +193,7 @@ class Recorder:
         "keeps_queues",
         "keeps_states",
         "message_rows",
+        "most_delivery_rows",
         "proxy_names",
         "proxy_push_columns",
         "proxy_push_rows",
@@ -201,23 +217,29 @@ class Recorder:
         messages: bool,
         states: bool,
         deliveries: bool = True,
+        folds_deliveries: bool | None = False,
         queues: bool = True,
         proxy_pushes: bool = True,
     ) -> None:
-        self.proxy_names: dict[int, str] = dict(
-            proxy_names if isinstance(proxy_names, Mapping) else enumerate(proxy_names)
+        given = proxy_names if isinstance(proxy_names, Mapping) else dict(enumerate(proxy_names))
+        self._given_names = given
+        self.proxy_names: MutableMapping[int, str] = (
+            dict(given) if isinstance(given, dict) else ChainMap({}, given)  # type: ignore[arg-type]  # only read
         )
         self.keeps_messages = messages
         self.keeps_states = states
         self.keeps_deliveries = deliveries
+        self.folds_deliveries = folds_deliveries
+        """Whether deliveries become histograms; None: where they are more than `most_delivery_rows`."""
+        self.most_delivery_rows = MOST_DELIVERY_ROWS
         self.keeps_queues = queues
         self.keeps_proxy_pushes = proxy_pushes
         self.startup_rows: list[StartupRow] = []
         self.certificate_rows: list[CertificateRow] = []
         self.delivery_rows: list[DeliveryRow] = []
-        self.delivery_columns: Mapping[str, Any] = {}
-        """Further deliveries, as arrays in order of (change, proxy): what the array engine recorded. Instants
-        that were not reached are -1."""
+        self.delivery_parts: Callable[[], Iterator[Mapping[str, Any]]] | None = None
+        """Gives further deliveries, those of one change after those of another, as arrays in order of
+        proxies: what the array engine recorded. Instants that were not reached are -1."""
         self.proxy_push_columns: Mapping[str, Any] = {}
         """Further pushes to proxies, likewise."""
         self.push_rows: list[PushRow] = []
@@ -232,7 +254,7 @@ class Recorder:
         self.component_rows: list[ComponentRecord] = []
         self.connection_rows: list[ConnectionRecord] = []
         self.warning_counts: dict[str, int] = {}
-        self.counters = Counters(per_proxy=len(self.proxy_names) <= PER_PROXY_COUNTERS)
+        self.counters = Counters(per_proxy=len(given) <= PER_PROXY_COUNTERS)
         self.counts_all = True
         """Whether statistics of Envoy and istiod are of all proxies; the array engine keeps none."""
         self.istio = IstioMetrics()
@@ -249,6 +271,15 @@ class Recorder:
         """Station, named as the bottleneck it can be -> share of the run that its servers were busy, of the
         busiest where there are several; set once at the end of the run."""
         self._depths: dict[tuple[int, str], _Depth] = {}
+
+    def names_of(self, proxies: Sequence[int]) -> list[str]:
+        """The names of many proxies at once, in this order."""
+        if isinstance(self._given_names, NamesOnDemand):
+            found = self._given_names.many(proxies)
+            return [
+                self.proxy_names[p] if name is None else name for p, name in zip(proxies, found, strict=True)
+            ]
+        return [self.proxy_names[proxy] for proxy in proxies]
 
     def add_proxy(self, proxy: int, name: str) -> None:
         """Name a proxy that appears during the run; raises ValueError if the number has another name."""

@@ -10,7 +10,9 @@ from typing import TYPE_CHECKING, Final
 import numpy as np
 
 from simulator.recording.instants import METRICS
+from simulator.results.folded import FoldedChange, FoldedDeliveries
 from simulator.results.metrics import metric_rows, metric_values
+from simulator.results.samples import Samples
 from simulator.results.statistics import Values
 
 if TYPE_CHECKING:
@@ -28,6 +30,9 @@ __all__ = [
 
 MARKS: Final = (Fraction(1, 2), Fraction(9, 10), Fraction(99, 100))
 """The shares of proxies that every figure and table of delays tells."""
+
+_SPREAD_AT_MOST: Final = 2_000_000
+"""So many samples of a histogram at most are told apart in figures."""
 
 _POINTS_AT_MOST: Final = 1000
 """A curve of more points looks the same and makes a large file."""
@@ -66,6 +71,8 @@ class ChangeOutcomes:
 
 def change_outcomes(result: Result, *, by_kind: bool) -> list[ChangeOutcomes]:
     """Every change of the run with a delivery, or every kind of change, in order."""
+    if result.folded is not None:
+        return _folded_outcomes(result.folded, by_kind=by_kind)
     changes = result.changes[["change_id", "kind", "name"]]
     rows = result.deliveries.merge(changes, on="change_id")
     delays = (rows["t_active_ns"] - rows["t_changed_ns"]).to_numpy(dtype=np.float64, na_value=np.inf)
@@ -87,13 +94,43 @@ def change_outcomes(result: Result, *, by_kind: bool) -> list[ChangeOutcomes]:
     return told
 
 
+def _folded_outcomes(folded: FoldedDeliveries, *, by_kind: bool) -> list[ChangeOutcomes]:
+    groups: dict[object, list[FoldedChange]] = {}
+    for change in folded.changes:
+        if change.rows:
+            groups.setdefault(change.kind if by_kind else change.change_id, []).append(change)
+    told = []
+    for key in sorted(groups, key=str) if by_kind else sorted(groups, key=lambda number: int(str(number))):
+        of_group = FoldedDeliveries(groups[key])
+        counts = of_group.outcomes()
+        told.append(
+            ChangeOutcomes(
+                of_group.changes[0].kind,
+                of_group.changes[0].name,
+                min(change.t_changed_ns for change in of_group.changes),
+                len(of_group.changes),
+                {outcome: counts[outcome] for outcome in OUTCOMES if outcome in counts},
+                spread(of_group.samples(METRICS["active_delay"])) * 1e9,
+            )
+        )
+    return told
+
+
 def delays_ns(result: Result, metric: str, kind: str | None = None) -> Values:
     """One value per change, after the warm-up, and proxy that it concerns, in nanoseconds; infinite where it
     never came to an end. `kind` narrows to one kind of change.
     """
     asked = METRICS[metric]
     filters = () if kind is None else (("kind", kind),)
+    if result.folded is not None:
+        return spread(result.folded.after(result.warm_up_ns).narrowed(filters).samples(asked)) * 1e9
     return metric_values(asked, metric_rows(result, asked, filters), filters) * 1e9
+
+
+def spread(samples: Samples) -> Values:
+    """The samples of a histogram one by one; of very many, so many that stand evenly for all."""
+    count = min(samples.n, _SPREAD_AT_MOST)
+    return samples.at_ranks((np.arange(count) * samples.n) // max(count, 1))
 
 
 def reached_ns(delays: Values, share: Fraction) -> float:

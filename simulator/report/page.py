@@ -14,7 +14,7 @@ from simulator.recording.bottlenecks import BOTTLENECK, QUANTILES
 from simulator.report.experiment_figures import write_experiment_figures
 from simulator.report.figures import write_figures
 from simulator.report.stages import bottleneck_text
-from simulator.report.wording import amount_text, seconds_text, share_text
+from simulator.report.wording import amount_text, folded_text, seconds_text, share_text
 from simulator.results.experiment import MEAN_ONLY
 from simulator.results.records import OWNED
 
@@ -58,6 +58,8 @@ def run_section(result: Result) -> str:
     question = scenario.get("question", "") if isinstance(scenario, Mapping) else ""
     parts = [_head(str(manifest.get("name", "run")), str(question), manifest)]
     parts += [f'<p class="warning">Warning: {escape(text)}</p>' for text in result.warnings]
+    if result.folded is not None:
+        parts.append(f"<p>{escape(folded_text(result))}.</p>")
     if result.expectations:
         rows = [
             [_verdict(outcome.met), _text(outcome.text), _text(outcome.actual)]

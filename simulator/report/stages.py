@@ -16,6 +16,7 @@ import numpy as np
 
 from simulator.recording.columns import DELIVERY_INSTANTS
 from simulator.recording.instants import METRICS, STAGES
+from simulator.report.delays import spread
 from simulator.report.wording import seconds_text, share_text
 from simulator.results.metrics import metric_rows
 from simulator.results.statistics import Values, quantile, supports
@@ -24,6 +25,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from simulator.results.bottleneck import Owner
+    from simulator.results.folded import FoldedDeliveries
     from simulator.results.result import Result
 
 __all__ = ["StageTimes", "arrived", "bottleneck_text", "carried_by", "stage_times"]
@@ -90,11 +92,37 @@ def carried_by(rows: pd.DataFrame) -> str:
 def stage_times(result: Result) -> tuple[list[StageTimes], StageTimes | None]:
     """Every stage in order of time, and the whole; nothing where no delivery arrived."""
     rows = arrived(result)
+    if result.folded is not None:
+        return _folded_times(result.folded.after(result.warm_up_ns), carried_by(rows))
     if not len(rows):
         return [], None
     labels = {**LABELS, **_LABELS_OF_CARRIERS.get(carried_by(rows), {})}
     stages = [_times(name, labels[name], rows) for name in STAGES]
     return stages, _times("active_delay", "changed to active", rows)
+
+
+def _folded_times(folded: FoldedDeliveries, carrier: str) -> tuple[list[StageTimes], StageTimes | None]:
+    """The same from histograms: of the deliveries that came to each stage's end."""
+    if not folded.good():
+        return [], None
+    labels = {**LABELS, **_LABELS_OF_CARRIERS.get(carrier, {})}
+    named = [*((name, labels[name]) for name in STAGES), ("active_delay", "changed to active")]
+    told = []
+    for name, label in named:
+        samples = folded.samples(METRICS[name])
+        values = spread(samples) * 1e9
+        values = values[np.isfinite(values)]
+        told.append(
+            StageTimes(
+                name,
+                label,
+                quantile(values, _MEDIAN),
+                quantile(values, _P99),
+                samples.mean * 1e9 if not samples.never else float(values.mean()),
+                supports(len(values), _P99),
+            )
+        )
+    return told[:-1], told[-1]
 
 
 def bottleneck_text(owner: Owner) -> str:

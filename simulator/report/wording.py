@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from typing import TYPE_CHECKING
 
-__all__ = ["amount_text", "count_text", "seconds_text", "share_text", "timed_out_text"]
+if TYPE_CHECKING:
+    from simulator.results.result import Result
+
+__all__ = ["amount_text", "count_text", "folded_text", "seconds_text", "share_text", "timed_out_text"]
 
 
 def seconds_text(ns: float) -> str:
@@ -60,3 +64,13 @@ def amount_text(amount: float) -> str:
             scaled = amount / (1e3 if unit == " k" else size)
             return f"{scaled:.4g}{unit}" if abs(scaled) >= 1000 else f"{scaled:.3g}{unit}"
     return f"{amount:,.0f}" if float(amount).is_integer() else f"{amount:,.4g}"
+
+
+def folded_text(result: Result) -> str:
+    """That the deliveries are histograms, how exact these are, and what is of a sample."""
+    told = result.manifest["deliveries"]
+    return (
+        f"{told['rows']:,} deliveries are kept as histograms by change and stage (quantiles within "
+        f"{told['relative_error']:.1%}); {told['sampled_rows']:,} of them as rows, from which staleness and "
+        "what owns the delay are told (recording.deliveries: table keeps all)"
+    )

@@ -21,7 +21,7 @@ import math
 import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
@@ -31,6 +31,7 @@ from simulator.recording.bottlenecks import QUANTILES
 from simulator.recording.columns import TABLES
 from simulator.recording.instants import GOOD_OUTCOMES, Metric, Shape, UnknownMetric, find_metric
 from simulator.results.bottleneck import owner_of
+from simulator.results.histograms import RELATIVE_ERROR
 from simulator.results.metrics import (
     NEVER,
     TOTALS,
@@ -42,6 +43,9 @@ from simulator.results.metrics import (
     passes,
 )
 from simulator.results.statistics import Values, percent, quantile, supports
+
+if TYPE_CHECKING:
+    from simulator.results.folded import FoldedDeliveries
 
 _SAME: Final = (
     1e-12  # relative; below a nanosecond for any time under a quarter of an hour, above float rounding
@@ -136,6 +140,8 @@ def _judge(expectation: Expectation, metric: Metric, observed: Observed) -> tupl
     stat = expectation.stat
     if stat is None:
         stat = "sum" if metric.totalled else "count" if metric.shape is Shape.ROWS else None
+    if observed.folded is not None and metric.table == "deliveries" and metric.shape in _FOLDED_SHAPES:
+        return _judge_histograms(expectation, metric, observed.folded.after(observed.warm_up_ns), stat, holds)
     if stat == "share":
         return _judge_share(expectation, metric, observed, holds)
     if metric.shape is Shape.BOTTLENECK and stat is None:
@@ -147,6 +153,58 @@ def _judge(expectation: Expectation, metric: Metric, observed: Observed) -> tupl
     if stat == "count":
         return _judge_count(asked)
     return _judge_statistic(asked, stat)
+
+
+_FOLDED_SHAPES = (Shape.SPAN, Shape.LAST_OF_CHANGE, Shape.ROWS, Shape.COLUMN)
+
+
+def _judge_histograms(
+    expectation: Expectation,
+    metric: Metric,
+    folded: FoldedDeliveries,
+    stat: str | None,
+    holds: Callable[[object], bool],
+) -> tuple[bool, str, int]:
+    """The verdict where histograms stand for the deliveries: counts and shares are exact, quantiles within
+    the error of a histogram, and what only rows could tell is said to be so."""
+    conditions = [value for column, value in expectation.filters if column == "outcome"]
+    folded = folded.narrowed([item for item in expectation.filters if item[0] != "outcome"])
+    counts = folded.outcomes()
+    chosen = {str(value) for value in conditions}
+    if metric.shape in (Shape.ROWS, Shape.COLUMN) or stat in ("share", "count"):
+        if metric.shape is Shape.COLUMN and metric.column != "outcome":
+            raise MetricError(f"{metric.name}: {_ONLY_ROWS}")
+        if conditions and metric.shape not in (Shape.ROWS, Shape.COLUMN):
+            raise MetricError(f"{metric.name} of an outcome: {_ONLY_ROWS}")
+        part = sum(n for outcome, n in counts.items() if outcome in chosen) if chosen else folded.rows
+        if stat == "count":
+            count = len(folded.changes) if metric.shape is Shape.LAST_OF_CHANGE else part
+            return holds(count), str(count), folded.rows
+        if stat != "share":
+            raise MetricError(f"{metric.name}: {_ONLY_ROWS}")
+        if not folded.rows:
+            return False, "no rows", 0
+        if not chosen:
+            samples = None if metric.shape in (Shape.ROWS, Shape.COLUMN) else folded.samples(metric)
+            part = folded.good() if samples is None else samples.n - samples.never
+        told = f"{part / folded.rows:.6g} ({_plain(part)} of {_plain(folded.rows)} rows)"
+        return holds(part / folded.rows), told, folded.rows
+    if conditions:
+        raise MetricError(f"{metric.name} of an outcome: {_ONLY_ROWS}")
+    if not folded.rows:
+        return False, "no rows", 0
+    samples = folded.samples(metric)
+    counted = f"{samples.n} rows" + (f", {samples.never} never" if samples.never else "")
+    if stat is None:
+        met = holds(samples.min) and holds(samples.max)
+        return met, f"{_seconds(samples.min)} to {_seconds(samples.max)} ({counted})", samples.n
+    plain = {"mean": samples.mean, "sum": samples.total, "min": samples.min, "max": samples.max}
+    value = plain[stat] if stat in plain else samples.quantile(percent(stat))
+    error = "" if stat in plain or samples.is_exact else f", from histograms, within {RELATIVE_ERROR:.1%}"
+    return holds(value), f"{_seconds(value)} ({counted}{error})", samples.n
+
+
+_ONLY_ROWS = "the deliveries of this run are histograms; recording.deliveries: table keeps every row"
 
 
 def _judge_bottleneck(

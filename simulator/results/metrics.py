@@ -10,7 +10,7 @@ import json
 import math
 from collections.abc import Callable, Mapping, Sequence
 from fractions import Fraction
-from typing import Any, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 import numpy as np
 import numpy.typing as npt
@@ -19,7 +19,12 @@ import pandas as pd
 from simulator.engine.clock import DurationError, parse_duration
 from simulator.recording.columns import TABLES
 from simulator.recording.instants import GOOD_OUTCOMES, METRICS, Metric, Shape, filter_columns
+from simulator.results.histograms import RELATIVE_ERROR
+from simulator.results.samples import Samples
 from simulator.results.statistics import Values, quantile, supports
+
+if TYPE_CHECKING:
+    from simulator.results.folded import FoldedDeliveries
 
 NEVER: Final = ("pending", "rejected", "disconnected")
 """Outcomes of a delivery that did not come to an end: each of its delays counts as +infinity."""
@@ -64,6 +69,10 @@ class Observed(Protocol):
     @property
     def end_ns(self) -> int:
         """When the run ended."""
+
+    @property
+    def folded(self) -> FoldedDeliveries | None:
+        """The deliveries as histograms, where these stand for their rows."""
 
     @property
     def utilisation(self) -> Mapping[str, float]:
@@ -129,12 +138,19 @@ def metric_values(metric: Metric, rows: pd.DataFrame, filters: Filters = ()) -> 
     return _SHAPES[metric.shape](metric, rows, filters)
 
 
-def all_values(observed: Observed) -> dict[str, Values]:
-    """The values of every metric that has any, by its name; a total is one value."""
-    found: dict[str, Values] = {}
+def all_values(observed: Observed) -> dict[str, Values | Samples]:
+    """The values of every metric that has any, by its name; a total is one value. Where histograms stand for
+    deliveries they are samples, but for `staleness`, which is that of the sampled proxies.
+    """
+    found: dict[str, Values | Samples] = {}
+    folded = None if observed.folded is None else observed.folded.after(observed.warm_up_ns)
     counted: dict[str, pd.DataFrame] = {}
     for metric in METRICS.values():
         if metric.shape in (Shape.COLUMN, Shape.BOTTLENECK):
+            continue
+        if folded is not None and is_of_histograms(metric):
+            if folded.rows:
+                found[metric.name] = folded.samples(metric)
             continue
         if metric.table not in counted:
             rows = _counted_rows(observed, metric.table)
@@ -175,24 +191,37 @@ def summary_types(table: pd.DataFrame) -> pd.DataFrame:
     return table
 
 
-def summary_line(metric: Metric, values: Values) -> dict[str, object]:
+def is_of_histograms(metric: Metric) -> bool:
+    """Whether histograms by change hold it."""
+    return metric.table == "deliveries" and metric.shape in (Shape.SPAN, Shape.LAST_OF_CHANGE)
+
+
+def summary_line(metric: Metric, values: Values | Samples) -> dict[str, object]:
     """What the summary says of one metric."""
     percentages = {f"p{percentage}": Fraction(percentage, 100) for percentage in (50, 90, 99)}
-    quantiles = {name: quantile(values, q) for name, q in percentages.items()}
     is_total = metric.shape in TOTALS
-    unsupported = [name for name, q in percentages.items() if not (is_total or supports(len(values), q))]
     notes = [NO_INTERVAL_OF_ONE_RUN] + ["a total: one number a run"] * is_total
+    if isinstance(values, Samples):
+        quantiles = {name: values.quantile(q) for name, q in percentages.items()}
+        mean, largest, count, never = values.mean, values.max, values.n, values.never
+        if not values.is_exact:
+            notes.append(f"quantiles from histograms, within {RELATIVE_ERROR:.1%}")
+    else:
+        quantiles = {name: quantile(values, q) for name, q in percentages.items()}
+        mean, largest = float(np.mean(values)), float(np.max(values))
+        count, never = len(values), int(np.isinf(values).sum())
+    unsupported = [name for name, q in percentages.items() if not (is_total or supports(count, q))]
     if unsupported:
-        notes.append(f"{len(values)} samples are too few for {', '.join(unsupported)}")
+        notes.append(f"{count} samples are too few for {', '.join(unsupported)}")
     return {
-        "mean": float(np.mean(values)),
+        "mean": mean,
         **quantiles,
-        "max": float(np.max(values)),
-        "n": len(values),
+        "max": largest,
+        "n": count,
         "ci_low": math.nan,
         "ci_high": math.nan,
         "unit": metric.unit or "count",
-        "pending": int(np.isinf(values).sum()),
+        "pending": never,
         "note": "; ".join(notes),
     }
 

@@ -102,7 +102,9 @@ class RunRecord:
                 for statistic in STATISTICS
             },
         }
-        samples = {name: Samples.of(found) for name, found in values.items()}
+        samples = {
+            name: found if isinstance(found, Samples) else Samples.of(found) for name, found in values.items()
+        }
         samples |= {name: Samples.of(np.array([value])) for name, value in single.items()}
         return cls(fingerprint, replication, row, samples)
 

@@ -8,7 +8,7 @@ equal number, and the units give the interval. A run with one push has one cycle
 
 from __future__ import annotations
 
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 import numpy as np
 import pandas as pd
@@ -18,6 +18,9 @@ from simulator.results import metrics
 from simulator.results.intervals import NO_INTERVAL, Interval, are_uncorrelated, mean_interval
 from simulator.results.metrics import NEVER, NO_INTERVAL_OF_ONE_RUN, Nanoseconds, Observed
 from simulator.results.statistics import Values
+
+if TYPE_CHECKING:
+    from simulator.results.folded import FoldedDeliveries
 
 __all__ = ["FEWEST", "summary"]
 
@@ -33,7 +36,8 @@ def summary(observed: Observed) -> pd.DataFrame:
     """The summary of a run, its means with intervals where the run came to rest often enough."""
     table = metrics.summary(observed)
     starts = _cycle_starts(observed)
-    for name in table.index:
+    columns = {column: table[column].tolist() for column in ("ci_low", "ci_high", "note")}
+    for place, name in enumerate(table.index):
         metric = METRICS[name]
         if metric.table not in _INSTANTS or metric.shape not in (
             Shape.SPAN,
@@ -42,25 +46,38 @@ def summary(observed: Observed) -> pd.DataFrame:
         ):
             continue
         interval, why = _interval(observed, metric, starts)
-        notes = str(table.loc[name, "note"]).removeprefix(NO_INTERVAL_OF_ONE_RUN).removeprefix("; ")
-        table.loc[name, ["ci_low", "ci_high"]] = [interval.low, interval.high]
-        table.loc[name, "note"] = "; ".join(note for note in (why, notes) if note)
-    return table
+        notes = str(columns["note"][place]).removeprefix(NO_INTERVAL_OF_ONE_RUN).removeprefix("; ")
+        columns["ci_low"][place], columns["ci_high"][place] = interval.low, interval.high
+        columns["note"][place] = "; ".join(note for note in (why, notes) if note)
+    return metrics.summary_types(table.assign(**columns))
 
 
 def _cycle_starts(observed: Observed) -> Nanoseconds:
     """The changes, after the warm-up, that found every earlier one delivered."""
+    if observed.folded is not None:
+        return _starts_of_folded(observed, observed.folded)
     rows = observed.tables["deliveries"]
     if not len(rows):
         return np.empty(0, dtype=np.int64)
     changed = rows["t_changed_ns"].to_numpy(dtype=np.int64)
     ends = rows["t_active_ns"].to_numpy(dtype=np.float64, na_value=np.inf)
     ends[rows["outcome"].isin(NEVER).to_numpy(dtype=bool)] = np.inf
+    return _starts(changed, ends, observed.warm_up_ns)
+
+
+def _starts_of_folded(observed: Observed, folded: FoldedDeliveries) -> Nanoseconds:
+    changes = [change for change in folded.changes if change.rows]
+    changed = np.array([change.t_changed_ns for change in changes], np.int64)
+    delays_ns = np.rint(np.array([change.spans["active_delay"].max for change in changes]) * 1e9)
+    return _starts(changed, changed.astype(np.float64) + delays_ns, observed.warm_up_ns)
+
+
+def _starts(changed: Nanoseconds, ends: Values, warm_up_ns: int) -> Nanoseconds:
     begins, places = np.unique(changed, return_inverse=True)
     last = np.full(len(begins), -np.inf)
     np.maximum.at(last, places, ends)
     before = np.concatenate([[-np.inf], np.maximum.accumulate(last)[:-1]])
-    return begins[(begins >= before) & (begins >= observed.warm_up_ns)]
+    return begins[(begins >= before) & (begins >= warm_up_ns)]
 
 
 def _interval(observed: Observed, metric: Metric, starts: Nanoseconds) -> tuple[Interval, str]:
@@ -68,6 +85,8 @@ def _interval(observed: Observed, metric: Metric, starts: Nanoseconds) -> tuple[
         times = "once" if len(starts) == 1 else f"{len(starts)} times"
         found = f"{NO_INTERVAL_OF_ONE_RUN}, and this one came to rest before a change {times} only"
         return NO_INTERVAL, found if len(starts) else NO_INTERVAL_OF_ONE_RUN
+    if observed.folded is not None and metrics.is_of_histograms(metric):
+        return NO_INTERVAL, f"{NO_INTERVAL_OF_ONE_RUN}: histograms are not divided into cycles"
     rows = metrics.metric_rows(observed, metric)
     values = metrics.metric_values(metric, rows)
     at = rows[_INSTANTS[metric.table]]

@@ -19,8 +19,16 @@ from simulator.recording.recorder import Recorder
 from simulator.results import metrics, rest_cycles, storage
 from simulator.results.bottleneck import Owner, owners_of
 from simulator.results.expectations import Expectation, Outcome, evaluate
+from simulator.results.folded import FoldedDeliveries, fold, is_folded
+from simulator.results.histograms import RELATIVE_ERROR
 from simulator.results.storage import ResultsError
-from simulator.results.tables import build_tables, digest_of, empty_frame
+from simulator.results.tables import (
+    build_tables,
+    delivery_parts,
+    digest_of,
+    empty_frame,
+    sampled_deliveries,
+)
 
 __all__ = ["Result", "ResultsError"]
 
@@ -50,6 +58,8 @@ class Result:
         self.expectations: list[Outcome] = list(expectations)
         self.warnings: list[str] = list(warnings)
         self.counters_text = counters_text
+        self.folded: FoldedDeliveries | None = None
+        """The deliveries as histograms, where their rows were too many; the table then holds a sample."""
         self._summary = summary
         self._owners: list[Owner] | None = None
 
@@ -63,13 +73,19 @@ class Result:
         the summary and the verdicts see every delivery and every push to a proxy, also when the scenario
         asks not to keep them.
         """
-        tables = build_tables(recorder)
         kept = kept_tables(recorder)
+        folded: FoldedDeliveries | None = None
+        if is_folded(recorder):
+            tables = build_tables(recorder, without=["deliveries"])
+            folded, sampled = fold(recorder, delivery_parts(recorder))
+            tables["deliveries"] = sampled_deliveries(recorder, sampled)
+        else:
+            tables = build_tables(recorder)
         result = cls(
             tables,
             {
                 **manifest,
-                "digest": digest_of(tables),
+                "digest": digest_of(tables, None if folded is None else folded.to_frame()),
                 "events": recorder.events,
                 "totals": {
                     "xds_messages": recorder.xds_messages,
@@ -83,15 +99,30 @@ class Result:
             warnings=recorder.warnings,
             counters_text=_counters_text(recorder),
         )
+        if folded is not None:
+            result._stand_for(folded)
         result.expectations = [evaluate(expectation, result) for expectation in expectations]
         result.drop([table for table in TABLES if table not in kept])
         return result
+
+    def _stand_for(self, folded: FoldedDeliveries) -> None:
+        """Histograms stand for the rows, and the manifest says so."""
+        self.folded = folded
+        self.manifest["tables"].pop("deliveries")
+        self.manifest["deliveries"] = {
+            "kept": "histogram",
+            "rows": folded.rows,
+            "sampled_rows": len(self.deliveries),
+            "relative_error": RELATIVE_ERROR,
+        }
 
     def drop(self, tables: Sequence[str]) -> None:
         """Forget the rows of some tables; what they say stays in the summary, the verdicts and the digest."""
         if any(len(self.tables[table]) for table in tables):
             self._summary = self.summary()
             self._owners = self.bottlenecks
+        if "deliveries" in tables:
+            self.folded = None
         for table in tables:
             self.tables[table] = empty_frame(table)
             self.manifest["tables"].pop(table, None)
@@ -103,7 +134,9 @@ class Result:
 
     @property
     def deliveries(self) -> pd.DataFrame:
-        """One row per change and proxy that it concerns."""
+        """One row per change and proxy that it concerns; of some proxies alone where the rest are
+        histograms (`folded`).
+        """
         return self.tables["deliveries"]
 
     @property
@@ -212,8 +245,14 @@ class Result:
 
     def save(self, directory: str | os.PathLike[str]) -> None:
         """Write a results directory; equal runs give equal bytes. Raises OSError."""
+        histograms = None if self.folded is None else self.folded.to_frame()
         storage.write_directory(
-            Path(directory), self.tables, self.manifest, self._summary_content(), self.counters_text
+            Path(directory),
+            self.tables,
+            self.manifest,
+            self._summary_content(),
+            self.counters_text,
+            histograms,
         )
 
     @classmethod
@@ -231,6 +270,9 @@ class Result:
                 content["warnings"],
                 storage.read_text(path / storage.COUNTERS),
             )
+            histograms = storage.read_histograms(path)
+            if histograms is not None:
+                result.folded = FoldedDeliveries.from_frame(histograms)
             if "bottlenecks" in content:
                 result._owners = [Owner.of_plain(told) for told in content["bottlenecks"]]
         except (KeyError, TypeError) as error:

@@ -86,8 +86,17 @@ class Samples:
 
     @property
     def max(self) -> float:
-        """Largest; NaN of nothing."""
+        """Largest, exactly; NaN of nothing."""
+        if self.histogram is not None:
+            return self.histogram.high
         return float(self.values[-1]) if len(self.values) else math.nan
+
+    @property
+    def min(self) -> float:
+        """Smallest, exactly; NaN of nothing."""
+        if self.histogram is not None:
+            return self.histogram.low
+        return float(self.values[0]) if len(self.values) else math.nan
 
     def as_histogram(self) -> Histogram:
         """The samples as a histogram."""

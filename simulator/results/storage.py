@@ -26,6 +26,8 @@ from simulator.results.tables import PANDAS_TYPES
 MANIFEST: Final = "manifest.json"
 SUMMARY: Final = "summary.json"
 COUNTERS: Final = "counters.prom"
+HISTOGRAMS: Final = "delivery_histograms.parquet"
+"""There where the deliveries of a run are histograms."""
 RUNS: Final = "runs"
 """Directory of the records of an experiment's runs."""
 TOKEN: Final = ".token"
@@ -51,6 +53,7 @@ def write_directory(
     manifest: Mapping[str, Any],
     summary: Any,
     counters_text: str,
+    histograms: pd.DataFrame | None = None,
 ) -> None:
     """Write a whole results directory, over an earlier one if there is one.
 
@@ -61,6 +64,11 @@ def write_directory(
     (directory / MANIFEST).unlink(missing_ok=True)
     for table in TABLES:
         write_bytes(directory / f"{table}.parquet", parquet_bytes(table, tables[table]))
+    (directory / HISTOGRAMS).unlink(missing_ok=True)
+    if histograms is not None:
+        sink = io.BytesIO()
+        pq.write_table(pa.Table.from_pandas(histograms, preserve_index=False), sink, compression="zstd")
+        write_bytes(directory / HISTOGRAMS, sink.getvalue())
     write_bytes(directory / COUNTERS, counters_text.encode())
     write_bytes(directory / SUMMARY, json_bytes(summary))
     write_bytes(directory / MANIFEST, json_bytes(manifest))
@@ -69,6 +77,17 @@ def write_directory(
 def read_tables(directory: Path) -> dict[str, pd.DataFrame]:
     """The tables of a results directory; one that is missing or damaged raises ResultsError."""
     return {table: _read_table(directory / f"{table}.parquet", table) for table in TABLES}
+
+
+def read_histograms(directory: Path) -> pd.DataFrame | None:
+    """The histograms that stand for deliveries; None where the run kept their rows. Raises ResultsError."""
+    path = directory / HISTOGRAMS
+    if not path.exists():
+        return None
+    try:
+        return pq.read_table(path, partitioning=None).to_pandas()
+    except (OSError, pa.ArrowException, ValueError) as error:
+        raise ResultsError(f"{path}: not histograms: {error}") from error
 
 
 def read_json(path: Path) -> dict[str, Any]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cache
 from typing import Any, Final
 
@@ -56,19 +56,29 @@ def _empty(table: str) -> pd.DataFrame:
     )
 
 
-def build_tables(recorder: Recorder) -> dict[str, pd.DataFrame]:
-    """Every table of the run; those that were not recorded have no rows."""
-    return {table: build(recorder) for table, build in _BUILDERS.items()}
+def build_tables(recorder: Recorder, without: Sequence[str] = ()) -> dict[str, pd.DataFrame]:
+    """Every table of the run; those that were not recorded have no rows, nor those to do `without`."""
+    return {
+        table: empty_frame(table) if table in without else build(recorder)
+        for table, build in _BUILDERS.items()
+    }
 
 
-def digest_of(tables: Mapping[str, pd.DataFrame]) -> str:
-    """The sha256, in hexadecimal, over the columns of the tables that exist at every recording level."""
+def digest_of(tables: Mapping[str, pd.DataFrame], histograms: pd.DataFrame | None = None) -> str:
+    """The sha256, in hexadecimal, over the columns of the tables that exist at every recording level, and
+    over the histograms that stand for rows, where they do.
+    """
     sha = hashlib.sha256()
     for table in DIGESTED:
         rows = tables[table]
         for name, kind in TABLES[table].items():
             sha.update(f"{table}.{name}:{kind}:{len(rows)}\n".encode())
             sha.update(_column_bytes(rows[name], kind))
+    if histograms is not None:
+        for name in histograms.columns:
+            kind = str(histograms[name].dtype)
+            sha.update(f"histograms.{name}:{kind}:{len(histograms)}\n".encode())
+            sha.update(_column_bytes(histograms[name], kind))
     return sha.hexdigest()
 
 
@@ -104,9 +114,10 @@ def _deliveries(recorder: Recorder) -> pd.DataFrame:
         return row.change_id, row.proxy, *_instants(row, DELIVERY_INSTANTS)
 
     rows = sorted(recorder.delivery_rows, key=place)
-    if recorder.delivery_columns:
+    if recorder.delivery_parts is not None and (parts := list(recorder.delivery_parts())):
         named = [{name: getattr(row, name) for name in row.__slots__} for row in rows]
-        return _merged("deliveries", named, recorder.delivery_columns, ("change_id", "proxy"), names)
+        columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+        return _merged("deliveries", named, columns, ("change_id", "proxy"), recorder)
     return frame(
         "deliveries",
         {
@@ -179,27 +190,18 @@ def _merged(
     rows: Sequence[Mapping[str, Any]],
     columns: Mapping[str, Any],
     order: tuple[str, ...],
-    names: Mapping[int, str],
+    recorder: Recorder,
 ) -> pd.DataFrame:
     """A table from rows and from columns of further rows, in this order; -1 stands for a missing number."""
-    proxies = _numbers([row["proxy"] for row in rows], columns["proxy"])
-    found: dict[str, Any] = {"proxy": proxies}
-    for name, kind in TABLES[table].items():
-        if name != "proxy_id":
-            own = [row[name] for row in rows]
-            found[name] = (
-                _numbers(own, columns.get(name))
-                if kind in ("int64", "int64?")
-                else _texts(own, columns[name])
-            )
+    found = _joined(table, rows, columns)
+    proxies = found["proxy"]
     seats = np.lexsort([found[name] for name in reversed(order)])
     made: dict[str, Any] = {}
     for name, kind in TABLES[table].items():
         if name == "proxy_id":
             known, which = np.unique(proxies[seats], return_inverse=True)
-            made[name] = pd.array(
-                np.array([names[number] for number in known.tolist()], object)[which], dtype="string"
-            )
+            named = np.array(recorder.names_of(known.tolist()), object)
+            made[name] = pd.array(named[which], dtype="string")
         elif kind == "int64":
             made[name] = found[name][seats]
         elif kind == "int64?":
@@ -210,6 +212,43 @@ def _merged(
         else:
             made[name] = pd.Series(found[name][seats], dtype=object)
     return pd.DataFrame(made)
+
+
+def _joined(table: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str, Any]) -> dict[str, Any]:
+    """Rows, then columns of further ones, as columns; -1 stands for a missing number."""
+    found: dict[str, Any] = {"proxy": _numbers([row["proxy"] for row in rows], columns["proxy"])}
+    for name, kind in TABLES[table].items():
+        if name != "proxy_id":
+            join = _numbers if kind in ("int64", "int64?") else _texts
+            found[name] = join([row[name] for row in rows], columns[name])
+    return found
+
+
+def delivery_parts(recorder: Recorder) -> Iterator[dict[str, Any]]:
+    """All deliveries as columns, those of one change after those of another; -1 stands for a missing
+    number."""
+    of_change: dict[int, list[dict[str, Any]]] = {}
+    for row in recorder.delivery_rows:
+        named = {name: getattr(row, name) for name in row.__slots__}
+        of_change.setdefault(row.change_id, []).append(named)
+    parts = {} if recorder.delivery_parts is None else recorder.delivery_parts()
+    nothing = {name: np.empty(0, object if name in _TEXTS else np.int64) for name in _DELIVERY_COLUMNS}
+    for part in parts:
+        yield _joined("deliveries", of_change.pop(int(part["change_id"][0]), []), part)
+    for change in sorted(of_change):
+        yield _joined("deliveries", of_change[change], nothing)
+
+
+def sampled_deliveries(recorder: Recorder, parts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:
+    """The table of the rows that are kept beside histograms."""
+    if not any(len(part["proxy"]) for part in parts):
+        return empty_frame("deliveries")
+    columns = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    return _merged("deliveries", [], columns, ("change_id", "proxy"), recorder)
+
+
+_TEXTS: Final = ("carried_by", "outcome")
+_DELIVERY_COLUMNS: Final = ("proxy", *TABLES["deliveries"])
 
 
 def _numbers(own: Sequence[int | None], further: Any) -> np.ndarray[Any, np.dtype[np.int64]]:
@@ -234,7 +273,7 @@ def _proxy_pushes(recorder: Recorder) -> pd.DataFrame:
         columns = ["proxy" if name == "proxy_id" else name for name in TABLES["proxy_pushes"]]
         named = [dict(zip(columns, row, strict=True)) for row in rows]
         order = ("push_id", "proxy", "replica", "t_start_ns", "t_enqueued_ns", "t_dequeued_ns")
-        return _merged("proxy_pushes", named, recorder.proxy_push_columns, order, recorder.proxy_names)
+        return _merged("proxy_pushes", named, recorder.proxy_push_columns, order, recorder)
     return _frame_of_tuples("proxy_pushes", rows, recorder, proxy_at=1)
 
 

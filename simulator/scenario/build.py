@@ -5,7 +5,7 @@ from __future__ import annotations
 from simulator.scenario.by_kind import MESH_KINDS
 from simulator.scenario.engine_choice import EngineChoice, choose
 from simulator.scenario.schema import Scenario
-from simulator.scenario.world import World
+from simulator.scenario.world import World, few_collections
 
 __all__ = ["World", "build"]
 
@@ -13,7 +13,8 @@ __all__ = ["World", "build"]
 def build(scenario: Scenario, seed: int, replication: int = 0, choice: EngineChoice | None = None) -> World:
     """A fresh world: nothing is shared between two of them. The engine is the scenario's unless given."""
     choice = choose(scenario) if choice is None else choice
-    world = _built(scenario, seed, replication, choice.engine)
+    with few_collections():
+        world = _built(scenario, seed, replication, choice.engine)
     world.engine, world.reason = choice.engine, choice.reason
     return world
 

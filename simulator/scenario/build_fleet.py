@@ -7,15 +7,18 @@ its maximum age within the run. All others are rows (`simulator.fleet`).
 
 from __future__ import annotations
 
-from functools import cached_property
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import cached_property, partial
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
-from simulator.fleet.deliveries import CARRIERS, OUTCOMES, Announced, delivery_columns
+from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Streams, StreamSettings
 from simulator.mesh.services import Proxy
@@ -26,11 +29,31 @@ from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
 from simulator.scenario.istiod import istiod_settings
+from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
 from simulator.scenario.world import World
 from simulator.xds.messages import ENVELOPE_BYTES
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class _Sidecars:
+    """The sidecars of the start.
+
+    Attributes:
+        groups: Class and zone of each group, in order of their first proxies.
+        shown: These first proxies.
+        entity: Proxies that are rows, by place, ascending.
+        group: Their groups.
+        others: Those that are not.
+    """
+
+    groups: list[tuple[int, int]]
+    shown: list[int]
+    entity: NDArray[np.int64]
+    group: NDArray[np.int32]
+    others: list[int]
 
 
 def build_fleet(scenario: Scenario, seed: int, replication: int) -> World:
@@ -49,38 +72,42 @@ class FleetWorld(MeshWorld):
 
     # --- who is a row, who is not
 
-    @cached_property
-    def _groups(self) -> dict[tuple[int, int], list[Proxy]]:
-        """Sidecars by class and zone."""
-        groups: dict[tuple[int, int], list[Proxy]] = {}
-        for proxy in self._proxies.values():
-            if proxy.kind == "sidecar":
-                groups.setdefault((self._visibility.of(proxy).index, proxy.zone), []).append(proxy)
-        return groups
+    def _proxy_names(self) -> Mapping[int, str]:
+        return ProxyNames(self._proxies)
 
     @cached_property
-    def _rows(self) -> list[tuple[int, int]]:
-        """Proxy and group of each place, in order of proxies."""
-        settings = istiod_settings(self._scenario)
-        rows = []
-        for number, proxies in enumerate(self._groups.values()):
-            ids = np.array([proxy.id for proxy in proxies[1:]], np.int64)
-            if settings.max_connection_age_ns is not None and len(ids):
-                ends_ns = ends_of_first_connections(
-                    self._draws,
-                    ids,
-                    settings.max_connection_age_ns,
-                    settings.max_connection_age_grace_ns,
-                    BEFORE_NS,
-                )
-                ids = ids[ends_ns > self._scenario.duration]
-            rows += [(id_, number) for id_ in ids.tolist()]
-        return sorted(rows)
+    def _sidecars(self) -> _Sidecars:
+        """Who is in which group, and who is a row."""
+        proxies, settings = self._proxies, istiod_settings(self._scenario)
+        id_ = np.concatenate([np.arange(r.start, r.stop) for r in (proxies.sidecars, proxies.vms)])
+        own = np.concatenate([np.arange(len(r)) for r in (proxies.sidecars, proxies.vms)])
+        each, zones = max(1, len(self._services)), self._scenario.mesh.zones
+        seen = max(len(proxies.sidecars), len(proxies.vms))
+        either = proxies.sidecars if len(proxies.sidecars) == seen else proxies.vms
+        class_ = np.array([self._visibility.of(proxies[p]).index for p in either[:each]], np.int64)
+        key = class_[own % each] * zones + own % zones
+        found, first, which = np.unique(key, return_index=True, return_inverse=True)
+        in_order = np.argsort(first)
+        number = np.empty(len(found), np.int32)
+        number[in_order] = np.arange(len(found), dtype=np.int32)
+        is_row = np.ones(len(id_), bool)
+        is_row[first] = False
+        if settings.max_connection_age_ns is not None:
+            ends_ns = ends_of_first_connections(
+                self._draws,
+                id_,
+                settings.max_connection_age_ns,
+                settings.max_connection_age_grace_ns,
+                BEFORE_NS,
+            )
+            is_row &= ends_ns > self._scenario.duration
+        keys = [divmod(int(k), zones) for k in found[in_order]]
+        shown = id_[first[in_order]].tolist()
+        return _Sidecars(keys, shown, id_[is_row], number[which[is_row]], id_[~is_row].tolist())
 
     def _played(self) -> list[Proxy]:
         """See the module."""
-        rows = dict(self._rows)
-        return [proxy for proxy in self._proxies.values() if proxy.id not in rows]
+        return [self._proxies[p] for p in (*self._sidecars.others, *self._proxies.gateways)]
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
         return FleetReplica(number, deployment, is_synced=True)
@@ -104,11 +131,10 @@ class FleetWorld(MeshWorld):
         replica = self._deployment.replicas[0]
         assert isinstance(replica, FleetReplica)
         self._replica = replica
-        entity = np.array([proxy for proxy, _ in self._rows], np.int64)
-        group = np.array([number for _, number in self._rows], np.int32)
+        entity, group = self._sidecars.entity, self._sidecars.group
         self._entity, self._group = entity, group
         connections = {c.proxy: c for c in replica.connections}
-        first = [proxies[0].id for proxies in self._groups.values()]
+        first = self._sidecars.shown
         types = [resource_type(name) for name in RESOURCE_TYPES]
         making = GroupMaking(replica, [GroupConnection.of(connections[p], types) for p in first])
         self._making = making
@@ -134,7 +160,7 @@ class FleetWorld(MeshWorld):
             self._clock,
             entity,
             group,
-            most_others=4 * (len(self._played()) + 16),
+            most_others=4 * (len(self._sidecars.others) + len(self._proxies.gateways) + 16),
             limit=limits.push_throttle,
             cores=limits.procs,
             making=making,
@@ -170,13 +196,14 @@ class FleetWorld(MeshWorld):
         if self._streams is None:
             self._begin()
         parts = {class_.index: parts for class_, parts in concerned}
-        groups = [n for n, (class_, _) in enumerate(self._groups) if class_ in parts]
-        counts = np.bincount(self._group, minlength=len(self._groups))
+        keys = self._sidecars.groups
+        groups = [n for n, (class_, _) in enumerate(keys) if class_ in parts]
+        counts = np.bincount(self._group, minlength=len(keys))
         rows = int(counts[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
         if groups:
             self._announced.append(Announced(change.id, now_ns, tuple(groups)))
-        for number, (class_, _) in enumerate(self._groups):
+        for number, (class_, _) in enumerate(keys):
             if class_ in parts:
                 self._concerning[number].append(ConcerningChange(change, parts[class_]))
         return change
@@ -194,19 +221,10 @@ class FleetWorld(MeshWorld):
         recorder.xds_messages += streams.messages
         recorder.xds_bytes += streams.bytes
         if self._announced:
-            columns = delivery_columns(
-                self._announced,
-                streams.batches,
-                self._entity,
-                self._group,
-                self._line.in_hand(),
-                end_ns,
+            read_acks(streams.batches, len(self._entity), self._line.in_hand(), end_ns)
+            recorder.delivery_parts = partial(
+                delivery_parts, self._announced, streams.batches, self._entity, self._group, end_ns
             )
-            recorder.delivery_columns = {
-                **columns,
-                "outcome": np.array(OUTCOMES, object)[columns["outcome"]],
-                "carried_by": np.array(CARRIERS, object)[columns["carried_by"]],
-            }
         busy_ns = int(streams.main_thread_busy_ns.max(initial=0))
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
 

@@ -25,7 +25,6 @@ from simulator.engine.events import Band, Clock, Deadlines
 from simulator.envoy.process import Process
 from simulator.envoy.startup import Server
 from simulator.mesh.content import ConfigChange, ContentFactory
-from simulator.mesh.endpoints import Endpoint, EndpointSet
 from simulator.mesh.kinds import KINDS, config_key
 from simulator.mesh.kubernetes import Kubernetes, KubernetesSettings
 from simulator.mesh.services import (
@@ -53,7 +52,7 @@ from simulator.scenario.happenings import happenings
 from simulator.scenario.istiod import agent_settings, istiod_laws, istiod_settings
 from simulator.scenario.istiod_processes import IstiodProcesses
 from simulator.scenario.mesh_sources import Files, LongPolls, Polls, Sources, Streams
-from simulator.scenario.mesh_start import pods_by_service, proxies_of
+from simulator.scenario.mesh_start import PodsAtStart, Proxies
 from simulator.scenario.mesh_traffic import MeshTraffic
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import MigrateRevisionEntry, RolloutEntry, ScaleUpEntry
@@ -86,10 +85,9 @@ class MeshWorld:
         self._deadlines = Deadlines(self._clock)
         self._draws = Draws(seed, replication)
         self._services = {s.label: s for s in scenario.mesh.named_services()}
-        self._proxies = {proxy.id: proxy for proxy in proxies_of(scenario, list(self._services.values()))}
-        self._pods_at_start = pods_by_service(
-            list(self._services.values()), list(self._proxies.values()), scenario.mesh.zones
-        )
+        services = list(self._services.values())
+        self._proxies = Proxies(scenario, services)
+        self._pods_at_start = PodsAtStart(services, self._proxies, scenario.mesh.zones)
         self._recorder = self._make_recorder()
         self._ledger: ChangeLedger[Names] = ChangeLedger(self._recorder, Names.minus)
         self._world = World(scenario, self._clock, self._recorder, self._ledger)
@@ -148,13 +146,17 @@ class MeshWorld:
         keep, count = self._scenario.recording, len(self._proxies)
         objects = sum(len(s.ports) for s in self._services.values())
         return Recorder(
-            {proxy.id: proxy.name for proxy in self._proxies.values()},
+            self._proxy_names(),
             messages=keep.keeps_messages(count),
             states=keep.keeps_states(count, objects),
-            deliveries=keep.deliveries,
+            deliveries=keep.keeps_deliveries,
+            folds_deliveries=keep.folds_deliveries,
             queues=keep.keeps_queues(count),
             proxy_pushes=keep.keeps_proxy_pushes(count),
         )
+
+    def _proxy_names(self) -> Mapping[int, str]:
+        return {proxy: self._proxies.name(proxy) for proxy in self._proxies}
 
     def _make_visibility(self) -> Visibility:
         mesh = self._scenario.mesh
@@ -276,8 +278,8 @@ class MeshWorld:
         """Everything in place; the proxies start at their times."""
         scenario = self._scenario
         for service in self._services.values():
-            self._kubernetes.add_service(service, self._initial_endpoints(service))
-        for proxy in (*self._proxies.values(), *self._pods_to_come()):
+            self._kubernetes.add_service(service, self._pods_at_start.endpoints(service))
+        for proxy in (*self._proxies.applications(), *self._pods_to_come()):
             self._visibility.of(proxy)
         if scenario.control_plane.start == "running":
             self._begin_running()
@@ -285,8 +287,7 @@ class MeshWorld:
             self._clock.at(0, self._install, band=Band.WORKLOAD)
         for proxy in self._played():
             self._clock.at(self._start_ns(proxy), self._starter(proxy), band=Band.WORKLOAD, entity=proxy.id)
-        names = {proxy.name: proxy.id for proxy in self._proxies.values()}
-        entries = happenings(scenario, self._services, names)
+        entries = happenings(scenario, self._services, self._proxies.numbered)
         workload = Workload(
             self._clock, self._draws, self._kubernetes, self, self._istiod_pods, self._components
         )
@@ -339,10 +340,6 @@ class MeshWorld:
             self._traffic.begin(proxy, self._visibility.of(proxy), max(0, self._clock.now_ns))
 
         return start
-
-    def _initial_endpoints(self, service: Service) -> EndpointSet:
-        pods = self.pods_of(service)
-        return EndpointSet(Endpoint(pod.id, zone=pod.zone) for pod in pods)
 
     def _make_istiod_pods(self) -> IstiodPods:
         plane = self._scenario.control_plane
@@ -455,12 +452,12 @@ class MeshWorld:
 
     def pods_of(self, service: Service) -> list[Pod]:
         """The pods of a service at the start: its sidecars' first, then pods without one."""
-        return self._pods_at_start[service]
+        return self._pods_at_start.of(service)
 
     def start_pod(self, pod: Pod, ready_after_ns: int, on_ready: Callable[[], None]) -> None:
         """A pod with a sidecar is created."""
         proxy = Proxy(pod.id, pod.name, "sidecar", pod.service.namespace, pod.service, pod.zone)
-        self._proxies[proxy.id] = proxy
+        self._proxies.add(proxy)
         self._deployment.revision_of[proxy.id] = self._labels.get(proxy.namespace, DEFAULT_REVISION)
         self._recorder.add_proxy(proxy.id, proxy.name)
 

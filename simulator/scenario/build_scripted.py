@@ -56,7 +56,8 @@ class _ScriptedBuilder:
             names,
             messages=keep.keeps_messages(len(names)),
             states=keep.keeps_states(len(names), _objects(scenario)),
-            deliveries=keep.deliveries,
+            deliveries=keep.keeps_deliveries,
+            folds_deliveries=keep.folds_deliveries,
         )
         self._ledger: ChangeLedger[Names] = ChangeLedger(self._recorder, Names.minus)
         self._files: list[FilesystemSubscriptions] = []
@@ -86,7 +87,7 @@ class _ScriptedBuilder:
             start_ns = int(self._draws.uniform("mesh.start", proxy) * over_ns) if over_ns else 0
             self._clock.at(start_ns, self._starter(proxy), band=Band.WORKLOAD, entity=proxy)
         names = {name: proxy for proxy, name in self._recorder.proxy_names.items()}
-        entries = happenings(self._scenario, {}, names)
+        entries = happenings(self._scenario, {}, names.__getitem__)
         for happening in timeline(entries, self._draws, self._scenario.duration):
             if isinstance(happening.entry, RuntimeFlagEntry):
                 self._flags.play(happening)

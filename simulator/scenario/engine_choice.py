@@ -11,8 +11,9 @@ from simulator.scenario.costs import read_calibration
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import EditEntry, EndpointsEntry
 
-FLEET_FROM = 2000
-"""`auto` takes the arrays from so many sidecars on: below, the event engine is as fast and keeps more."""
+FLEET_FROM = 1001
+"""`auto` takes the arrays from so many sidecars on: up to 1000 the event engine keeps messages, states and
+queues, which the arrays do not have."""
 
 
 @dataclass(frozen=True, slots=True)

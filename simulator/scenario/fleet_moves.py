@@ -31,19 +31,12 @@ class _State:
     Attributes:
         floor: Of the changes that concern the group so many at the beginning were carried, and
         carried: positions of those beyond.
-        cds: Names of the changes in the latest CDS messages that carried some, newest first.
-        lds: The same of LDS.
     """
 
     group: int
     envoy: SettledEnvoy
     floor: int
     carried: frozenset[int]
-    cds: tuple[tuple[Names, ...], ...] = ()
-    lds: tuple[tuple[Names, ...], ...] = ()
-
-
-_REMEMBERED = 4
 
 
 class Moves:
@@ -67,21 +60,23 @@ class Moves:
         self._states: list[_State] = []
         self._numbers: dict[object, int] = {}
         self._content: dict[tuple[int, ...], Resources] = {}
+        self._messages: list[tuple[Names, ...]] = []
+        self._message_numbers: dict[tuple[Names, ...], int] = {}
 
     def begin(self, group: int, envoy: SettledEnvoy) -> int:
         """The state of a group's proxies when the run begins."""
         return self._number(_State(group, self._canonical(envoy), 0, frozenset()))
 
-    def move(self, state: int, made: int, late_cds: int, late_lds: int) -> Move:
+    def move(self, state: int, made: int, late_cds: Sequence[int], late_lds: Sequence[int]) -> Move:
         """See Moving."""
         try:
             return self._move(self._states[state], self._made[made], late_cds, late_lds)
         except Unsettled as error:
             raise CannotTakeFleet(str(error)) from error
 
-    def _move(self, before: _State, made: Made, late_cds: int, late_lds: int) -> Move:
+    def _move(self, before: _State, made: Made, late_cds: Sequence[int], late_lds: Sequence[int]) -> Move:
         found = self._found(before, made)
-        late = {"cds": before.cds[:late_cds], "lds": before.lds[:late_lds]}
+        late = {"cds": late_cds, "lds": late_lds}
         updates = []
         for response in made.responses:
             name = response.type.name
@@ -90,7 +85,7 @@ class Moves:
                 for position, (change, _) in found.items()
                 if name in change.parts
             ]
-            again = [names for message in late.get(name, ()) for names in message]
+            again = [names for message in late.get(name, ()) for names in self._messages[message]]
             if response.removed:
                 raise CannotTakeFleet("resources that are removed")
             updates.append(DeltaUpdate(name, response.resources, changes, again))
@@ -109,10 +104,6 @@ class Moves:
             envoy,
             floor,
             frozenset(position for position in carried if position >= floor),
-            *(
-                (latest[name], *history)[:_REMEMBERED] if latest[name] else history
-                for name, history in (("cds", before.cds), ("lds", before.lds))
-            ),
         )
         at = {response.type.name: place for place, response in enumerate(made.responses)}
         return Move(
@@ -123,8 +114,8 @@ class Moves:
             tuple(step.delay_ns for step in settling.steps),
             tuple(step.ack_with for step in settling.steps),
             _carried(found, settling.steps, at),
-            at["cds"] if latest["cds"] else None,
-            at["lds"] if latest["lds"] else None,
+            (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
+            (at["lds"], self._message(latest["lds"])) if latest["lds"] else None,
         )
 
     def _found(self, state: _State, made: Made) -> dict[int, tuple[ConcerningChange, Sending]]:
@@ -161,6 +152,14 @@ class Moves:
                 found[position] = change, sendings[0]
         return found
 
+    def _message(self, carries: tuple[Names, ...]) -> int:
+        """Number of what a message carries."""
+        number = self._message_numbers.get(carries)
+        if number is None:
+            number = self._message_numbers[carries] = len(self._messages)
+            self._messages.append(carries)
+        return number
+
     # --- equal content is one object
 
     def _canonical(self, envoy: SettledEnvoy) -> SettledEnvoy:
@@ -185,8 +184,6 @@ class Moves:
             envoy.routes,
             state.floor,
             state.carried,
-            state.cds,
-            state.lds,
         )
         number = self._numbers.get(key)
         if number is None:

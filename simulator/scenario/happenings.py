@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 from simulator.mesh.services import Service
 from simulator.scenario.quantities import Rate
@@ -15,14 +15,14 @@ from simulator.workload import entries
 
 
 def happenings(
-    scenario: Scenario, services: Mapping[str, Service], proxies: Mapping[str, int]
+    scenario: Scenario, services: Mapping[str, Service], proxies: Callable[[str], int]
 ) -> list[entries.Entry]:
     """Every entry but traffic.
 
     Args:
         scenario: Its workload.
         services: By ``namespace/name``.
-        proxies: Ids by name.
+        proxies: The id of a name.
     """
     return [
         _Translation(scenario, services, proxies).entry(entry)
@@ -35,7 +35,7 @@ class _Translation:
     """One scenario's names."""
 
     def __init__(
-        self, scenario: Scenario, services: Mapping[str, Service], proxies: Mapping[str, int]
+        self, scenario: Scenario, services: Mapping[str, Service], proxies: Callable[[str], int]
     ) -> None:
         self._scenario = scenario
         self._services = services
@@ -149,7 +149,7 @@ class _Translation:
 
     def _selection(self, choice: ProxyChoice) -> entries.Selection:
         if choice.names:
-            return entries.Selection(proxies=tuple(self._proxies[name] for name in choice.names))
+            return entries.Selection(proxies=tuple(self._proxies(name) for name in choice.names))
         assert choice.portion is not None
         return entries.Selection(choice.portion.count, choice.portion.share)
 

@@ -22,7 +22,7 @@ EVENT_BUDGET = 2_000_000_000
 
 
 @contextmanager
-def _few_collections() -> Iterator[None]:
+def few_collections() -> Iterator[None]:
     """A run makes many objects that live as long as it does and hardly a cycle: looking for cycles as often
     as Python does by itself costs a fifth of the time."""
     before = gc.get_threshold()
@@ -59,7 +59,7 @@ class World:
 
     def run(self) -> None:
         """Advances to the end of the scenario and closes the books."""
-        with _few_collections():
+        with few_collections():
             self._run()
 
     def _run(self) -> None:

@@ -44,6 +44,15 @@ def one_change(proxies: int) -> xs.Scenario:
     )
 
 
+def changes(proxies: int, count: int) -> xs.Scenario:
+    """So many changes, each of which is delivered before the next."""
+    apart = 1 + proxies // 2000
+    return one_change(proxies).with_(
+        duration=f"{1 + count * apart}s",
+        workload=[{"edit": "VirtualService", "every": f"{apart}s", "from": "1s"}],
+    )
+
+
 def measure(scenario: xs.Scenario, engine: str) -> Measured:
     """Plays it once."""
     begin = time.process_time()

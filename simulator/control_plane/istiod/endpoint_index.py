@@ -71,7 +71,7 @@ class EndpointIndex:
 
     def _update_accounts(self, service: str, endpoints: EndpointSet) -> bool:
         """Whether the accounts of its endpoints are others than before: they are part of its clusters."""
-        accounts = frozenset(e.service_account for e in endpoints if e.service_account)
+        accounts = frozenset(account for account in endpoints.service_accounts if account)
         if accounts == self._accounts.get(service, frozenset()):
             return False
         self._accounts[service] = accounts

@@ -54,7 +54,7 @@ def waterfall(result: Result, ax: Axes | None = None) -> Axes:
             Line2D([], [], color=TAIL_COLOUR, linewidth=3, label="to p99"),
         ],
     )
-    look.headline(ax, _finding(stages, whole), _subject(len(arrived(result)), whole))
+    look.headline(ax, _finding(stages, whole), _subject(_count(result), whole))
     return ax
 
 
@@ -93,6 +93,11 @@ def _finding(stages: Sequence[StageTimes], whole: StageTimes) -> str:
     longest = max(stages, key=lambda stage: stage.mean_ns)
     share = share_text(longest.mean_ns / whole.mean_ns)
     return f"{share} of the time until active goes into one stage: {longest.label}"
+
+
+def _count(result: Result) -> int:
+    folded = result.folded
+    return len(arrived(result)) if folded is None else folded.after(result.warm_up_ns).good()
 
 
 def _subject(count: int, whole: StageTimes) -> str:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from simulator.scenario.quantities import Flag, Switch
+from simulator.scenario.quantities import Flag
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 
 MOST_RECORDED_PROXIES = 1000
@@ -14,13 +14,20 @@ MOST_RECORDED_PAIRS = 200_000
 """`auto` keeps the states of every resource up to this many pairs of proxy and resource: about a million
 rows."""
 
+DeliveriesKept = Annotated[bool | Literal["auto", "table", "histogram"], Flag(("auto", "table", "histogram"))]
 AutoSwitch = Annotated[bool | Literal["auto"], Flag(("auto",))]
 
 
 class Recording(Settings):
     """What is kept of a run; the digest is the same whatever is kept."""
 
-    deliveries: Switch = setting("Keep the deliveries table", True, stands_for=SPELLING, source=FORMAT)
+    deliveries: DeliveriesKept = setting(
+        "Keep the deliveries: as a table (true means that), or as histograms of each change and stage with a "
+        "sample of rows; auto: a table up to 500,000 rows; false: neither",
+        "auto",
+        stands_for=SPELLING,
+        source=FORMAT,
+    )
     messages: AutoSwitch = setting(
         "Keep the messages table; auto: up to 1000 proxies", "auto", stands_for=SPELLING, source=FORMAT
     )
@@ -43,6 +50,18 @@ class Recording(Settings):
         stands_for=SPELLING,
         source=FORMAT,
     )
+
+    @property
+    def keeps_deliveries(self) -> bool:
+        """Whether anything is kept of them beside summary, verdicts and digest."""
+        return self.deliveries is not False
+
+    @property
+    def folds_deliveries(self) -> bool | None:
+        """Whether they become histograms; None: where the rows are too many."""
+        if self.deliveries in ("auto", False):
+            return None
+        return self.deliveries == "histogram"
 
     def keeps_messages(self, proxies: int) -> bool:
         """Whether the messages table is kept for so many proxies."""

@@ -44,14 +44,26 @@ def test_every_command_has_help(command, capsys):
 
 
 @pytest.mark.benchmark
-def test_help_takes_less_than_a_tenth_of_a_second():
-    took = []
-    for _ in range(10):
-        began = time.perf_counter()
-        python("-c", "import sys; from simulator.cli.main import main; sys.exit(main(['--help']))")
-        took.append(time.perf_counter() - began)
-    print(f"xdsim --help: best {min(took) * 1e3:.0f} ms, worst {max(took) * 1e3:.0f} ms")
-    assert min(took) < 0.1
+def test_help_takes_a_few_times_what_an_empty_program_takes(tmp_path):
+    """Meant to stay under 100 ms. Machines differ in what 100 ms are, so it is told in empty programs.
+
+    Measured: 80 ms against 40 ms for Python with argparse and nothing else. NumPy alone would add 100 ms.
+    """
+    compiled = {**os.environ, "PYTHONPYCACHEPREFIX": str(tmp_path)}
+    compiled.pop("PYTHONDONTWRITEBYTECODE", None)
+    programs = {
+        "help": "import sys; from simulator.cli.main import main; sys.exit(main(['--help']))",
+        "empty": "import argparse",
+    }
+    took: dict[str, list[float]] = {name: [] for name in programs}
+    for _ in range(11):
+        for name, program in programs.items():
+            began = time.perf_counter()
+            assert python("-c", program, env=compiled).returncode == 0
+            took[name].append(time.perf_counter() - began)
+    told = {name: f"{min(times) * 1e3:.0f} to {max(times[1:]) * 1e3:.0f} ms" for name, times in took.items()}
+    print(f"xdsim --help: {told['help']}; an empty program: {told['empty']}")
+    assert min(took["help"]) < 3.5 * min(took["empty"])
 
 
 def test_importing_the_package_imports_nothing_heavy():

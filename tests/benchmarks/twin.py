@@ -1,0 +1,228 @@
+"""The obvious model of the same thing: one change pushed to many proxies, each of them processes of its own.
+
+It is written as one would in SimPy, or in salabim, without anything of the simulator but numbers: the order
+of the push queue, the delay of each message, the costs. It gives the same instants to the nanosecond.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import chain, repeat
+from typing import Any
+
+import numpy as np
+import simpy
+
+import simulator as xs
+from simulator.engine.delays import Constant, Delay
+from simulator.engine.draws import Draws
+from simulator.fleet.kernel import LIMIT, SERVERS
+from simulator.scenario.build_fleet import FleetWorld
+
+
+@dataclass(frozen=True)
+class Numbers:
+    """What the model is told. Times in ns.
+
+    Attributes:
+        order: Proxies in the order of the push queue.
+        enqueued_ns: When they are put there.
+        slots: Pushes in hand at once.
+        cores: Of istiod.
+        first_push_ns: Cost of the first push: the scope is computed.
+        push_ns: Cost of each other.
+        network_ns: By message and proxy, the time from istiod to Envoy.
+        main_thread_ns: By message.
+        back_ns: By message and proxy, the way back of its ACK.
+        ack_after: By message, the one after which its ACK leaves.
+        active_at: The message by which the change takes effect, and
+        active_ns: how long after it the workers have it.
+    """
+
+    order: list[int]
+    enqueued_ns: int
+    slots: int
+    cores: int
+    first_push_ns: int
+    push_ns: int
+    network_ns: list[list[int]]
+    main_thread_ns: list[int]
+    back_ns: list[list[int]]
+    ack_after: list[int]
+    active_at: int
+    active_ns: int
+
+    def pushes(self) -> Iterator[int]:
+        """The cost of each push, as they begin."""
+        return chain([self.first_push_ns], repeat(self.push_ns))
+
+    def starts(self) -> list[int]:
+        """Proxies as their processes begin: those that get a slot at once ask for a core by number."""
+        return sorted(self.order[: self.slots]) + self.order[self.slots :]
+
+
+def scenario(proxies: int) -> xs.Scenario:
+    """One change that all proxies see; nobody's connection ends and no stats are flushed meanwhile."""
+    return xs.Scenario(
+        name="twin",
+        duration=f"{max(60, proxies // 2000)}s",
+        mesh={"proxies": proxies, "services": 100, "endpoints": 5},
+        control_plane={"kind": "istiod", "cpu": 8, "max_connection_age": "none"},
+        network={"latency": {"lognormal": {"median": "2ms", "p99": "20ms"}}},
+        envoy={"costs": {"stats_flush_per_cluster": "0s"}},
+        recording={"messages": False, "states": False, "queues": False, "proxy_pushes": False},
+        workload=[{"edit": "VirtualService", "at": "1s"}],
+    )
+
+
+def numbers(proxies: int) -> Numbers:
+    """Numbers of that scenario: instants, costs and sizes from the arrays' own run of it."""
+    of = scenario(proxies)
+    fleet = FleetWorld(of, of.seed, 0)
+    fleet.world().run()
+    assert fleet._streams is not None
+    (move,) = {id(m): m for m in fleet._streams._moves.values() if m.carried}.values()
+    (change,) = move.carried
+    latency, draws, ids = of.network.latency, Draws(of.seed, 0), np.arange(proxies, dtype=np.int64)
+    order = ids[fleet._replica.random_order(ids, 0)].tolist()
+    slots = int(fleet._line._reg[LIMIT])
+    assert 0 not in order[:slots], "p0 is no row: what the first push costs would not be seen"
+    service = fleet._line._service[np.concatenate(fleet._streams.log.place)]
+    assert latency is not None
+    return Numbers(
+        order,
+        change.instants[2],
+        slots,
+        int(fleet._line._reg[SERVERS]),
+        int(service.max()),
+        int(service.min()),
+        [_network(draws, latency, of.agent.hop, ids, m, "to_client") for m in range(len(move.sizes))],
+        list(move.costs),
+        [_network(draws, latency, of.agent.hop, ids, m, "to_server") for m in range(len(move.sizes))],
+        list(move.ack_with),
+        change.active,
+        change.active_delay_ns,
+    )
+
+
+def _network(draws: Draws, latency: Delay, hop: Delay | None, ids: Any, message: int, way: str) -> list[int]:
+    total = np.zeros(len(ids), np.int64)
+    purpose = f"network.latency.{way}"
+    for delay, keyed in ((latency, purpose), (hop, purpose + ".agent")):
+        if isinstance(delay, Constant):
+            total += delay.value_ns
+        elif delay is not None:
+            index = np.full(len(ids), message, np.int64)
+            total += delay.ns_array(draws.uniform_array(keyed, ids, index))
+    return total.tolist()
+
+
+def simpy_twin(of: Numbers) -> tuple[list[int], list[int]]:
+    """Instants at which the change takes effect and at which istiod has the last ACK, by proxy."""
+    env = simpy.Environment(of.enqueued_ns)
+    slots, cores = simpy.Resource(env, of.slots), simpy.PriorityResource(env, of.cores)
+    costs, active, acked = of.pushes(), [-1] * len(of.order), [-1] * len(of.order)
+
+    def connection(proxy: int) -> Any:
+        with slots.request() as slot:
+            yield slot
+            with cores.request(priority=(env.now, proxy)) as core:
+                yield core
+                yield env.timeout(next(costs))
+        inbox = simpy.Store(env)
+        env.process(link(proxy, inbox, env.now))
+        env.process(envoy(proxy, inbox))
+
+    def link(proxy: int, inbox: simpy.Store, sent_ns: int) -> Any:
+        for message, delays in enumerate(of.network_ns):
+            arrives_ns = sent_ns + delays[proxy]
+            if arrives_ns > env.now:
+                yield env.timeout(arrives_ns - env.now)
+            yield inbox.put(message)
+
+    def envoy(proxy: int, inbox: simpy.Store) -> Any:
+        for _ in of.network_ns:
+            message = yield inbox.get()
+            yield env.timeout(of.main_thread_ns[message])
+            if message == of.active_at:
+                active[proxy] = env.now + of.active_ns
+            for at, after in enumerate(of.ack_after):
+                if after == message:
+                    env.process(ack(proxy, of.back_ns[at][proxy]))
+
+    def ack(proxy: int, takes_ns: int) -> Any:
+        yield env.timeout(takes_ns)
+        acked[proxy] = max(acked[proxy], env.now)
+
+    for proxy in of.starts():
+        env.process(connection(proxy))
+    env.run()
+    return active, acked
+
+
+def salabim_twin(of: Numbers) -> tuple[list[int], list[int]]:  # noqa: C901 -- as one would write it
+    """The same in salabim."""
+    import salabim as sim
+
+    sim.yieldless(False)
+    env = sim.Environment(trace=False)
+    slots, cores = sim.Resource("slots", of.slots), sim.Resource("cores", of.cores)
+    costs, active, acked = of.pushes(), [-1] * len(of.order), [-1] * len(of.order)
+
+    class Message(sim.Component):
+        def setup(self, message: int) -> None:
+            self.message = message
+
+    class Connection(sim.Component):
+        def setup(self, proxy: int) -> None:
+            self.proxy = proxy
+
+        def process(self) -> Any:
+            yield self.request(slots)
+            # salabim's priorities are numbers: the instant, then the proxy, of which there are few.
+            yield self.request((cores, 1, env.now() + self.proxy / 2**12))
+            yield self.hold(next(costs))
+            self.release(cores)
+            self.release(slots)
+            inbox = sim.Store()
+            Link(proxy=self.proxy, inbox=inbox, sent_ns=env.now())
+            Envoy(proxy=self.proxy, inbox=inbox)
+
+    class Link(sim.Component):
+        def setup(self, proxy: int, inbox: Any, sent_ns: float) -> None:
+            self.proxy, self.inbox, self.sent_ns = proxy, inbox, sent_ns
+
+        def process(self) -> Any:
+            for message, delays in enumerate(of.network_ns):
+                arrives_ns = self.sent_ns + delays[self.proxy]
+                if arrives_ns > env.now():
+                    yield self.hold(till=arrives_ns)
+                yield self.to_store(self.inbox, Message(message=message))
+
+    class Envoy(sim.Component):
+        def setup(self, proxy: int, inbox: Any) -> None:
+            self.proxy, self.inbox = proxy, inbox
+
+        def process(self) -> Any:
+            for _ in of.network_ns:
+                message = (yield self.from_store(self.inbox)).message
+                yield self.hold(of.main_thread_ns[message])
+                if message == of.active_at:
+                    active[self.proxy] = round(env.now()) + of.enqueued_ns + of.active_ns
+                for at, after in enumerate(of.ack_after):
+                    if after == message:
+                        Ack(proxy=self.proxy, takes_ns=of.back_ns[at][self.proxy])
+
+    class Ack(sim.Component):
+        def setup(self, proxy: int, takes_ns: int) -> None:
+            self.proxy, self.takes_ns = proxy, takes_ns
+
+        def process(self) -> Any:
+            yield self.hold(self.takes_ns)
+            acked[self.proxy] = max(acked[self.proxy], round(env.now()) + of.enqueued_ns)
+
+    for proxy in of.starts():
+        Connection(proxy=proxy)
+    env.run()
+    return active, acked
