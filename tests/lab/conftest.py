@@ -24,7 +24,15 @@ MISSING = missing()
 
 # These import the protocol of a real Envoy; test_ended.py stays and says why it skips.
 collect_ignore = (
-    ["test_calibrate.py", "test_distributions.py", "test_live.py", "test_wrong_models.py"] if MISSING else []
+    [
+        "test_calibrate.py",
+        "test_distributions.py",
+        "test_live.py",
+        "test_shrinking.py",
+        "test_wrong_models.py",
+    ]
+    if MISSING
+    else []
 )
 
 

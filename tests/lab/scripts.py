@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import simulator as xs
+
+if TYPE_CHECKING:
+    from simulator.lab.verify import Verdict
 
 NEVER = {"never": True}
 
@@ -103,3 +106,9 @@ def scripts() -> list[xs.Scenario]:
             answers={"rtds": NEVER},
         ),
     ]
+
+
+def told(verdict: Verdict) -> str:
+    """What differs, for who reads a failure."""
+    rows = "\n".join(f"{r.rule}: {r.simulated} | {r.measured} {r.note}" for r in verdict.differing)
+    return f"{rows}\n\n{verdict.explained()}"

@@ -9,8 +9,8 @@ import pytest
 
 from simulator.envoy.cluster_manager import ClusterManager
 from simulator.envoy.subscription import Subscription
-from simulator.lab.verify import Verdict, verify
-from tests.lab.scripts import script
+from simulator.lab.verify import verify
+from tests.lab.scripts import script, told
 
 
 def test_a_fetch_timeout_armed_at_connect_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -45,12 +45,6 @@ def test_a_cds_ack_that_is_not_withheld_is_caught(monkeypatch: pytest.MonkeyPatc
     assert not verdict.agrees, "the wrong model passes"
     assert any("cds" in row.rule or row.rule == "order" for row in verdict.differing)
     assert "ack cds" in verdict.explained()
-
-
-def told(verdict: Verdict) -> str:
-    """What differs, for who reads a failure."""
-    rows = "\n".join(f"{r.rule}: {r.simulated} | {r.measured} {r.note}" for r in verdict.differing)
-    return f"{rows}\n\n{verdict.explained()}"
 
 
 def without_timer(made: Callable[..., None]) -> Callable[..., None]:
