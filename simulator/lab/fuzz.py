@@ -172,15 +172,14 @@ class Fuzzer:
                 else:
                     again.append(trial)
 
-    def differing(self, mappings: Sequence[Mapping]) -> list[list[str]]:
-        """For each scenario the rules it does not meet."""
-        found: dict[int, list[str]] = {}
+    def differing(self, mappings: Sequence[Mapping]) -> list[list[str] | None]:
+        """For each scenario the rules it does not meet; None where no play could be judged."""
+        found: dict[int, list[str] | None] = {}
         places = {id(mapping): position for position, mapping in enumerate(mappings)}
         for trial in self.trials(mappings):
             verdict = trial.verdict()
-            rules = (
-                [row.rule for row in verdict.differing] if verdict is not None and verdict.is_judged else []
-            )
+            is_judged = verdict is not None and verdict.is_judged
+            rules = [row.rule for row in verdict.differing] if verdict is not None and is_judged else None
             found[places[id(trial.mapping)]] = rules
         return [found[position] for position in range(len(mappings))]
 

@@ -12,8 +12,8 @@ from simulator.scenario.schema import Scenario
 
 Mapping = dict[str, Any]
 
-Differing = Callable[[Sequence[Mapping]], list[list[str]]]
-"""Plays scenarios; for each the rules that are not met."""
+Differing = Callable[[Sequence[Mapping]], list[list[str] | None]]
+"""Plays scenarios; for each the rules that are not met, or None where the machine was too busy to tell."""
 
 _PLAIN: dict[tuple[str, ...], Any] = {
     ("envoy", "drain_time"): "1s",
@@ -42,26 +42,25 @@ def shrunk(
         is_over: Whether time is up.
     """
     smallest, tried = mapping, 0
-    seen = [mapping]
-    is_smaller = True
-    while is_smaller:
-        is_smaller = False
-        untried = (one for one in simpler(smallest) if one not in seen)
+    judged = [mapping]
+    is_worth_another_round = True
+    while is_worth_another_round:
+        is_worth_another_round = False
+        untried = (one for one in simpler(smallest) if one not in judged)
         while not is_over() and tried < most and (batch := list(itertools.islice(untried, at_once))):
             tried += len(batch)
-            seen += batch
-            found = next(
-                (one for one, missed in zip(batch, differing(batch), strict=True) if _is_same(missed, rules)),
-                None,
-            )
+            missed = differing(batch)
+            told = [
+                (one, rules_of) for one, rules_of in zip(batch, missed, strict=True) if rules_of is not None
+            ]
+            judged += [one for one, _ in told]
+            # One that the machine was too busy for may still be what leads on.
+            is_worth_another_round |= len(told) < len(batch)
+            found = next((one for one, rules_of in told if any(rule in rules for rule in rules_of)), None)
             if found is not None:
-                smallest, is_smaller = found, True
+                smallest, is_worth_another_round = found, True
                 break
     return smallest
-
-
-def _is_same(missed: Sequence[str], rules: Sequence[str]) -> bool:
-    return any(rule in rules for rule in missed)
 
 
 def simpler(mapping: Mapping) -> Iterator[Mapping]:

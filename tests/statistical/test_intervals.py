@@ -129,19 +129,47 @@ def sums(units: list[Floats]) -> tuple[Floats, Floats]:
     return np.array([unit.sum() for unit in units]), np.array([float(len(unit)) for unit in units])
 
 
-@pytest.mark.xfail(
-    reason="covers the truth in 92 %, with 30 units as with 100; not explained yet", strict=True
-)
-@pytest.mark.slow
-def test_the_difference_of_paired_means_of_units_of_many_samples_and_of_uneven_size() -> None:
-    def interval(repetition: int) -> Interval:
-        units = pushes("one", repetition, 100, 10, 1.0)
-        sizes = 5 + np.arange(100) % 6
-        first = [unit[:size] for unit, size in zip(units, sizes, strict=True)]
-        second = [0.5 * unit[: 15 - size] for unit, size in zip(units, sizes, strict=True)]
-        return paired_mean_interval(sums(first), sums(second))
+def paired_uneven(repetition: int, replications: int) -> Interval:
+    """Units of 5 to 10 exponential samples on one side and of 10 to 5 on the other: where a unit is small on
+    one side, little cancels, so a sixth of the units carries most of the scatter."""
+    units = pushes("one", repetition, replications, 10, 1.0)
+    sizes = 5 + np.arange(replications) % 6
+    first = [unit[:size] for unit, size in zip(units, sizes, strict=True)]
+    second = [0.5 * unit[: 15 - size] for unit, size in zip(units, sizes, strict=True)]
+    return paired_mean_interval(sums(first), sums(second))
 
-    assert 0.93 <= covered(interval, 2.0 - 1.0) <= 0.97
+
+MANY_REPETITIONS = 8000
+"""Four standard errors are 1 %: the first 1,000 of these cover 92.4 %, all of them 93.9 %."""
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("replications", "at_least", "at_most"), [(100, 0.93, 0.97), (30, 0.915, 0.94)], ids=["100", "30-are-few"]
+)
+def test_the_difference_of_paired_means_of_units_of_many_samples_and_of_uneven_size(
+    replications: int, at_least: float, at_most: float
+) -> None:
+    """Student's t takes units for normal. These are skewed, and few of them count, so it covers 94 % with a
+    hundred and 92.7 % with thirty (20,000 repetitions of another generator say the same); MODEL.md tells."""
+    intervals = [paired_uneven(repetition, replications) for repetition in range(MANY_REPETITIONS)]
+    share = sum(one.low <= 2.0 - 1.0 <= one.high for one in intervals) / MANY_REPETITIONS
+    assert at_least <= share <= at_most
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    ("units", "at_least", "at_most"), [(30, 0.915, 0.94), (100, 0.93, 0.955)], ids=["30", "100"]
+)
+def test_a_mean_of_units_as_skewed_as_single_exponential_samples_needs_a_hundred_of_them(
+    units: int, at_least: float, at_most: float
+) -> None:
+    """Each unit is one sample: the worst that a metric of one number a run may be."""
+    values = exponential("skewed", 0, MANY_REPETITIONS * units).reshape(MANY_REPETITIONS, units)
+    ones = np.ones(units)
+    intervals = [mean_interval(row, ones) for row in values]
+    share = sum(one.low <= 1.0 <= one.high for one in intervals) / MANY_REPETITIONS
+    assert at_least <= share <= at_most
 
 
 @pytest.mark.slow
