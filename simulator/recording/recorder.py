@@ -135,6 +135,8 @@ class CertificateRow:
     t_wanted_ns: int
     t_requested_ns: int | None = None
     t_issued_ns: int | None = None
+    t_mounted_ns: int | None = None
+    """The kubelet wrote it into the pod's volume, where there is one."""
     t_active_ns: int | None = None
     t_expires_ns: int | None = None
     failures: int = 0
