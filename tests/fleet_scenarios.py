@@ -73,7 +73,7 @@ def scenario(seed: int) -> xs.Scenario:
             **one([{}, {}, {"cache": {"cds": False, "eds": False, "rds": False, "sds": False}}]),
             **one([{}, {}, {}, {"costs": "zero"}]),
         },
-        propagation={"strategy": "push", "protocol": "delta"},
+        propagation={"strategy": "push", "protocol": one(["delta", "sotw"])},
         network={
             "latency": one(["0s", "1ms", {"uniform": ["100us", "30ms"]}, {"lognormal": _LOGNORMAL}]),
             "bandwidth": one([None, None, "1Mi"]),

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.answers import Answers
 from simulator.fleet.streams import NULL, Batch, Carried, Ints, Small
 
 OUTCOMES = ("pending", "active", "superseded")
@@ -121,9 +122,14 @@ def _until(instants: Ints, end_ns: int) -> Ints:
 
 
 def read_acks(
-    batches: Sequence[Batch], count: int, in_hand: tuple[NDArray[np.int64], Ints], end_ns: int
+    batches: Sequence[Batch],
+    count: int,
+    in_hand: tuple[NDArray[np.int64], Ints],
+    end_ns: int,
+    answers: Answers,
 ) -> None:
-    """An ACK that arrives while its connection's worker makes the next push is read when that is sent."""
+    """An ACK that arrives while its connection's worker makes the next push is read when that is sent; what
+    it means to the changes is for `answers` to say."""
     places, since_ns = in_hand
     # Backwards, so that the pushes that follow are known.
     follow = _Following(count, len(places) + sum(len(batch.place) for batch in batches))
@@ -131,6 +137,7 @@ def read_acks(
     for batch in reversed(batches):
         for at, acked in enumerate(batch.acked_ns):
             batch.acked_ns[at] = follow.read(batch.place, acked)
+        answers.settle(batch)
         follow.add(batch.place, batch.dequeued_ns, batch.sent_ns)
 
 

@@ -18,6 +18,7 @@ from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
+from simulator.fleet.answers import Answers
 from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Streams, StreamSettings
@@ -32,7 +33,6 @@ from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
 from simulator.scenario.world import World
-from simulator.xds.messages import ENVELOPE_BYTES
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
 
@@ -140,7 +140,9 @@ class FleetWorld(MeshWorld):
         self._making = making
         self._concerning: list[list[ConcerningChange]] = [[] for _ in first]
         envoy = envoy_settings(self._scenario, self._calibration)
-        moves = Moves(making.made, SettledCosts(envoy.costs), replica.known, self._concerning)
+        moves = Moves(
+            making.made, making.groups, SettledCosts(envoy.costs), replica.known, self._concerning
+        )
         states = np.array([moves.begin(n, self._settled(p)) for n, p in enumerate(first)], np.int32)
         scenario, latency = self._scenario, self._scenario.network.latency
         flush = envoy.costs["stats_flush_per_cluster"]
@@ -149,7 +151,6 @@ class FleetWorld(MeshWorld):
             scenario.agent.hop,
             scenario.network.bandwidth,
             scenario.agent.window_bytes,
-            ENVELOPE_BYTES,
             envoy.stats_flush_interval_ns,
             flush,  # type: ignore[arg-type]  # a law, not a formula
             scenario.duration,
@@ -216,12 +217,13 @@ class FleetWorld(MeshWorld):
         if streams is None:
             return
         self._line.hand_on()
-        recorder, end_ns = self._recorder, self._scenario.duration
+        scenario, recorder, end_ns = self._scenario, self._recorder, self._scenario.duration
         self._write_last_sent(streams)
         recorder.xds_messages += streams.messages
         recorder.xds_bytes += streams.bytes
         if self._announced:
-            read_acks(streams.batches, len(self._entity), self._line.in_hand(), end_ns)
+            answers = Answers(len(self._entity), is_delta=scenario.propagation.protocol == "delta")
+            read_acks(streams.batches, len(self._entity), self._line.in_hand(), end_ns, answers)
             recorder.delivery_parts = partial(
                 delivery_parts, self._announced, streams.batches, self._entity, self._group, end_ns
             )

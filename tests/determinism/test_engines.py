@@ -124,6 +124,16 @@ def test_a_run_that_ends_in_the_middle_of_a_push_leaves_the_same_rows_pending() 
     assert {"active", "pending"} <= set(table(arrays, "deliveries")["outcome"])
 
 
+def test_a_state_of_the_world_server_ignores_answers_to_older_responses() -> None:
+    late = {"propagation.protocol": "sotw", "network.latency": {"uniform": ["20ms", "90ms"]}}
+    of = mesh(debounce={"after": "0s", "max": "1s"}).with_(**{"mesh.proxies": 8}, **late)
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"].dropna(subset=["t_acked_ns"])
+    together = rows.groupby(["proxy_id", "t_acked_ns"])["change_id"].nunique()
+    assert together.max() > 2, "every answer was read before the next response left"
+
+
 @pytest.mark.slow
 def test_the_compiled_kernel_gives_the_same_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     if compiled() is None:
@@ -170,7 +180,7 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
     ("keys", "named"),
     [
         ({"propagation.strategy": "poll"}, "propagation.strategy: poll"),
-        ({"propagation.protocol": "sotw"}, "propagation.protocol: sotw"),
+        ({"propagation.streams": "separate"}, "propagation.streams: separate"),
         ({"control_plane.replicas": 2}, "control_plane.replicas"),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
