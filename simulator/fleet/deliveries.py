@@ -36,47 +36,74 @@ class Announced:
     groups: tuple[int, ...]
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Held:
+    """What reached the proxies whose streams one replica holds.
+
+    Attributes:
+        batches: In order, ACKs read (`read_acks`).
+        entity: The proxies by place, ascending.
+        group: Their groups.
+    """
+
+    replica: int
+    batches: Sequence[Batch]
+    entity: Ints
+    group: Small
+
+
+_Found = tuple[Batch, NDArray[np.int64] | slice, Carried]
+
+
 def delivery_parts(
-    announced: Sequence[Announced], batches: Sequence[Batch], entity: Ints, group: Small, end_ns: int
+    announced: Sequence[Announced], held: Sequence[Held], end_ns: int
 ) -> Iterator[Mapping[str, Any]]:
-    """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
+    """The rows of each change as columns, in order of replicas and proxies; instants that were not reached
+    are `NULL`.
 
     Args:
         announced: The changes, in order.
-        batches: What reached the proxies, ACKs read (`read_acks`).
-        entity: Proxies by place, ascending.
-        group: Their groups.
+        held: By replica.
         end_ns: End of the run.
     """
-    outcomes, carriers = np.array(OUTCOMES, object), np.array(CARRIERS, object)
-    wanted: dict[int, list[tuple[Batch, NDArray[np.int64] | slice, Carried]]] = {}
+    carrying = [_by_change(one.batches) for one in held]
+    for change in announced:
+        parts = [
+            _part(change, one, found.get(change.change, []), end_ns)
+            for one, found in zip(held, carrying, strict=True)
+        ]
+        parts = [part for part in parts if len(part["proxy"])]
+        if parts:
+            yield {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _by_change(batches: Sequence[Batch]) -> dict[int, list[_Found]]:
+    carrying: dict[int, list[_Found]] = {}
     for batch in batches:
         for rows, move in batch.moves:
             for carried in move.carried:
-                wanted.setdefault(carried.change, []).append((batch, rows, carried))
-    for change in announced:
-        concerned = np.isin(group, change.groups)
-        places = slice(None) if concerned.all() else np.flatnonzero(concerned)
-        columns = _of_change(change, wanted.get(change.change, []), len(entity), end_ns)
-        part = {name: values[places] for name, values in columns.items()}
-        count = len(part["outcome"])
-        if count:
-            yield {
-                **part,
-                "change_id": np.full(count, change.change, np.int64),
-                "proxy": entity[places],
-                "t_changed_ns": np.full(count, change.t_changed_ns, np.int64),
-                "outcome": outcomes[part["outcome"]],
-                "carried_by": carriers[part["carried_by"]],
-            }
+                carrying.setdefault(carried.change, []).append((batch, rows, carried))
+    return carrying
 
 
-def _of_change(
-    change: Announced,
-    found: Sequence[tuple[Batch, NDArray[np.int64] | slice, Carried]],
-    count: int,
-    end_ns: int,
-) -> dict[str, Ints]:
+def _part(change: Announced, held: Held, found: Sequence[_Found], end_ns: int) -> dict[str, Any]:
+    """Its rows at one replica."""
+    concerned = np.isin(held.group, change.groups)
+    places = slice(None) if concerned.all() else np.flatnonzero(concerned)
+    columns = _of_change(held.replica, found, len(held.entity), end_ns)
+    part = {name: values[places] for name, values in columns.items()}
+    count = len(part["outcome"])
+    return {
+        **part,
+        "change_id": np.full(count, change.change, np.int64),
+        "proxy": held.entity[places],
+        "t_changed_ns": np.full(count, change.t_changed_ns, np.int64),
+        "outcome": np.array(OUTCOMES, object)[part["outcome"]],
+        "carried_by": np.array(CARRIERS, object)[part["carried_by"]],
+    }
+
+
+def _of_change(replica: int, found: Sequence[_Found], count: int, end_ns: int) -> dict[str, Ints]:
     columns = {name: np.full(count, NULL, np.int64) for name in ("replica", "push_id", *INSTANTS)}
     columns["outcome"], columns["carried_by"] = (np.zeros(count, np.int64) for _ in range(2))
     for batch, rows, carried in found:
@@ -97,7 +124,7 @@ def _of_change(
         )
         acked = np.max([batch.acked_ns[at][rows] for at in carried.acks], axis=0)
         values: dict[str, Ints | int] = {
-            "replica": 0,
+            "replica": replica,
             "push_id": NULL if carried.push is None else carried.push,
             "carried_by": CARRIERS.index("earlier_push" if carried.push is None else "push"),
             "t_observed_ns": observed,

@@ -49,7 +49,6 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         f"propagation.strategy: {propagation.strategy}": propagation.strategy != "push",
         "propagation.streams: separate": propagation.streams != "ads",
         "mesh.start other than connected": mesh.start.kind != "connected",
-        "control_plane.replicas above 1": plane.replicas != 1,
         "control_plane.start: cold": plane.start != "running",
         "control_plane.flow_control": plane.flow_control,
         "agent.certificates": has_certificates(scenario),

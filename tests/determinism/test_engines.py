@@ -134,6 +134,18 @@ def test_a_state_of_the_world_server_ignores_answers_to_older_responses() -> Non
     assert together.max() > 2, "every answer was read before the next response left"
 
 
+def test_each_replica_pushes_to_the_rows_that_it_holds_when_it_is_ready() -> None:
+    of = mesh(replicas=3, cpu="500m", push_throttle=2).with_(**{"mesh.proxies": 30})
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"].dropna(subset=["t_enqueued_ns"])
+    assert rows.groupby("proxy_id")["replica"].nunique().max() == 1
+    assert set(rows["replica"]) == {0, 1, 2}
+    of_one = rows[rows["change_id"] == 0].groupby("replica")["t_enqueued_ns"].agg(["min", "max"])
+    assert (of_one["min"] == of_one["max"]).all()
+    assert of_one["min"].nunique() == 3
+
+
 @pytest.mark.slow
 def test_the_compiled_kernel_gives_the_same_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     if compiled() is None:
@@ -181,7 +193,10 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
     [
         ({"propagation.strategy": "poll"}, "propagation.strategy: poll"),
         ({"propagation.streams": "separate"}, "propagation.streams: separate"),
-        ({"control_plane.replicas": 2}, "control_plane.replicas"),
+        (
+            {"control_plane.version": "1.12", "control_plane.flow_control": True},
+            "control_plane.flow_control",
+        ),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
         ({"envoy.costs.cds": "1ms", "envoy.costs.post_routes": {"uniform": ["1ms", "2ms"]}}, "post_routes"),
