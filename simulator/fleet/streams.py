@@ -37,6 +37,7 @@ class Carried:
 
     Attributes:
         change: Its id.
+        t_changed_ns: When it happened.
         first: Position of the first message with a part of it.
         last: Position of the last one, by which it is applied.
         active: Position of the message by which it takes effect, and
@@ -48,6 +49,7 @@ class Carried:
     """
 
     change: int
+    t_changed_ns: int
     first: int
     last: int
     active: int
@@ -120,6 +122,7 @@ class StreamSettings:
         flush_interval_ns: Of the stats; 0 for never.
         flush_per_cluster: Its cost.
         end_ns: End of the run.
+        answers_differ: Not every answer acknowledges what its message carried.
     """
 
     latency: Delay
@@ -129,6 +132,7 @@ class StreamSettings:
     flush_interval_ns: int
     flush_per_cluster: Delay
     end_ns: int
+    answers_differ: bool
 
 
 class _Direction:
@@ -220,7 +224,7 @@ class Batch:
         workers_ns: What the workers had before each message.
         acked_ns: When its answer reaches istiod.
         moves: The moves that carry changes, with their rows.
-        all_moves: All of them, and
+        all_moves: All of them, where answers differ (StreamSettings), and
         of: the one of each row; None where there is one move alone.
     """
 
@@ -235,6 +239,31 @@ class Batch:
     all_moves: Sequence[Move]
     of: Ints | None
 
+    def part(self, chosen: NDArray[np.bool_]) -> Batch:
+        """Some of its rows."""
+        seat = np.cumsum(chosen) - 1
+        moves: list[tuple[NDArray[np.int64] | slice, Move]] = []
+        for rows, move in self.moves:
+            of = np.flatnonzero(chosen) if isinstance(rows, slice) else rows[chosen[rows]]
+            if len(of):
+                moves.append((seat[of], move))
+        received, applied, workers, acked = (
+            [values[chosen] for values in column]
+            for column in (self.received_ns, self.applied_ns, self.workers_ns, self.acked_ns)
+        )
+        return Batch(
+            self.place[chosen],
+            self.dequeued_ns[chosen],
+            self.sent_ns[chosen],
+            received,
+            applied,
+            workers,
+            acked,
+            moves,
+            self.all_moves,
+            None if self.of is None else self.of[chosen],
+        )
+
 
 @dataclass(slots=True, eq=False)
 class PushLog:
@@ -245,6 +274,13 @@ class PushLog:
     made: list[Small]
     dequeued_ns: list[Ints]
     sent_ns: list[Ints]
+
+
+class Folds(Protocol):
+    """What counts batches instead of keeping them (fleet/folding.py)."""
+
+    def take(self, batch: Batch) -> None:
+        """One more, in order."""
 
 
 class Streams:
@@ -271,6 +307,8 @@ class Streams:
         self._moves: dict[int, Move] = {}
         self.main_thread_busy_ns = np.zeros(count, np.int64)
         self.batches: list[Batch] = []
+        """What reached the proxies, in order: until somebody folds it."""
+        self.folding: Folds | None = None
         self.log = PushLog([], [], [], [], [])
         self.messages = 0
         self.bytes = 0
@@ -314,8 +352,9 @@ class Streams:
         moves = [self._move(int(number)) for number in found]
         of = np.zeros(len(place), np.int64) if len(moves) == 1 else np.searchsorted(found, key)
         length = max(len(move.sizes) for move in moves)
-        seen = None if len(moves) == 1 else of
-        batch = Batch(place, dequeued_ns, sent_ns, [], [], [], [], [], moves, seen)
+        batch = Batch(place, dequeued_ns, sent_ns, [], [], [], [], [], [], None)
+        if self._settings.answers_differ:
+            batch.all_moves, batch.of = moves, None if len(moves) == 1 else of
         self._check_window(moves, of, place, sent_ns)
         for at in range(length):
             self._one_message(at, moves, of, batch)
@@ -323,7 +362,10 @@ class Streams:
         for at in range(max(len(move.requests) for move in moves)):
             self._one_request(at, moves, of, batch)
         self._settle(moves, of, batch)
-        self.batches.append(batch)
+        if self.folding is None:
+            self.batches.append(batch)
+        else:
+            self.folding.take(batch)
 
     def _move(self, key: int) -> Move:
         move = self._moves.get(key)

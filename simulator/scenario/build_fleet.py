@@ -9,7 +9,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,7 +20,7 @@ from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settings import EnvoySettings
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
-from simulator.fleet.deliveries import Announced, delivery_parts
+from simulator.fleet.deliveries import Announced
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Streams, StreamSettings
 from simulator.mesh.services import Proxy
@@ -74,6 +75,15 @@ class FleetWorld(MeshWorld):
         self._rows: list[ReplicaRows] = []
         """Of each replica, from the beginning of the run on."""
         self._announced: list[Announced] = []
+
+    @property
+    def _is_delta(self) -> bool:
+        return self._scenario.propagation.protocol == "delta"
+
+    @property
+    def _answers_differ(self) -> bool:
+        """Which answer acknowledges what is then known at the end of the run only."""
+        return not self._is_delta
 
     # --- who is a row, who is not
 
@@ -170,7 +180,8 @@ class FleetWorld(MeshWorld):
         states = np.array([moves.begin(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
         streams = Streams(self._stream_settings(envoy), self._draws, entity, states[group], moves)
         limits = istiod_settings(self._scenario)
-        line = PushLine(
+        rows = ReplicaRows(replica, entity, group, making, streams, self._scenario.duration)
+        rows.line = PushLine(
             self._clock,
             entity,
             group,
@@ -178,11 +189,11 @@ class FleetWorld(MeshWorld):
             limit=limits.push_throttle,
             cores=limits.procs,
             making=making,
-            taker=streams,
+            taker=rows,
             start_push=replica._start_push,
         )
-        replica.take_line(line, entity)
-        return ReplicaRows(replica, entity, group, making, streams, line)
+        replica.take_line(rows.line, entity)
+        return rows
 
     def _stream_settings(self, envoy: EnvoySettings) -> StreamSettings:
         scenario, latency = self._scenario, self._scenario.network.latency
@@ -195,6 +206,7 @@ class FleetWorld(MeshWorld):
             envoy.stats_flush_interval_ns,
             flush,  # type: ignore[arg-type]  # a law, not a formula
             scenario.duration,
+            answers_differ=self._answers_differ,
         )
 
     def _settled(self, proxy: int) -> SettledEnvoy:
@@ -234,13 +246,16 @@ class FleetWorld(MeshWorld):
         for number, class_ in enumerate(classes):
             if class_ in parts:
                 self._concerning[number].append(ConcerningChange(change, parts[class_]))
+        if self._recorder.folds and not self._answers_differ:
+            for one in self._rows:
+                one.fold(self._recorder)
         return change
 
     # --- the end of the run
 
     def _finish(self) -> None:
         """The rows become tables."""
-        scenario, recorder, end_ns = self._scenario, self._recorder, self._scenario.duration
+        recorder, end_ns = self._recorder, self._scenario.duration
         for rows in self._rows:
             rows.close(recorder)
         if any(rows.streams.log.place for rows in self._rows):
@@ -249,8 +264,7 @@ class FleetWorld(MeshWorld):
                 name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]
             }
         if self._announced:
-            is_delta = scenario.propagation.protocol == "delta"
-            held = [rows.held(end_ns, is_delta=is_delta) for rows in self._rows]
-            recorder.delivery_parts = partial(delivery_parts, self._announced, held, end_ns)
+            parts = [rows.deliveries(self._announced, is_delta=self._is_delta) for rows in self._rows]
+            recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
         busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)

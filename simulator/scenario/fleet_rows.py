@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -11,28 +11,77 @@ from numpy.typing import NDArray
 
 from simulator.control_plane.istiod.connection import Connection
 from simulator.fleet.answers import Answers
-from simulator.fleet.deliveries import Held, read_acks
+from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
+from simulator.fleet.folding import Folding
 from simulator.fleet.line import PushLine
-from simulator.fleet.streams import Streams
+from simulator.fleet.streams import Ints, Small, Streams
 from simulator.recording.recorder import Recorder
 from simulator.scenario.fleet_replica import FleetReplica, GroupMaking
 
 
-@dataclass(frozen=True, slots=True, eq=False)
 class ReplicaRows:
-    """See the module.
+    """See the module; takes what the line did.
 
-    Attributes:
+    Args:
+        replica: Whose streams they are.
         entity: The proxies, by place, ascending.
         group: Their groups.
+        making: Makes their responses.
+        streams: The way to them.
+        end_ns: End of the run.
+
+    Attributes:
+        line: The push line; set right after.
     """
 
-    replica: FleetReplica
-    entity: NDArray[np.int64]
-    group: NDArray[np.int32]
-    making: GroupMaking
-    streams: Streams
     line: PushLine[Connection]
+
+    def __init__(
+        self,
+        replica: FleetReplica,
+        entity: Ints,
+        group: Small,
+        making: GroupMaking,
+        streams: Streams,
+        end_ns: int,
+    ) -> None:
+        self.replica, self.entity, self.group = replica, entity, group
+        self.making, self.streams = making, streams
+        self._end_ns = end_ns
+        self._folding: Folding | None = None
+
+    def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
+        """What the line did goes on its way (fleet/line.py: Taker)."""
+        self.streams.take(place, request, made, dequeued_ns, sent_ns)
+        if self._folding is not None:
+            self._folding.settle(int(sent_ns.max()), self.line.in_hand())
+
+    def fold(self, recorder: Recorder) -> None:
+        """From here on deliveries are counted, not kept."""
+        if self._folding is not None:
+            return
+        number = self.replica.number
+        self._folding = folding = Folding(recorder, number, self.entity, self.group, self._end_ns)
+        for batch in self.streams.batches:
+            folding.take(batch)
+        self.streams.batches.clear()
+        self.streams.folding = folding
+
+    # --- the end of the run
+
+    def deliveries(
+        self, announced: Sequence[Announced], *, is_delta: bool
+    ) -> Callable[[], Iterator[Mapping[str, Any]]]:
+        """Gives the rows of the deliveries table."""
+        if self._folding is not None:
+            self._folding.finish(announced, self.line.in_hand())
+            return partial(self._folding.rows, announced)
+        batches, count = self.streams.batches, len(self.entity)
+        answers = Answers(count, is_delta=is_delta)
+        read_acks(batches, count, self.line.in_hand(), self._end_ns, answers)
+        return partial(
+            delivery_parts, announced, self.replica.number, batches, self.entity, self.group, self._end_ns
+        )
 
     def close(self, recorder: Recorder) -> None:
         """The run is over: what is sent is counted, and when the last push of each round was sent."""
@@ -56,13 +105,6 @@ class ReplicaRows:
         has_any = np.array([bool(m.responses) for m in self.making.made] + [False])
         sends: NDArray[np.bool_] = has_any[made] & (sent_ns >= 0)
         return sends
-
-    def held(self, end_ns: int, *, is_delta: bool) -> Held:
-        """What reached them, for the table of deliveries."""
-        batches = self.streams.batches
-        answers = Answers(len(self.entity), is_delta=is_delta)
-        read_acks(batches, len(self.entity), self.line.in_hand(), end_ns, answers)
-        return Held(self.replica.number, batches, self.entity, self.group)
 
     def proxy_pushes(self) -> Mapping[str, Any]:
         """Every push to one of them, as columns; -1 stands for a missing number."""

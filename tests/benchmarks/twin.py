@@ -100,7 +100,7 @@ def numbers(proxies: int) -> Numbers:
         [_network(draws, latency, of.agent.hop, ids, m, "to_client") for m in range(len(move.sizes))],
         list(move.costs),
         [_network(draws, latency, of.agent.hop, ids, m, "to_server") for m in range(len(move.sizes))],
-        list(move.ack_with),
+        [request.after for request in move.requests],
         change.active,
         change.active_delay_ns,
     )
