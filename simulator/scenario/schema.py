@@ -16,6 +16,7 @@ from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, Va
 
 from simulator.engine.clock import S
 from simulator.scenario.by_kind import MESH_KINDS, filled_in_by_kind, out_of_place, without_idle_keys
+from simulator.scenario.certificate_references import unusable_certificates
 from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.expectation import Expectation, ExpectationText
 from simulator.scenario.explain import explained, is_within, locations, without
@@ -45,10 +46,8 @@ from simulator.scenario.sections.resources import (
 )
 from simulator.scenario.sections.scripted import Answer, Connect, Push
 from simulator.scenario.sections.workload import (
-    CaOutageEntry,
     HotRestartEntry,
     MigrateRevisionEntry,
-    RootRotationEntry,
     RuntimeFlagEntry,
     Traffic,
     TrafficEntry,
@@ -297,15 +296,7 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
         place[:1] in (("duration",), ("warm_up",)) for place in wrong
     ):
         found.append((("warm_up",), "must be shorter than duration: nothing would be counted"))
-    if scenario.agent.certificates.provider == "none":
-        found += [
-            (
-                ("workload", position, entry.KIND),
-                "needs certificates, and agent.certificates.provider is none",
-            )
-            for position, entry in enumerate(scenario.workload)
-            if isinstance(entry, CaOutageEntry | RootRotationEntry)
-        ]
+    found += unusable_certificates(scenario)
     found += _unusable_flags(scenario)
     if scenario.propagation.strategy != "push":
         found += [
@@ -313,7 +304,7 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
             for position, entry in enumerate(scenario.workload)
             if isinstance(entry, MigrateRevisionEntry)
         ]
-    if scenario.envoy.preset == "istio":
+    if scenario.envoy.preset == "istio" and scenario.control_plane.kind != "components":
         found += [
             (
                 ("workload", position, entry.KIND),
