@@ -101,7 +101,7 @@ async def played(
         "envoy": str(envoy_binary()),
         KEY: round(stage.pulse.most_late_s * 1e3, 3),
     }
-    return Result.from_recorder(stage.recorder, told, expectations=scenario.expect)
+    return Result.from_recorder(stage.recorder, told, expectations=scenario.asked)
 
 
 class Stage:
