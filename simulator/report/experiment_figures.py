@@ -15,6 +15,7 @@ from simulator.report.plots.paired_differences import height as paired_height
 from simulator.report.plots.pareto import HEIGHT as PARETO_HEIGHT
 from simulator.report.plots.sweep_heatmap import height as heatmap_height
 from simulator.report.plots.sweep_lines import HEIGHT as LINES_HEIGHT
+from simulator.report.plots.sweep_points import HEIGHT as POINTS_HEIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,12 +66,21 @@ def _heatmap(experiment: Experiment) -> Axes:
     return plots.sweep_heatmap(experiment, ax=look.figure(heatmap_height(rows)))
 
 
+def _points(experiment: Experiment) -> Axes:
+    return plots.sweep_points(experiment, ax=look.figure(POINTS_HEIGHT))
+
+
 def _debounce(experiment: Experiment) -> Axes:
     return plots.debounce_curve(experiment, ax=look.figure(DEBOUNCE_HEIGHT))
 
 
 def _is_comparison(experiment: Experiment) -> bool:
     return experiment.kind == "compare"
+
+
+def _is_lines(experiment: Any) -> bool:
+    """Whether the cells of a sweep have neighbours: those of a grid, and of a design of one key."""
+    return experiment.kind == "sweep" and (experiment.is_grid or len(experiment.keys) == 1)
 
 
 EXPERIMENT_FIGURES: Final[Mapping[str, ExperimentFigure]] = MappingProxyType(
@@ -81,8 +91,9 @@ EXPERIMENT_FIGURES: Final[Mapping[str, ExperimentFigure]] = MappingProxyType(
         "pareto-bytes": ExperimentFigure(
             _pareto_bytes, lambda it: _is_comparison(it) and _STALENESS in it.metrics
         ),
-        "sweep": ExperimentFigure(_lines, lambda it: it.kind == "sweep" and len(it.keys) != 2),
-        "heatmap": ExperimentFigure(_heatmap, lambda it: it.kind == "sweep" and len(it.keys) == 2),
+        "sweep": ExperimentFigure(_lines, lambda it: _is_lines(it) and len(it.keys) != 2),
+        "heatmap": ExperimentFigure(_heatmap, lambda it: _is_lines(it) and len(it.keys) == 2),
+        "points": ExperimentFigure(_points, lambda it: it.kind == "sweep" and not _is_lines(it)),
         "debounce": ExperimentFigure(_debounce, lambda it: it.kind == "sweep" and it.keys == [_DEBOUNCE]),
     }
 )

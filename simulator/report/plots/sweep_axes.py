@@ -19,7 +19,7 @@ __all__ = ["KeyAxis", "log_ticks", "value_label"]
 
 _LOGARITHMIC_FROM: Final = 20
 """Values that span this factor or more stand on a logarithmic axis."""
-_FEW_LABELS: Final = 500
+_FEW_LABELS: Final = 100
 """An axis that spans less would have two or three labels at powers of ten alone."""
 
 
