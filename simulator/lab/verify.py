@@ -13,12 +13,13 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Final
+from typing import Any, Final
 
+from simulator.engine.clock import format_duration
 from simulator.experiment.run import run
 from simulator.lab.conversation import Reading, starts_of
 from simulator.lab.differences import Row, Tolerance, compare
-from simulator.lab.play import played, undisturbed
+from simulator.lab.play import TURNAROUND, played, undisturbed
 from simulator.lab.pulse import KEY, MOST_LATE_S
 from simulator.lab.trace import side_by_side
 from simulator.results.result import Result
@@ -169,8 +170,12 @@ def is_disturbed(measured: Result) -> bool:
 
 
 def watched(scenario: Scenario) -> Scenario:
-    """The scenario with everything recorded that is compared."""
+    """The scenario with everything recorded that is compared, and a control plane that answers as late as the
+    laboratory's does."""
     keep = scenario.recording
-    if keep.messages is True and keep.states is True:
-        return scenario
-    return scenario.with_(**{"recording.messages": True, "recording.states": True})
+    wanted: dict[str, Any] = {}
+    if keep.messages is not True or keep.states is not True:
+        wanted |= {"recording.messages": True, "recording.states": True}
+    if scenario.control_plane.kind == "scripted" and scenario.control_plane.costs.answer is None:
+        wanted["control_plane.costs.answer"] = format_duration(TURNAROUND.value_ns)
+    return scenario.with_(**wanted) if wanted else scenario
