@@ -200,7 +200,7 @@ class Envoys:
 
     def subscribed(self, envoy: PlayedEnvoy, t_ns: int | None = None) -> None:
         """It has made its first subscription, now if not told when: the script's times count from the last
-        Envoy's first one. That its ADS stream opens is none: that comes before static clusters are checked."""
+        Envoy's first one. An ADS stream that opens is none: it does so before static clusters are checked."""
         if envoy.has_subscribed or self._scenario.control_plane.kind == "none":
             return
         envoy.has_subscribed = True

@@ -5,7 +5,8 @@ again, up to so many times, and what the majority of the runs says counts.
 
 A run that disagrees does not count if the machine was busy: if after the first subscription the laboratory's
 loop, or an Envoy's main thread, was kept from running for more than 20 ms of any 100 (lab/pulse.py), which is
-as far as times may be apart. After as many such runs as may disagree there is no verdict.
+as far as times may be apart. After as many such runs as may disagree there is no verdict; after twice as
+many that all miss the same rule there is one: no busy machine does the same thing every time.
 """
 
 from __future__ import annotations
@@ -125,6 +126,7 @@ class Trial:
         self._disturbed: list[Result] = []
         self._forgiven = 0
         self._rows: Sequence[Row] = ()
+        self._always_missed: dict[str, None] | None = None
 
     def take(self, measured: Result) -> None:
         """One more run."""
@@ -134,6 +136,13 @@ class Trial:
             self._rows = rows
         else:
             self._disturbed.append(measured)
+            missed = self._missed(measured)
+            before = missed if self._always_missed is None else self._always_missed
+            self._always_missed = {rule: None for rule in before if rule in missed}
+
+    def _missed(self, measured: Result) -> dict[str, None]:
+        rows = compare(self.scenario, self.simulated, [measured], self._tolerance)
+        return {row.rule: None for row in rows if not row.is_met}
 
     @property
     def is_settled(self) -> bool:
@@ -148,6 +157,10 @@ class Trial:
     def _agrees(self) -> bool:
         return bool(self._counted) and all(row.is_met for row in self._rows)
 
+    @property
+    def _is_never_met(self) -> bool:
+        return len(self._disturbed) >= 2 * self._runs and not self._counted and bool(self._always_missed)
+
     def verdict(self) -> Verdict:
         """What they showed."""
         measured, rows = self._counted, self._rows
@@ -160,7 +173,7 @@ class Trial:
             self.simulated,
             tuple(measured),
             len(self._disturbed),
-            is_judged=self._agrees or len(self._counted) >= self._runs,
+            is_judged=self._agrees or len(self._counted) >= self._runs or self._is_never_met,
         )
 
 
