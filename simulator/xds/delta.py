@@ -42,8 +42,8 @@ class DeltaClientState:
         self._see_what_is_due()
 
     def drop_interest(self, names: Names) -> None:
-        """The last watch of these names is gone. Names never asked for are unsubscribed as well: Envoy does not
-        tell them from names dropped and wanted again (delta_subscription_state.cc)."""
+        """The last watch of these names is gone. Names never asked for are unsubscribed as well: Envoy does
+        not tell them from names dropped and wanted again (delta_subscription_state.cc)."""
         self.interest = self.interest.minus(names)
         self.subscribe = self.subscribe.minus(names)
         self.unsubscribe = self.unsubscribe.union(names)
