@@ -74,7 +74,7 @@ def _played(task: Task) -> tuple[RunRecord, Result]:
 
     world = played(scenario, task.seed, task.replication, prepare)
     told = manifest(scenario, task.seed, task.replication, world.engine, world.reason)
-    result = Result.from_recorder(world.recorder, told, expectations=scenario.expect)
+    result = Result.from_recorder(world.recorder, told, expectations=scenario.asked)
     measures = {} if measure is None else measure(result)
     record = RunRecord.of_result(task.fingerprint, task.replication, result, measures)
     if task.keeps_tables:
@@ -87,7 +87,7 @@ def _record_less(recorder: Recorder, scenario: Scenario, measure: Measure | None
     recorder.keeps_deliveries = recorder.keeps_proxy_pushes = True
     if measure is not None or task.keeps_tables:
         return
-    looked_at = [find_metric(expectation.metric).table for expectation in scenario.expect]
+    looked_at = [find_metric(expectation.metric).table for expectation in scenario.asked]
     recorder.keeps_messages &= "messages" in looked_at
     recorder.keeps_states &= "states" in looked_at
     recorder.keeps_queues &= "queues" in looked_at

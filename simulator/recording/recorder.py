@@ -17,10 +17,17 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
+from simulator.engine.draws import Draws
 from simulator.recording.counters import Counters, is_unchanging
 from simulator.recording.istio_metrics import IstioMetrics
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from simulator.recording.delivery_tally import DeliveryTally
 
 PER_PROXY_COUNTERS: Final = 100
 """Up to this many proxies each has counters of its own; above, the counters of all are added up."""
@@ -28,6 +35,9 @@ PER_PROXY_COUNTERS: Final = 100
 MOST_DELIVERY_ROWS: Final = 500_000
 """More deliveries than this become histograms unless the scenario says otherwise (assumption: about 100 MB
 of tables, and a second to make them)."""
+
+SAMPLED_ROWS: Final = 20_000
+"""About so many rows are kept beside the histograms (assumption: enough for a p99 by the rows alone)."""
 
 MessageRecord = tuple[int, int, int, int, str, str, str, str, str, Iterable[str], int]
 """(t_ns, proxy, replica, stream, direction, type, version_info, nonce, error_detail, names, bytes)"""
@@ -135,6 +145,8 @@ class CertificateRow:
     t_wanted_ns: int
     t_requested_ns: int | None = None
     t_issued_ns: int | None = None
+    t_mounted_ns: int | None = None
+    """The kubelet wrote it into the pod's volume, where there is one."""
     t_active_ns: int | None = None
     t_expires_ns: int | None = None
     failures: int = 0
@@ -175,6 +187,8 @@ class Recorder:
     __slots__ = (
         "_depths",
         "_given_names",
+        "_lost_ns",
+        "_open_streams",
         "certificate_rows",
         "change_rows",
         "component_rows",
@@ -182,8 +196,10 @@ class Recorder:
         "control_plane_busy_ns",
         "counters",
         "counts_all",
+        "deliveries_begun",
         "delivery_parts",
         "delivery_rows",
+        "delivery_tally",
         "events",
         "folds_deliveries",
         "istio",
@@ -202,7 +218,9 @@ class Recorder:
         "regression_rows",
         "startup_rows",
         "state_rows",
+        "streams_opened_ns",
         "traffic_rows",
+        "unconnected_ns",
         "utilisation",
         "warning_counts",
         "watch_event_rows",
@@ -240,6 +258,10 @@ class Recorder:
         self.delivery_parts: Callable[[], Iterator[Mapping[str, Any]]] | None = None
         """Gives further deliveries, those of one change after those of another, as arrays in order of
         proxies: what the array engine recorded. Instants that were not reached are -1."""
+        self.delivery_tally: DeliveryTally | None = None
+        """What the array engine counted of its deliveries; `delivery_parts` are of some proxies then."""
+        self.deliveries_begun = 0
+        """How many there are, by all changes so far."""
         self.proxy_push_columns: Mapping[str, Any] = {}
         """Further pushes to proxies, likewise."""
         self.push_rows: list[PushRow] = []
@@ -264,6 +286,12 @@ class Recorder:
         self.xds_messages = 0
         """xDS messages of the run, polls that find nothing new included; counted at every recording level."""
         self.xds_bytes = 0
+        self.streams_opened_ns: list[int] = []
+        """When streams entered a table of connections, from 0 on."""
+        self.unconnected_ns = 0
+        """Time between the loss of a proxy's stream and its next one, all proxies together."""
+        self._open_streams: dict[int, int] = {}
+        self._lost_ns: dict[int, int] = {}
         """Encoded bytes of these messages."""
         self.control_plane_busy_ns = 0
         """Time that processors of the control plane were busy, set once at the end of the run."""
@@ -351,7 +379,15 @@ class Recorder:
         """Note one exogenous change; returns its `change_id`, counted from 0."""
         change_id = len(self.change_rows)
         self.change_rows.append((change_id, kind, name, t_changed_ns, proxies_concerned))
+        self.deliveries_begun += proxies_concerned
         return change_id
+
+    @property
+    def folds(self) -> bool:
+        """Whether the deliveries become histograms, by all changes so far: once they do, they will."""
+        if self.folds_deliveries is not None:
+            return self.folds_deliveries
+        return self.deliveries_begun > self.most_delivery_rows
 
     def delivery(self, change_id: int, proxy: int, t_changed_ns: int) -> DeliveryRow:
         """Begin the row of one change on its way to one proxy."""
@@ -455,8 +491,23 @@ class Recorder:
         refused by its limit of new streams (turned_away). Kept with the queues; those that are open when the
         clock starts are opened at 0.
         """
+        self._count_streams(t_ns, proxy, event)
         if self.keeps_queues:
             self.connection_rows.append((max(t_ns, 0), proxy, replica, event))
+
+    def _count_streams(self, t_ns: int, proxy: int, event: str) -> None:
+        """New streams, and how long proxies that lost theirs were without one."""
+        if event == "turned_away":
+            return
+        before = self._open_streams.get(proxy, 0)
+        self._open_streams[proxy] = before + (1 if event == "opened" else -1)
+        if event == "opened":
+            if t_ns >= 0:
+                self.streams_opened_ns.append(t_ns)
+            if before == 0:
+                self.unconnected_ns += t_ns - self._lost_ns.pop(proxy, t_ns)
+        elif before == 1:
+            self._lost_ns[proxy] = t_ns
 
     def regression(
         self,
@@ -481,6 +532,18 @@ class Recorder:
         return [
             text if count == 1 else f"{text} ({count} times)" for text, count in self.warning_counts.items()
         ]
+
+
+def sampled_share(deliveries: int) -> float:
+    """Of so many deliveries, the share whose rows are kept beside histograms."""
+    return min(1.0, SAMPLED_ROWS / max(deliveries, 1))
+
+
+def is_sampled(proxies: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Which proxies' rows are kept: the same for every change and every run, and of a smaller share fewer of
+    the same."""
+    chosen: NDArray[np.bool_] = Draws(0, 0).uniform_array("recording.deliveries.sample", proxies) < share
+    return chosen
 
 
 def kept(names: str | Iterable[str]) -> str | Iterable[str]:

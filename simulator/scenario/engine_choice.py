@@ -47,10 +47,8 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     keep, entries = scenario.recording, scenario.workload
     wanted = {
         f"propagation.strategy: {propagation.strategy}": propagation.strategy != "push",
-        "propagation.protocol: sotw": propagation.protocol == "sotw",
         "propagation.streams: separate": propagation.streams != "ads",
         "mesh.start other than connected": mesh.start.kind != "connected",
-        "control_plane.replicas above 1": plane.replicas != 1,
         "control_plane.start: cold": plane.start != "running",
         "control_plane.flow_control": plane.flow_control,
         "agent.certificates": has_certificates(scenario),
