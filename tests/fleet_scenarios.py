@@ -97,6 +97,8 @@ def _workload(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
             edit["name"] = of.choice(["one", "two"])
         if of.random() < 0.2:
             edit["namespace"] = of.choice(["ns0", "istio-system"])
+        if of.random() < 0.2:
+            edit["rejected_by_envoy"] = True
         if crowd and of.random() < 0.5:
             edit |= {"every": f"{of.choice([3, 20, 111])}ms", "from": "1s", "until": "1400ms"}
         else:

@@ -145,6 +145,7 @@ class PushLine(Generic[C]):
         self._at: dict[int, C] = {}
         self._free_places = list(range(size - 1, len(entity) - 1, -1))
         self._pending: dict[int, None] = {}
+        self._is_offering = False
         self._jobs: dict[int, Job] = {}
         self._free_jobs = list(range(most_others + 63, -1, -1))
         self._advance = _kernel(len(entity))
@@ -349,8 +350,9 @@ class PushLine(Generic[C]):
             if reg[k.ARRIVED] > 0:
                 k._close(reg, self._arrived, self._job_entity, self._entity, self._fifo)
             reg[k.ARRIVED_NS] = now_ns
-        # Slots given away by this event go to pushes whose jobs are submitted before this one.
-        is_late = reg[k.FREED] > 0 and reg[k.FREED_NS] == now_ns
+        # Slots given away by this event go to pushes whose jobs are submitted before this one; a push that is
+        # being offered has such a slot.
+        is_late = reg[k.FREED] > 0 and reg[k.FREED_NS] == now_ns and not self._is_offering
         self._job_entity[len(self._job_entity) - 1 - number] = 2 * entity + is_late
         self._arrived[reg[k.ARRIVED]] = -1 - number
         reg[k.ARRIVED] += 1
@@ -491,10 +493,12 @@ class PushLine(Generic[C]):
         self._pending.update(dict.fromkeys(places))
 
         def offer() -> None:
+            self._is_offering = True
             for place in places:
                 if place in self._pending:
                     del self._pending[place]
                     self._start_push(self._at[place], self.requests[int(self._in_hand[place])], now_ns)
+            self._is_offering = False
 
         self._clock.at(now_ns, offer, band=Band.COMPLETION)
 

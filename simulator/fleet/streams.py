@@ -43,7 +43,7 @@ class Carried:
         active: Position of the message by which it takes effect, and
         active_delay_ns: the delay of that.
         acks: Positions of all that have a part of it.
-        outcome: ``active`` or ``superseded``.
+        outcome: ``active`` or ``superseded``; ``rejected`` where the message in `last` is refused.
         push: The round that was made for it; None where an earlier one carries it.
         instants: Observed, debounced, enqueued; of an earlier push: three times observed.
     """
@@ -85,6 +85,7 @@ class Move:
         clusters: Cluster objects, for the stats flush.
         delays: Longest delay to the workers; None for none.
         types: Their types.
+        refused: Whether the answer to each is a NACK.
         requests: What the proxies send, in order.
         carried: Changes.
         cds: Position of the CDS message and number of what it carries, where it carries changes.
@@ -97,6 +98,7 @@ class Move:
     clusters: tuple[int, ...]
     delays: tuple[int | None, ...]
     types: tuple[str, ...]
+    refused: tuple[bool, ...]
     requests: tuple[Request, ...]
     carried: tuple[Carried, ...]
     cds: tuple[int, int] | None = None

@@ -34,6 +34,7 @@ from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
+from simulator.scenario.sections.workload import EditEntry
 from simulator.scenario.world import World
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
@@ -83,7 +84,8 @@ class FleetWorld(MeshWorld):
     @property
     def _answers_differ(self) -> bool:
         """Which answer acknowledges what is then known at the end of the run only."""
-        return not self._is_delta
+        entries = self._scenario.workload
+        return not self._is_delta or any(isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries)
 
     # --- who is a row, who is not
 
