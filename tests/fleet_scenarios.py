@@ -81,7 +81,7 @@ def scenario(seed: int) -> xs.Scenario:
         agent={"hop": one(["50us", {"exponential": {"mean": "200us"}}])},
         envoy=one([{}, {}, {"costs": "zero"}]),
         recording={"messages": False, "states": False, "queues": False},
-        workload=_workload(of, crowd),
+        workload=_workload(of, crowd) + _incidents(of),
     )
 
 
@@ -104,4 +104,31 @@ def _workload(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
     if of.random() < 0.6:
         rate = of.choice(["2/s", "50/s"]) if crowd else "1/s"
         entries.append({"endpoints": "any", "poisson": rate, "until": "4s"})
+    return entries
+
+
+def _incidents(of: random.Random) -> list[dict[str, Any]]:
+    """What touches some of the proxies: most stay rows."""
+    entries: list[dict[str, Any]] = []
+    for _ in range(of.choice([0, 0, 1, 1, 3])):
+        at = f"{of.randint(10, 40) * 50}ms"
+        some = of.choice([1, "10%", "30%"])
+        entries.append(
+            of.choice(
+                [
+                    {
+                        "rollout": of.choice(["any", "s0"]),
+                        "at": at,
+                        "pre_stop": of.choice(["0s", "1s"]),
+                        "termination_drain": of.choice(["1s", "5s"]),
+                        "max_surge": of.choice(["25%", "100%"]),
+                        "new_service_account": of.random() < 0.3,
+                    },
+                    {"scale_up": {"pods": of.randint(1, 3)}, "at": at},
+                    {"restart": {"proxies": some}, "at": at},
+                    {"partition": {"proxies": some}, "at": at, "until": "3500ms"},
+                    {"slow_reader": {"proxies": some}, "at": at, "until": "2900ms"},
+                ]
+            )
+        )
     return entries

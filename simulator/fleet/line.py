@@ -14,7 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.engine.events import Band, Call, Clock
+from simulator.engine.events import Band, Call, Clock, rank
 from simulator.fleet import kernel as k
 
 Job = tuple[int, Callable[[], int] | int, Call]
@@ -76,6 +76,7 @@ class PushLine(Generic[C]):
         entity: The proxies of the arrays, by place.
         group: The groups of these.
         most_others: So many connections and jobs of other kinds there may be at once.
+        number: Of the istiod.
         limit: Slots.
         cores: CPU cores.
         making: Makes responses.
@@ -90,6 +91,7 @@ class PushLine(Generic[C]):
         group: NDArray[np.int32],
         *,
         most_others: int,
+        number: int,
         limit: int,
         cores: int,
         making: Making,
@@ -105,6 +107,7 @@ class PushLine(Generic[C]):
         self.fleet_size = len(entity)
         self._reg = np.zeros(k.REGISTERS, np.int64)
         self._reg[k.LIMIT], self._reg[k.SERVERS], self._reg[k.ARRIVED_NS] = limit, cores, -1
+        self._reg[k.DISPATCH_RANK] = rank(Band.DISPATCH, number)
         self._line = np.zeros(2 * size + 64, np.int32)
         self._pos = np.full(size, -1, np.int64)
         self._status = np.zeros(size, np.int8)
@@ -318,6 +321,7 @@ class PushLine(Generic[C]):
             reg[k.DISPATCH] = 1
 
     def _start_job(self, number: int) -> None:
+        self._reg[k.AWAITED] = 0
         entity, cost_ns, done = self._jobs.pop(number)
         self._free_jobs.append(number)
         service_ns = cost_ns() if callable(cost_ns) else cost_ns
@@ -339,9 +343,14 @@ class PushLine(Generic[C]):
 
     # --- time
 
-    def advance(self, horizon_ns: int) -> None:
-        """Everything before the horizon happens, or everything up to an event that it puts on the clock."""
-        if self._next_ns() >= horizon_ns:
+    def advance(self, horizon_ns: int, horizon_rank: int) -> None:
+        """Everything before the horizon happens, or everything up to an event that it puts on the clock.
+
+        Args:
+            horizon_ns: Instant of the next event of the clock.
+            horizon_rank: Its place among the events of that instant.
+        """
+        if not self._is_due(horizon_ns, horizon_rank):
             return
         reg, edition = self._reg, self._making.edition()
         if edition != self._edition:
@@ -350,6 +359,7 @@ class PushLine(Generic[C]):
         while True:
             why = self._advance(
                 horizon_ns,
+                horizon_rank,
                 reg,
                 self._line,
                 self._pos,
@@ -388,18 +398,29 @@ class PushLine(Generic[C]):
                 self._offer()
             return
 
-    def _next_ns(self) -> int:
-        """When the kernel finds something to do next: asking costs less than calling it for nothing."""
+    def _is_due(self, horizon_ns: int, horizon_rank: int) -> bool:
+        """Whether the kernel finds something to do: asking costs less than calling it for nothing."""
         reg = self._reg
         if reg[k.STARTS] > 0:
-            return int(reg[k.STARTS_NS])
+            return not reg[k.AWAITED]
         if reg[k.FREED] > 0:
-            return int(reg[k.FREED_NS])
-        ends_ns = int(self._heap_ns[0]) if reg[k.HEAP] > 0 else k.NEVER
-        return min(ends_ns, int(reg[k.ARRIVED_NS])) if reg[k.DISPATCH] > 0 else ends_ns
+            return True
+        if reg[k.HEAP] > 0:
+            ends_ns = self._heap_ns[0]
+            if ends_ns < horizon_ns or (
+                ends_ns == horizon_ns and k.COMPLETION_RANK + self._heap_entity[0] < horizon_rank
+            ):
+                return True
+        due_ns = reg[k.ARRIVED_NS]
+        return bool(
+            reg[k.DISPATCH] > 0
+            and (due_ns < horizon_ns or (due_ns == horizon_ns and reg[k.DISPATCH_RANK] < horizon_rank))
+        )
 
     def _await_start(self, number: int, t_ns: int) -> None:
-        self._clock.at(t_ns, lambda: self._start_job(number), band=Band.DISPATCH)
+        # Nothing on the agenda that comes before it is left: it is what happens now.
+        self._reg[k.AWAITED] = 1
+        self._clock.at(t_ns, lambda: self._start_job(number), band=Band.COMPLETION)
 
     def _find_cost(self) -> None:
         place = int(self._reg[k.JOB])

@@ -1,13 +1,14 @@
 """Joins a mesh under istiod whose many proxies are rows of arrays.
 
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
-class and zone, whose start shows what all of them subscribe; gateways; and proxies whose connection reaches
-its maximum age within the run. All others are rows (`simulator.fleet`).
+class and zone, whose start shows what all of them subscribe; gateways; proxies whose connection reaches its
+maximum age within the run; those that the workload touches (`fleet_touched`); and pods that come. All others
+are rows (`simulator.fleet`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 
@@ -28,10 +29,12 @@ from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
+from simulator.scenario.fleet_touched import touched_by
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
 from simulator.scenario.world import World
+from simulator.workload.contract import Pod
 from simulator.xds.messages import ENVELOPE_BYTES
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
@@ -47,6 +50,7 @@ class _Sidecars:
         entity: Proxies that are rows, by place, ascending.
         group: Their groups.
         others: Those that are not.
+        to_come: No more pods than this will follow.
     """
 
     groups: list[tuple[int, int]]
@@ -54,11 +58,7 @@ class _Sidecars:
     entity: NDArray[np.int64]
     group: NDArray[np.int32]
     others: list[int]
-
-
-def build_fleet(scenario: Scenario, seed: int, replication: int) -> World:
-    """A fresh world whose many proxies are rows of arrays."""
-    return FleetWorld(scenario, seed, replication).world()
+    to_come: int
 
 
 class FleetWorld(MeshWorld):
@@ -101,9 +101,25 @@ class FleetWorld(MeshWorld):
                 BEFORE_NS,
             )
             is_row &= ends_ns > self._scenario.duration
+        touched = touched_by(
+            self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws
+        )
+        is_row &= ~np.isin(id_, touched.proxies)
         keys = [divmod(int(k), zones) for k in found[in_order]]
         shown = id_[first[in_order]].tolist()
-        return _Sidecars(keys, shown, id_[is_row], number[which[is_row]], id_[~is_row].tolist())
+        return _Sidecars(
+            keys, shown, id_[is_row], number[which[is_row]], id_[~is_row].tolist(), touched.to_come
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many sidecars are rows."""
+        return len(self._sidecars.entity)
+
+    def _is_row(self, proxy: int) -> bool:
+        entity = self._sidecars.entity
+        place = int(np.searchsorted(entity, proxy))
+        return place < len(entity) and int(entity[place]) == proxy
 
     def _played(self) -> list[Proxy]:
         """See the module."""
@@ -121,10 +137,10 @@ class FleetWorld(MeshWorld):
         world.at_end.insert(0, self._finish)
         return world
 
-    def _ahead(self, horizon_ns: int) -> None:
+    def _ahead(self, horizon_ns: int, rank: int) -> None:
         if self._streams is None:
             self._begin()
-        self._line.advance(horizon_ns)
+        self._line.advance(horizon_ns, rank)
 
     def _begin(self) -> None:
         """What was configured before the run shows what every row is configured with."""
@@ -160,7 +176,9 @@ class FleetWorld(MeshWorld):
             self._clock,
             entity,
             group,
-            most_others=4 * (len(self._sidecars.others) + len(self._proxies.gateways) + 16),
+            most_others=4
+            * (len(self._sidecars.others) + len(self._proxies.gateways) + self._sidecars.to_come + 16),
+            number=replica.number,
             limit=limits.push_throttle,
             cores=limits.procs,
             making=making,
@@ -181,6 +199,35 @@ class FleetWorld(MeshWorld):
             server.routes.content,
             clusters.cluster_count() - len(held),
         )
+
+    # --- what the workload does (workload/contract.py)
+
+    def proxies(self) -> Sequence[int]:
+        """See MeshActions."""
+        return sorted([*self._sidecars.entity.tolist(), *self._servers])
+
+    def stop_pod(self, pod: Pod) -> None:
+        """See MeshActions."""
+        self._expect_messages(pod.id)
+        super().stop_pod(pod)
+
+    def restart_proxy(self, proxy: int) -> None:
+        """See MeshActions."""
+        self._expect_messages(proxy)
+        super().restart_proxy(proxy)
+
+    def partition(self, proxy: int, is_on: bool) -> None:
+        """See MeshActions."""
+        self._expect_messages(proxy)
+        super().partition(proxy, is_on)
+
+    def slow_reader(self, proxy: int, is_on: bool) -> None:
+        """See MeshActions."""
+        self._expect_messages(proxy)
+        super().slow_reader(proxy, is_on)
+
+    def _expect_messages(self, proxy: int) -> None:
+        assert not self._is_row(proxy), f"{self._proxies.name(proxy)} is touched, and nobody foresaw it"
 
     # --- changes
 
@@ -243,13 +290,15 @@ class FleetWorld(MeshWorld):
                 row = self._recorder.push_rows[push]
                 row.t_last_sent_ns = max(row.t_last_sent_ns or 0, int(last[number]))
         place, dequeued = np.concatenate(log.place), np.concatenate(log.dequeued_ns)
+        # A push for one connection alone, which is never a row, is of no round.
+        rounds = [r.rounds[-1] if r.rounds else -1 for r in self._line.requests]
         starts = np.array([r.start_ns for r in self._line.requests], np.int64)[requests]
         types = [[g.type.name for g in m.responses] for m in self._making.made]
         shown = np.empty(len(types) + 1, object)
         for seat, names in enumerate([*types, []]):
             shown[seat] = names
         self._recorder.proxy_push_columns = {
-            "push_id": np.array([r.rounds[-1] for r in self._line.requests], np.int64)[requests],
+            "push_id": np.array(rounds, np.int64)[requests],
             "proxy": self._entity[place],
             "replica": np.zeros(len(place), np.int64),
             "t_start_ns": starts,

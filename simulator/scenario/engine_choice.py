@@ -9,11 +9,29 @@ from simulator.engine.delays import Constant, Uniform
 from simulator.scenario.certificates import has_certificates
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.schema import Scenario
-from simulator.scenario.sections.workload import EditEntry, EndpointsEntry
+from simulator.scenario.sections.workload import (
+    EditEntry,
+    EndpointsEntry,
+    PartitionEntry,
+    RestartEntry,
+    RolloutEntry,
+    ScaleUpEntry,
+    SlowReaderEntry,
+)
 
 FLEET_FROM = 1001
 """`auto` takes the arrays from so many sidecars on: up to 1000 the event engine keeps messages, states and
 queues, which the arrays do not have."""
+
+_PLAYED_BY_FLEET = (
+    EditEntry,
+    EndpointsEntry,
+    RolloutEntry,
+    ScaleUpEntry,
+    RestartEntry,
+    PartitionEntry,
+    SlowReaderEntry,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +55,18 @@ def choose(scenario: Scenario) -> EngineChoice:
     if sidecars < FLEET_FROM:
         return EngineChoice("events", f"auto: fewer than {FLEET_FROM} sidecars")
     return EngineChoice("fleet", f"auto: {sidecars} sidecars, and every feature in use has a fleet form")
+
+
+def with_rows(choice: EngineChoice, rows: int, scenario: Scenario) -> EngineChoice:
+    """The choice of the fleet, now that it is known how many sidecars would be rows: under `auto` it stands
+    if they are the majority. Whoever the workload touches is played message by message in either engine."""
+    sidecars = scenario.mesh.proxies.sidecars + scenario.mesh.proxies.vms
+    told = f"{rows} of {sidecars} sidecars are rows"
+    if scenario.engine == "auto" and 2 * rows <= sidecars:
+        return EngineChoice(
+            "events", f"auto: only {told} of the fleet engine: to the others more happens than pushes"
+        )
+    return EngineChoice("fleet", f"{choice.reason}; {told}" if rows < sidecars else choice.reason)
 
 
 def not_in_fleet(scenario: Scenario) -> list[str]:
@@ -68,7 +98,7 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     }
     found = [name for name, is_used in wanted.items() if is_used]
     others = dict.fromkeys(
-        e.KIND for e in entries if not isinstance(e, EditEntry | EndpointsEntry) and e.KIND != "traffic"
+        e.KIND for e in entries if not isinstance(e, _PLAYED_BY_FLEET) and e.KIND != "traffic"
     )
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
 

@@ -55,10 +55,6 @@ class FleetReplica(Replica):
         proxies = np.concatenate([self.fleet, np.array([c.proxy for c in others], np.int64)])
         self.line.enqueue_all(places[self.random_order(proxies, push)], request)
 
-    def pod_ready(self, pod: int) -> None:
-        """Pods come and go by messages alone."""
-        raise CannotTakeFleet("pods that become ready")
-
     def _watching(self, service: Service) -> list[int]:
         raise CannotTakeFleet("endpoints that leave and are back before istiod looked")
 

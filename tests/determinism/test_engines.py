@@ -16,6 +16,7 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
+from simulator.scenario.build_fleet import FleetWorld
 from simulator.scenario.problems import ScenarioError
 from tests.fleet_scenarios import scenario
 
@@ -91,6 +92,45 @@ def test_proxies_whose_connection_ends_are_played_by_messages_beside_the_arrays(
     _, arrays = both(of)
     carriers = set(table(arrays, "deliveries")["carried_by"])
     assert {"push", "reconnect"} <= carriers
+
+
+TOUCHING: dict[str, list[dict[str, Any]]] = {
+    "rollout": [{"rollout": "s1", "at": "1s", "pre_stop": "1s", "termination_drain": "1s"}],
+    "new_accounts": [{"rollout": "s1", "at": "1s", "new_service_account": True}],
+    "scale_up": [{"scale_up": {"pods": 5}, "at": "1s"}],
+    "restart": [{"restart": {"proxies": "20%"}, "at": ["1s", "2s"]}],
+    "partition": [{"partition": {"proxies": 3}, "at": "2s", "until": "20s"}],
+    "slow_reader": [{"slow_reader": {"proxies": 3}, "at": "2s", "until": "20s"}],
+    "all_at_once": [
+        {"rollout": "any", "at": ["1s", "9s"]},
+        {"restart": {"proxies": "30%"}, "at": "4s"},
+        {"partition": {"proxies": 2}, "at": "3s", "until": "18s"},
+        {"scale_up": {"pods": 2}, "at": "3s"},
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", TOUCHING)
+def test_who_is_touched_by_the_workload_is_played_by_messages_beside_the_arrays(what: str) -> None:
+    of = mesh().with_(duration="25s")
+    of = of.with_(workload=[*of.workload, *TOUCHING[what]])
+    assert_equal(of)
+    rows = FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows
+    untouched = FleetWorld(mesh().with_(duration="25s", engine="fleet"), of.seed, 0).rows
+    assert 0 < rows <= untouched - (0 if what == "scale_up" else 3), "nobody is touched, or nearly all are"
+
+
+def test_auto_leaves_a_mesh_to_the_events_where_most_sidecars_are_touched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("simulator.scenario.engine_choice.FLEET_FROM", 1)
+    few = mesh().with_(workload=[{"restart": {"proxies": 10}, "at": "1s"}])
+    most = mesh().with_(workload=[{"restart": {"proxies": "60%"}, "at": "1s"}])
+    assert build(few, 1).engine == "fleet"
+    assert "of 40 sidecars are rows" in build(few, 1).reason
+    assert build(most, 1).engine == "events"
+    assert "of 40 sidecars are rows" in build(most, 1).reason
 
 
 @pytest.mark.slow
