@@ -81,7 +81,7 @@ def scenario(seed: int) -> xs.Scenario:
         agent={"hop": one(["50us", {"exponential": {"mean": "200us"}}])},
         envoy=one([{}, {}, {"costs": "zero"}]),
         recording={"messages": False, "states": False, "queues": False},
-        workload=_workload(of, crowd) + _incidents(of),
+        workload=_workload(of, crowd) + _incidents(of) + _requests(of),
     )
 
 
@@ -132,3 +132,22 @@ def _incidents(of: random.Random) -> list[dict[str, Any]]:
             )
         )
     return entries
+
+
+def _requests(of: random.Random) -> list[dict[str, Any]]:
+    """Requests between services."""
+    requests: list[dict[str, Any]] = []
+    for _ in range(of.choice([0, 0, 1, 2])):
+        requests.append(
+            {
+                "traffic": {
+                    "from": of.choice(["any", "s0"]),
+                    "to": "s0",
+                    "rate": of.choice(["7/s", "100/s"]),
+                    "retries": of.choice([0, 2]),
+                    "dead_endpoint": of.choice(["reset", "blackhole"]),
+                },
+                **of.choice([{}, {"from": "1500ms", "until": "3s"}]),
+            }
+        )
+    return requests

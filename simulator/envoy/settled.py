@@ -129,6 +129,8 @@ class Settling:
         self._waiting: list[int] = []
         self._cds_at: int | None = None
         self.steps: list[Step] = []
+        self.after: list[SettledEnvoy] = []
+        """The Envoy after each step; clusters that warm serve as they were."""
 
     def take(self, updates: Sequence[DeltaUpdate]) -> SettledEnvoy:
         """The Envoy after these updates, in this order; `steps` tells what happened."""
@@ -136,8 +138,12 @@ class Settling:
             if update.resources.faulty().keys() - {None}:
                 raise Unsettled(f"a resource of {update.type_name} that Envoy refuses")
             _TAKERS[update.type_name](self, update)
+            self.after.append(self._envoy())
         if self._warming:
             raise Unsettled("a cluster warms and its endpoints come in no response of the same push")
+        return self._envoy()
+
+    def _envoy(self) -> SettledEnvoy:
         return SettledEnvoy(
             self._clusters, self._hosts, self._listeners, self._routes, self._before.fixed_clusters
         )

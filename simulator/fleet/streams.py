@@ -20,6 +20,7 @@ from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.history import Chains, History
+from simulator.fleet.views import Views
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -72,6 +73,7 @@ class Move:
         carried: Changes.
         cds: Position of the CDS message and number of what it carries, where it carries changes.
         lds: The same of LDS.
+        views: Number of what requests meet once the workers have each message; empty where nobody sends any.
     """
 
     state: int
@@ -83,6 +85,7 @@ class Move:
     carried: tuple[Carried, ...]
     cds: tuple[int, int] | None = None
     lds: tuple[int, int] | None = None
+    views: tuple[int, ...] = ()
 
 
 class Moving(Protocol):
@@ -232,11 +235,19 @@ class Streams:
     Args:
         entity: The proxies, by place.
         state: The state each is in at first.
+        views: Told what the workers hold, where requests are sent.
     """
 
     def __init__(
-        self, settings: StreamSettings, draws: Draws, entity: Ints, state: Small, moving: Moving
+        self,
+        settings: StreamSettings,
+        draws: Draws,
+        entity: Ints,
+        state: Small,
+        moving: Moving,
+        views: Views | None = None,
     ) -> None:
+        self._views = views
         count = len(entity)
         self._settings, self._moving, self._entity = settings, moving, entity
         self._state = state.astype(np.int64)
@@ -349,6 +360,9 @@ class Streams:
         self._workers_ns[place] = np.where(
             delay[which] >= 0, np.maximum(before, applied + delay[which]), before
         )
+        if self._views is not None:
+            view = np.array([m.views[at] if at < len(m.views) else NULL for m in moves], np.int32)[which]
+            self._views.note(place, self._workers_ns[place], np.where(delay[which] >= 0, view, NULL))
         for columns_, values in (
             (batch.received_ns, received),
             (batch.applied_ns, applied),

@@ -22,7 +22,8 @@ from simulator.envoy.settled import SettledCosts, SettledEnvoy
 from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Streams, StreamSettings
-from simulator.mesh.services import Proxy
+from simulator.fleet.views import Views
+from simulator.mesh.services import Proxy, Service
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
@@ -30,6 +31,7 @@ from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
 from simulator.scenario.fleet_touched import touched_by
+from simulator.scenario.fleet_traffic import FleetTraffic
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
@@ -69,6 +71,7 @@ class FleetWorld(MeshWorld):
         self._recorder.counts_all = False
         self._streams: Streams | None = None
         self._announced: list[Announced] = []
+        self._requests: FleetTraffic | None = None
 
     # --- who is a row, who is not
 
@@ -156,8 +159,11 @@ class FleetWorld(MeshWorld):
         self._making = making
         self._concerning: list[list[ConcerningChange]] = [[] for _ in first]
         envoy = envoy_settings(self._scenario, self._calibration)
-        moves = Moves(making.made, SettledCosts(envoy.costs), replica.known, self._concerning)
-        states = np.array([moves.begin(n, self._settled(p)) for n, p in enumerate(first)], np.int32)
+        settled = [self._settled(proxy) for proxy in first]
+        views = self._begin_traffic(settled)
+        view = None if self._requests is None else self._requests.view
+        moves = Moves(making.made, SettledCosts(envoy.costs), replica.known, self._concerning, view)
+        states = np.array([moves.begin(n, state) for n, state in enumerate(settled)], np.int32)
         scenario, latency = self._scenario, self._scenario.network.latency
         flush = envoy.costs["stats_flush_per_cluster"]
         settings = StreamSettings(
@@ -170,7 +176,7 @@ class FleetWorld(MeshWorld):
             flush,  # type: ignore[arg-type]  # a law, not a formula
             scenario.duration,
         )
-        self._streams = Streams(settings, self._draws, entity, states[group], moves)
+        self._streams = Streams(settings, self._draws, entity, states[group], moves, views)
         limits = istiod_settings(scenario)
         self._line = PushLine(
             self._clock,
@@ -186,6 +192,20 @@ class FleetWorld(MeshWorld):
             start_push=replica._start_push,
         )
         replica.take_line(self._line, entity)
+
+    def _begin_traffic(self, settled: list[SettledEnvoy]) -> Views | None:
+        if not self._scenario.traffic:
+            return None
+        classes = [self._visibility.of(self._proxies[proxy]) for proxy in self._sidecars.shown]
+        self._requests = FleetTraffic(self._traffic, classes, self._entity, self._group)
+        held = np.array([self._requests.view(n, state) for n, state in enumerate(settled)], np.int32)
+        self._views = Views(held[self._group], self._scenario.duration)
+        return self._views
+
+    def _places_of(self, service: Service) -> NDArray[np.int64]:
+        """The rows beside pods of the service."""
+        position = list(self._services.values()).index(service)
+        return np.flatnonzero(np.isin(self._entity, self._proxies.with_sidecars(position)))
 
     def _settled(self, proxy: int) -> SettledEnvoy:
         server = self._servers[proxy]
@@ -265,6 +285,8 @@ class FleetWorld(MeshWorld):
         self._line.hand_on()
         recorder, end_ns = self._recorder, self._scenario.duration
         self._write_last_sent(streams)
+        if self._requests is not None:
+            self._requests.write(self._views, self._proxies, self._places_of)
         recorder.xds_messages += streams.messages
         recorder.xds_bytes += streams.bytes
         if self._announced:

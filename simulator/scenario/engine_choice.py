@@ -93,7 +93,6 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "recording.messages: true": keep.messages is True,
         "recording.states: true": keep.states is True,
         "recording.queues: true": keep.queues is True,
-        "workload.traffic": bool(scenario.traffic),
         "rejected_by_envoy": any(isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries),
     }
     found = [name for name, is_used in wanted.items() if is_used]

@@ -121,6 +121,26 @@ def test_who_is_touched_by_the_workload_is_played_by_messages_beside_the_arrays(
     assert 0 < rows <= untouched - (0 if what == "scale_up" else 3), "nobody is touched, or nearly all are"
 
 
+@pytest.mark.slow
+def test_requests_of_rows_meet_what_their_workers_hold() -> None:
+    of = mesh(debounce={"after": "1s", "max": "2s"})
+    of = of.with_(
+        workload=[
+            *of.workload,
+            {"rollout": "s1", "at": "1s", "max_surge": 0, "max_unavailable": "100%"},
+            {"traffic": {"from": "any", "to": "s1", "rate": "10/s"}},
+            {"traffic": {"from": "s0", "to": "s1", "rate": "3/s", "dead_endpoint": "blackhole"}},
+        ]
+    )
+    assert_equal(of)
+    _, arrays = both(of)
+    world = FleetWorld(of.with_(engine="fleet"), of.seed, 0)
+    row = world._proxies.name(int(world._sidecars.entity[0]))
+    requests = table(arrays, "traffic")
+    of_row = requests[requests["proxy_id"] == row]
+    assert {"200", "UF"} <= set(of_row["outcome"]), "a row's requests met nothing but healthy pods"
+
+
 def test_auto_leaves_a_mesh_to_the_events_where_most_sidecars_are_touched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
