@@ -77,8 +77,12 @@ def scenario(seed: int) -> xs.Scenario:
         network={
             "latency": one(["0s", "1ms", {"uniform": ["100us", "30ms"]}, {"lognormal": _LOGNORMAL}]),
             "bandwidth": one([None, None, "1Mi"]),
+            "loss": one([0, 0, 0, 0.01]),
         },
-        agent={"hop": one(["50us", {"exponential": {"mean": "200us"}}])},
+        agent={
+            "certificates": {"ttl": one(["24h", "24h", "30s"])},
+            "hop": one(["50us", {"exponential": {"mean": "200us"}}]),
+        },
         envoy=one([{}, {}, {"costs": "zero"}]),
         recording={"messages": False, "states": False, "queues": False},
         workload=_workload(of, crowd) + _incidents(of) + _requests(of),
@@ -128,6 +132,8 @@ def _incidents(of: random.Random) -> list[dict[str, Any]]:
                     {"restart": {"proxies": some}, "at": at},
                     {"partition": {"proxies": some}, "at": at, "until": "3500ms"},
                     {"slow_reader": {"proxies": some}, "at": at, "until": "2900ms"},
+                    {"ca_outage": True, "at": at, "until": "3s"},
+                    {"root_rotation": True, "at": at},
                 ]
             )
         )

@@ -125,7 +125,7 @@ class _Direction:
 
     def __init__(self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints) -> None:
         self._settings, self._draws, self._purpose, self._entity = settings, draws, purpose, entity
-        self._sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
+        self.sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
         delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
         purposes = (purpose, purpose + ".agent")
         self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
@@ -134,11 +134,12 @@ class _Direction:
     def arrival_ns(self, place: Small, now_ns: Ints, size_bytes: Ints | int) -> Ints:
         """When messages sent now arrive; none overtakes."""
         arrival_ns = now_ns + self._constant_ns
+        index = self.sent[place]
+        self.sent[place] = index + 1
         if self._drawn:
-            index, entity = self._sent[place], self._entity[place]
+            entity = self._entity[place]
             for delay, purpose in self._drawn:
                 arrival_ns += delay.ns_array(self._draws.uniform_array(purpose, entity, index))
-            self._sent[place] = index + 1
         if self._settings.bytes_per_second is not None:
             arrival_ns += size_bytes * S // self._settings.bytes_per_second
         np.maximum(arrival_ns, self.last_ns[place], out=arrival_ns)
@@ -264,6 +265,10 @@ class Streams:
         self.log = PushLog([], [], [], [], [])
         self.messages = 0
         self.bytes = 0
+
+    def sent(self) -> Ints:
+        """How many messages each proxy and istiod sent to each other."""
+        return self._down.sent + self._up.sent
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
         """See line.Taker."""

@@ -2,8 +2,8 @@
 
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
 class and zone, whose start shows what all of them subscribe; gateways; proxies whose connection reaches its
-maximum age within the run; those that the workload touches (`fleet_touched`); and pods that come. All others
-are rows (`simulator.fleet`).
+maximum age or whose certificate is renewed within the run; those that the workload touches (`fleet_touched`);
+and pods that come. All others are rows (`simulator.fleet`).
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from functools import cached_property, partial
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.agent.certificates import first_rotations_ns
 from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
 from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
+from simulator.fleet.errors import RowsTouched
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Streams, StreamSettings
 from simulator.fleet.views import Views
@@ -27,6 +29,7 @@ from simulator.mesh.services import Proxy, Service
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
+from simulator.scenario.certificates import certificate_settings, has_certificates
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
@@ -64,10 +67,21 @@ class _Sidecars:
 
 
 class FleetWorld(MeshWorld):
-    """A mesh in arrays; see the module."""
+    """A mesh in arrays; see the module.
 
-    def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
+    Args:
+        by_messages: Proxies that are no rows, for reasons that an earlier run showed.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        replication: int,
+        by_messages: Sequence[int] | NDArray[np.int64] = (),
+    ) -> None:
         super().__init__(scenario, seed, replication)
+        self._by_messages = by_messages
         self._recorder.counts_all = False
         self._streams: Streams | None = None
         self._announced: list[Announced] = []
@@ -104,10 +118,13 @@ class FleetWorld(MeshWorld):
                 BEFORE_NS,
             )
             is_row &= ends_ns > self._scenario.duration
+        if has_certificates(self._scenario):
+            renewed_ns = first_rotations_ns(self._draws, id_, certificate_settings(self._scenario))
+            is_row &= renewed_ns > self._scenario.duration
         touched = touched_by(
             self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws
         )
-        is_row &= ~np.isin(id_, touched.proxies)
+        is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
         keys = [divmod(int(k), zones) for k in found[in_order]]
         shown = id_[first[in_order]].tolist()
         return _Sidecars(
@@ -246,6 +263,13 @@ class FleetWorld(MeshWorld):
         self._expect_messages(proxy)
         super().slow_reader(proxy, is_on)
 
+    def rotate_root(self) -> None:
+        """See MeshActions. Rows renew no certificate within the run: they wait for the new root."""
+        assert self._certificates is not None, "a new root brings certificates with it"
+        change = self._certificates.rotate_root(self._servers, self.rows)
+        groups = tuple(range(len(self._sidecars.groups)))
+        self._announced.append(Announced(change.id, change.t_changed_ns, groups))
+
     def _expect_messages(self, proxy: int) -> None:
         assert not self._is_row(proxy), f"{self._proxies.name(proxy)} is touched, and nobody foresaw it"
 
@@ -283,6 +307,7 @@ class FleetWorld(MeshWorld):
         if streams is None:
             return
         self._line.hand_on()
+        self._look_for_losses(streams)
         recorder, end_ns = self._recorder, self._scenario.duration
         self._write_last_sent(streams)
         if self._requests is not None:
@@ -296,6 +321,19 @@ class FleetWorld(MeshWorld):
             )
         busy_ns = int(streams.main_thread_busy_ns.max(initial=0))
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
+
+    def _look_for_losses(self, streams: Streams) -> None:
+        """Rows of whom a message was lost, and the stream with it (wire/trouble.py), were none."""
+        loss = self._scenario.network.loss
+        if loss == 0:
+            return
+        sent = streams.sent()
+        is_hit = np.zeros(len(sent), bool)
+        for number in range(1, int(sent.max(initial=0)) + 1):
+            rows = np.flatnonzero((sent >= number) & ~is_hit)
+            is_hit[rows] = self._draws.uniform_array("network.loss", self._entity[rows], number) < loss
+        if is_hit.any():
+            raise RowsTouched(self._entity[is_hit])
 
     def _write_last_sent(self, streams: Streams) -> None:
         """When the last push of each round was sent, and what each push was."""

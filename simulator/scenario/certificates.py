@@ -13,7 +13,7 @@ from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
 from simulator.envoy.process import Process
-from simulator.recording.ledger import ChangeLedger
+from simulator.recording.ledger import Change, ChangeLedger
 from simulator.recording.recorder import CertificateRow, Recorder
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.operations import CaOutageEntry, RootRotationEntry
@@ -149,15 +149,16 @@ class CertificatesOfMesh:
         else:
             self._authority.slowness = delay if is_on else None
 
-    def rotate_root(self, alive: Iterable[int]) -> None:
-        """A new root: every proxy that runs is concerned."""
+    def rotate_root(self, alive: Iterable[int], elsewhere: int = 0) -> Change[Names]:
+        """A new root: every proxy that runs is concerned, and so many whose deliveries are kept elsewhere."""
         self._authority.root += 1
-        self._ledger.announce_parts(
+        return self._ledger.announce_parts(
             ROOT_CHANGE,
             "istio-ca-root-cert",
             ROOT_SECRETS,
             self._clock.now_ns,
             [(sorted(alive), {SDS.name: ROOT_SECRETS})],
+            elsewhere,
         )
 
     def finish(self) -> None:

@@ -6,15 +6,16 @@ from dataclasses import dataclass
 
 from simulator.calibration.costs import Law, with_overrides, zero_costs
 from simulator.engine.delays import Constant, Uniform
-from simulator.scenario.certificates import has_certificates
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import (
+    CaOutageEntry,
     EditEntry,
     EndpointsEntry,
     PartitionEntry,
     RestartEntry,
     RolloutEntry,
+    RootRotationEntry,
     ScaleUpEntry,
     SlowReaderEntry,
 )
@@ -31,6 +32,8 @@ _PLAYED_BY_FLEET = (
     RestartEntry,
     PartitionEntry,
     SlowReaderEntry,
+    CaOutageEntry,
+    RootRotationEntry,
 )
 
 
@@ -83,8 +86,6 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "control_plane.replicas above 1": plane.replicas != 1,
         "control_plane.start: cold": plane.start != "running",
         "control_plane.flow_control": plane.flow_control,
-        "agent.certificates": has_certificates(scenario),
-        "network.loss": scenario.network.loss > 0,
         "agent.dns_capture": scenario.agent.dns_capture,
         "agent.proxy_config_xds_agent": scenario.agent.proxy_config_xds_agent,
         "mesh.wasm_plugins": mesh.wasm_plugins,

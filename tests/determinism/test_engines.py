@@ -37,9 +37,15 @@ def both(of: xs.Scenario) -> tuple[Recorder, Recorder]:
     """What each engine recorded."""
     by_events = build(of.with_(engine="events"), of.seed)
     by_events.run()
-    by_arrays = build(of.with_(engine="fleet"), of.seed)
-    by_arrays.run()
-    return by_events.recorder, by_arrays.recorder
+    return by_events.recorder, by_rows(of)
+
+
+def by_rows(of: xs.Scenario) -> Recorder:
+    """What the fleet engine recorded."""
+    try:
+        return played(of.with_(engine="fleet"), of.seed, 0).recorder
+    except ScenarioError as error:
+        raise CannotTakeFleet(str(error)) from error
 
 
 def assert_equal(of: xs.Scenario) -> None:
@@ -101,6 +107,12 @@ TOUCHING: dict[str, list[dict[str, Any]]] = {
     "restart": [{"restart": {"proxies": "20%"}, "at": ["1s", "2s"]}],
     "partition": [{"partition": {"proxies": 3}, "at": "2s", "until": "20s"}],
     "slow_reader": [{"slow_reader": {"proxies": 3}, "at": "2s", "until": "20s"}],
+    "ca_outage": [
+        {"ca_outage": True, "at": "2s", "until": "9s"},
+        {"scale_up": {"pods": 3}, "at": "3s"},
+        {"restart": {"proxies": 4}, "at": "3s"},
+    ],
+    "root_rotation": [{"root_rotation": True, "at": "2s"}, {"rollout": "s1", "at": "3s"}],
     "all_at_once": [
         {"rollout": "any", "at": ["1s", "9s"]},
         {"restart": {"proxies": "30%"}, "at": "4s"},
@@ -119,6 +131,25 @@ def test_who_is_touched_by_the_workload_is_played_by_messages_beside_the_arrays(
     rows = FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows
     untouched = FleetWorld(mesh().with_(duration="25s", engine="fleet"), of.seed, 0).rows
     assert 0 < rows <= untouched - (0 if what == "scale_up" else 3), "nobody is touched, or nearly all are"
+
+
+@pytest.mark.slow
+def test_certificates_that_are_renewed_within_the_run_are_played_by_messages() -> None:
+    of = mesh().with_(**{"agent.certificates.provider": "istiod", "agent.certificates.ttl": "40s"})
+    assert_equal(of)
+    events, arrays = both(of)
+    assert 0 < len(table(arrays, "certificates")) < 40
+    assert table(events, "certificates").equals(table(arrays, "certificates"))
+
+
+@pytest.mark.slow
+def test_rows_whose_stream_breaks_are_played_by_messages_when_the_run_is_played_again() -> None:
+    of = mesh().with_(**{"network.loss": 0.001, "duration": "12s"})
+    assert_equal(of)
+    world = played(of.with_(engine="fleet"), of.seed, 0)
+    rows = int(world.reason.split("; ")[1].split()[0])
+    untouched = FleetWorld(mesh().with_(duration="12s", engine="fleet"), of.seed, 0).rows
+    assert 0 < rows < untouched, "no stream of a row broke, or all did"
 
 
 @pytest.mark.slow
