@@ -22,8 +22,9 @@ Call = Callable[[], object]
 _ENTITIES = 2**40
 _LAST = 2**62
 
-Ahead = Callable[[int, int], object]
-"""Told the instant of what comes next and its rank among the happenings of that instant (`rank`)."""
+Ahead = Callable[[int, int], bool]
+"""Told the instant of what comes next and its rank among the happenings of that instant (`rank`); whether it
+is to be asked again before that."""
 
 
 class Band(IntEnum):
@@ -157,8 +158,8 @@ class Clock:
         while end.callbacks is not None:
             if ahead is not None:
                 first = agenda[0]
-                ahead(*first[:2])  # type: ignore[arg-type]  # integers, as all times are
-                if agenda[0] is not first:
+                again = ahead(*first[:2])  # type: ignore[arg-type]  # integers, as all times are
+                if again or agenda[0] is not first:
                     continue
             self.events += 1
             step()

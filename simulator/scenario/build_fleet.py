@@ -22,8 +22,9 @@ from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
 from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
 from simulator.fleet.errors import RowsTouched
+from simulator.fleet.folding import Folding
 from simulator.fleet.line import PushLine
-from simulator.fleet.streams import Streams, StreamSettings
+from simulator.fleet.streams import Ints, Small, Streams, StreamSettings
 from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy, Service
 from simulator.mesh.visibility import VisibilityClass
@@ -86,6 +87,7 @@ class FleetWorld(MeshWorld):
         self._streams: Streams | None = None
         self._announced: list[Announced] = []
         self._requests: FleetTraffic | None = None
+        self._folding: Folding | None = None
 
     # --- who is a row, who is not
 
@@ -157,10 +159,20 @@ class FleetWorld(MeshWorld):
         world.at_end.insert(0, self._finish)
         return world
 
-    def _ahead(self, horizon_ns: int, rank: int) -> None:
+    def _ahead(self, horizon_ns: int, rank: int) -> bool:
         if self._streams is None:
             self._begin()
-        self._line.advance(horizon_ns, rank)
+        return self._line.advance(horizon_ns, rank)
+
+    def _fold(self) -> None:
+        """From here on deliveries are counted, not kept."""
+        streams = self._streams
+        assert streams is not None
+        self._folding = folding = Folding(self._recorder, self._entity, self._group, self._scenario.duration)
+        for batch in streams.batches:
+            folding.take(batch)
+        streams.batches.clear()
+        streams.folding = folding
 
     def _begin(self) -> None:
         """What was configured before the run shows what every row is configured with."""
@@ -205,7 +217,7 @@ class FleetWorld(MeshWorld):
             limit=limits.push_throttle,
             cores=limits.procs,
             making=making,
-            taker=self._streams,
+            taker=self,
             start_push=replica._start_push,
         )
         replica.take_line(self._line, entity)
@@ -223,6 +235,13 @@ class FleetWorld(MeshWorld):
         """The rows beside pods of the service."""
         position = list(self._services.values()).index(service)
         return np.flatnonzero(np.isin(self._entity, self._proxies.with_sidecars(position)))
+
+    def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
+        """What the line did goes on its way (fleet/line.py: Taker)."""
+        assert self._streams is not None
+        self._streams.take(place, request, made, dequeued_ns, sent_ns)
+        if self._folding is not None:
+            self._folding.settle(int(sent_ns.max()), self._line.in_hand())
 
     def _settled(self, proxy: int) -> SettledEnvoy:
         server = self._servers[proxy]
@@ -297,6 +316,8 @@ class FleetWorld(MeshWorld):
         for number, (class_, _) in enumerate(keys):
             if class_ in parts:
                 self._concerning[number].append(ConcerningChange(change, parts[class_]))
+        if self._folding is None and self._recorder.folds:
+            self._fold()
         return change
 
     # --- the end of the run
@@ -314,7 +335,10 @@ class FleetWorld(MeshWorld):
             self._requests.write(self._views, self._proxies, self._places_of)
         recorder.xds_messages += streams.messages
         recorder.xds_bytes += streams.bytes
-        if self._announced:
+        if self._folding is not None:
+            self._folding.finish(self._announced, self._line.in_hand())
+            recorder.delivery_parts = partial(self._folding.rows, self._announced)
+        elif self._announced:
             read_acks(streams.batches, len(self._entity), self._line.in_hand(), end_ns)
             recorder.delivery_parts = partial(
                 delivery_parts, self._announced, streams.batches, self._entity, self._group, end_ns

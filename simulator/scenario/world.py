@@ -84,10 +84,9 @@ class World:
     def _finish(self, ahead: Ahead) -> None:
         """What the last instant still holds, beside the agenda and then on it."""
         env, end_ns = self.clock.env, self.scenario.duration
-        ahead(end_ns + 1, 0)
-        while env.peek() <= end_ns:
-            self.clock.run(end_ns, ahead)
-            ahead(end_ns + 1, 0)
+        while ahead(end_ns + 1, 0) or env.peek() <= end_ns:
+            if env.peek() <= end_ns:
+                self.clock.run(end_ns, ahead)
 
     def _main_thread_share(self, server: Server) -> float:
         """The share of its life that an Envoy's main thread was busy."""
