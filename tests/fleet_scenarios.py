@@ -42,6 +42,7 @@ def scenario(seed: int) -> xs.Scenario:
     namespaces = of.randint(1, 3)
     crowd = of.random() < 0.5
     is_small = seed >= SMALL_FROM
+    replicas = one([1, 1, 2, 3])
     return xs.Scenario(
         name="fleet-random",
         seed=seed,
@@ -61,6 +62,7 @@ def scenario(seed: int) -> xs.Scenario:
         control_plane={
             "kind": "istiod",
             "version": one(["1.20", "1.24", "1.27", "1.30", "1.32", "1.32"]),
+            "replicas": replicas,
             "cpu": one(["500m", 1, 2, 4]),
             "debounce": {
                 "after": one(["100ms", "100ms", "10ms", "0s"]),
@@ -73,7 +75,7 @@ def scenario(seed: int) -> xs.Scenario:
             **one([{}, {}, {"cache": {"cds": False, "eds": False, "rds": False, "sds": False}}]),
             **one([{}, {}, {}, {"costs": "zero"}]),
         },
-        propagation={"strategy": "push", "protocol": "delta"},
+        propagation={"strategy": "push", "protocol": one(["delta", "sotw"])},
         network={
             "latency": one(["0s", "1ms", {"uniform": ["100us", "30ms"]}, {"lognormal": _LOGNORMAL}]),
             "bandwidth": one([None, None, "1Mi"]),
@@ -85,7 +87,7 @@ def scenario(seed: int) -> xs.Scenario:
         },
         envoy=one([{}, {}, {"costs": "zero"}]),
         recording={"messages": False, "states": False, "queues": False},
-        workload=_workload(of, crowd) + _incidents(of) + _requests(of),
+        workload=_workload(of, crowd) + _incidents(of, replicas) + _requests(of),
     )
 
 
@@ -111,7 +113,7 @@ def _workload(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
     return entries
 
 
-def _incidents(of: random.Random) -> list[dict[str, Any]]:
+def _incidents(of: random.Random, replicas: int) -> list[dict[str, Any]]:
     """What touches some of the proxies: most stay rows."""
     entries: list[dict[str, Any]] = []
     for _ in range(of.choice([0, 0, 1, 1, 3])):
@@ -134,6 +136,8 @@ def _incidents(of: random.Random) -> list[dict[str, Any]]:
                     {"slow_reader": {"proxies": some}, "at": at, "until": "2900ms"},
                     {"ca_outage": True, "at": at, "until": "3s"},
                     {"root_rotation": True, "at": at},
+                    {"add_istiod": 1, "at": at},
+                    *([{"restart_istiod": 0, "at": at, "down_for": "500ms"}] if replicas > 1 else []),
                 ]
             )
         )

@@ -31,6 +31,9 @@ READY_FROM = 1000
 """Places from which on it is used where an earlier run of the process has loaded it."""
 
 
+_AT_ONCE, _NEVER = (-1, 0), (k.NEVER, 0)
+
+
 class Request(Protocol):
     """A push request; equal ones are one object."""
 
@@ -392,9 +395,9 @@ class PushLine(Generic[C]):
             horizon_rank: Its place among the events of that instant.
 
         Returns:
-            Whether something happened now that calls for being asked again before that event.
+            Whether it came to something that events of the clock go on with, now or soon.
         """
-        if not self._is_due(horizon_ns, horizon_rank):
+        if self.next_key() >= (horizon_ns, horizon_rank):
             return False
         reg = self._reg
         # Pushes to connections that are played by messages learn as well.
@@ -443,40 +446,36 @@ class PushLine(Generic[C]):
             if why == k.FULL:
                 continue
             if why == k.JOB_STARTS:
-                return self._await_start(int(reg[k.JOB]), int(reg[k.NOW]))
-            return self._offer() if why == k.OFFERED else False
+                self._await_start(int(reg[k.JOB]), int(reg[k.NOW]))
+            elif why == k.OFFERED:
+                self._offer()
+            return bool(why != k.DONE)
 
-    def _is_due(self, horizon_ns: int, horizon_rank: int) -> bool:
-        """Whether the kernel finds something to do: asking costs less than calling it for nothing."""
+    def next_key(self) -> tuple[int, int]:
+        """When the kernel finds something to do, and its place then; asking costs less than calling
+        it for nothing."""
         reg = self._reg
         if reg[k.STARTS] > 0:
-            return not reg[k.AWAITED]
+            return _NEVER if reg[k.AWAITED] else _AT_ONCE
         if reg[k.FREED] > 0:
-            return True
+            return _AT_ONCE
+        key = _NEVER
         if reg[k.HEAP] > 0:
-            ends_ns = self._heap_ns[0]
-            if ends_ns < horizon_ns or (
-                ends_ns == horizon_ns and k.COMPLETION_RANK + self._heap_entity[0] < horizon_rank
-            ):
-                return True
-        due_ns = reg[k.ARRIVED_NS]
-        return bool(
-            reg[k.DISPATCH] > 0
-            and (due_ns < horizon_ns or (due_ns == horizon_ns and reg[k.DISPATCH_RANK] < horizon_rank))
-        )
+            key = int(self._heap_ns[0]), k.COMPLETION_RANK + int(self._heap_entity[0])
+        if reg[k.DISPATCH] > 0:
+            key = min(key, (int(reg[k.ARRIVED_NS]), int(reg[k.DISPATCH_RANK])))
+        return key
 
-    def _await_start(self, number: int, t_ns: int) -> bool:
+    def _await_start(self, number: int, t_ns: int) -> None:
         self._reg[k.AWAITED] = 1
-        return self._call_at(t_ns, lambda: self._start_job(number))
+        self._call_at(t_ns, lambda: self._start_job(number))
 
-    def _call_at(self, t_ns: int, call: Call) -> bool:
-        """Now, if it is part of what just happened, and whether it was: else nothing on the agenda comes
-        before it."""
+    def _call_at(self, t_ns: int, call: Call) -> None:
+        """Now, if it is part of what just happened; else nothing on the agenda comes before it."""
         if t_ns == self._clock.now_ns:
             call()
-            return True
-        self._clock.at(t_ns, call, band=Band.COMPLETION)
-        return False
+        else:
+            self._clock.at(t_ns, call, band=Band.COMPLETION)
 
     def _find_cost(self) -> None:
         place = int(self._reg[k.JOB])
@@ -518,7 +517,7 @@ class PushLine(Generic[C]):
                 sent_ns[:count].copy(),
             )
 
-    def _offer(self) -> bool:
+    def _offer(self) -> None:
         reg = self._reg
         now_ns, places = int(reg[k.NOW]), self._offers[: reg[k.OFFERS]].tolist()
         reg[k.OFFERS] = 0
@@ -532,7 +531,7 @@ class PushLine(Generic[C]):
                     self._start_push(self._at[place], self.requests[int(self._in_hand[place])], now_ns)
             self._is_offering = False
 
-        return self._call_at(now_ns, offer)
+        self._call_at(now_ns, offer)
 
 
 def _kernel(places: int) -> Callable[..., int]:

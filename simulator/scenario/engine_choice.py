@@ -6,14 +6,17 @@ from dataclasses import dataclass
 
 from simulator.calibration.costs import Law, with_overrides, zero_costs
 from simulator.engine.delays import Constant, Uniform
+from simulator.scenario.certificates import certificate_provider
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import (
+    AddIstiodEntry,
     CaOutageEntry,
     EditEntry,
     EndpointsEntry,
     PartitionEntry,
     RestartEntry,
+    RestartIstiodEntry,
     RolloutEntry,
     RootRotationEntry,
     ScaleUpEntry,
@@ -25,6 +28,7 @@ FLEET_FROM = 1001
 queues, which the arrays do not have."""
 
 _PLAYED_BY_FLEET = (
+    AddIstiodEntry,
     EditEntry,
     EndpointsEntry,
     RolloutEntry,
@@ -34,6 +38,7 @@ _PLAYED_BY_FLEET = (
     SlowReaderEntry,
     CaOutageEntry,
     RootRotationEntry,
+    RestartIstiodEntry,
 )
 
 
@@ -78,12 +83,11 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     if plane.kind != "istiod":
         return [f"control_plane.kind: {plane.kind}"]
     keep, entries = scenario.recording, scenario.workload
+    certificates = certificate_provider(scenario)
     wanted = {
         f"propagation.strategy: {propagation.strategy}": propagation.strategy != "push",
-        "propagation.protocol: sotw": propagation.protocol == "sotw",
         "propagation.streams: separate": propagation.streams != "ads",
         "mesh.start other than connected": mesh.start.kind != "connected",
-        "control_plane.replicas above 1": plane.replicas != 1,
         "control_plane.start: cold": plane.start != "running",
         "control_plane.flow_control": plane.flow_control,
         "agent.dns_capture": scenario.agent.dns_capture,
@@ -94,6 +98,9 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "recording.messages: true": keep.messages is True,
         "recording.states: true": keep.states is True,
         "recording.queues: true": keep.queues is True,
+        f"agent.certificates.provider: {certificates}": certificates not in ("none", "istiod"),
+        "restart_istiod of the only istiod": plane.replicas == 1
+        and any(isinstance(e, RestartIstiodEntry) for e in entries),
         "rejected_by_envoy": any(isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries),
     }
     found = [name for name, is_used in wanted.items() if is_used]

@@ -21,6 +21,7 @@ from simulator.scenario.mesh_start import PodsAtStart, Proxies
 from simulator.workload.entries import (
     PartitionEntry,
     RestartEntry,
+    RestartIstiodEntry,
     RolloutEntry,
     ScaleUpEntry,
     Selection,
@@ -39,10 +40,12 @@ class Touched:
     Attributes:
         proxies: Of those of the start, ascending.
         to_come: No more pods than this are created in the run.
+        replicas: Replicas of istiod that end in the run; whoever is connected to one is touched.
     """
 
     proxies: Ids
     to_come: int
+    replicas: list[int]
 
 
 def touched_by(
@@ -83,6 +86,7 @@ class _Reading:
         self._touched: list[Ids] = []
         self._may_be_missing: list[Ids] = []
         self._to_come = 0
+        self._replicas_that_end: dict[int, None] = {}
 
     def touched(self) -> Touched:
         for happening in self._timeline:
@@ -96,9 +100,11 @@ class _Reading:
                     self._touched.append(chosen)
                     # While its Envoy starts anew it is not there to be chosen.
                     self._may_be_missing.append(chosen)
+                case RestartIstiodEntry() as entry:
+                    self._replicas_that_end[entry.replica] = None
                 case PartitionEntry() | SlowReaderEntry() as entry:
                     self._touched.append(self._choose(happening, entry.proxies))
-        return Touched(_together(self._touched), self._to_come)
+        return Touched(_together(self._touched), self._to_come, list(self._replicas_that_end))
 
     def _roll(self, happening: Happening, entry: RolloutEntry) -> None:
         service = self._service(happening, entry)

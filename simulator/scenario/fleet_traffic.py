@@ -2,16 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from simulator.envoy.data_plane import Published
 from simulator.envoy.settled import SettledEnvoy
-from simulator.fleet.views import Views
-from simulator.mesh.services import Proxy, Service
+from simulator.mesh.services import Service
 from simulator.mesh.visibility import VisibilityClass
+from simulator.scenario.fleet_rows import ReplicaRows
+from simulator.scenario.mesh_start import Proxies
 from simulator.scenario.mesh_traffic import MeshTraffic
 from simulator.workload.mesh_traffic import RoutingView
 
@@ -22,19 +22,10 @@ class FleetTraffic:
     Args:
         traffic: Where requests go, and who writes what became of them.
         classes: What the proxies of each group see.
-        entity: The rows, ascending, and
-        group: their groups.
     """
 
-    def __init__(
-        self,
-        traffic: MeshTraffic,
-        classes: Sequence[VisibilityClass],
-        entity: NDArray[np.int64],
-        group: NDArray[np.int32],
-    ) -> None:
+    def __init__(self, traffic: MeshTraffic, classes: Sequence[VisibilityClass]) -> None:
         self._traffic, self._classes = traffic, classes
-        self._entity, self._group = entity, group
         self._numbers: dict[tuple[RoutingView, ...], int] = {}
         self._contents: list[tuple[RoutingView, ...]] = []
 
@@ -50,25 +41,22 @@ class FleetTraffic:
             self._contents.append(views)
         return number
 
-    def write(
-        self,
-        held: Views,
-        proxies: Mapping[int, Proxy],
-        places_of: Callable[[Service], NDArray[np.int64]],
-    ) -> None:
-        """What became of all requests, at the end of the run.
+    def write(self, rows: ReplicaRows, proxies: Proxies, services: Sequence[Service]) -> None:
+        """What became of all requests of these, at the end of the run.
 
         Args:
-            held: What the workers held.
-            proxies: Rows by id.
-            places_of: The rows that are pods of a service.
+            rows: Those at one replica.
+            proxies: All of the mesh.
+            services: In order.
         """
         senders = self._traffic.senders()
         if senders is None:
-            places = np.arange(len(self._entity))
+            places = np.arange(len(rows.entity))
         else:
-            places = np.unique(np.concatenate([np.empty(0, np.int64), *(places_of(s) for s in senders)]))
-        contents = self._contents
-        for place, since in held.of(places):
-            proxy, class_ = proxies[int(self._entity[place])], self._classes[int(self._group[place])]
+            beside = [proxies.with_sidecars(services.index(s)) for s in senders]
+            places = np.flatnonzero(np.isin(rows.entity, [p for of_one in beside for p in of_one]))
+        contents, views = self._contents, rows.streams.views
+        assert views is not None, "nobody kept what the workers hold"
+        for place, since in views.of(places):
+            proxy, class_ = proxies[int(rows.entity[place])], self._classes[int(rows.group[place])]
             self._traffic.write_held(proxy, class_, [(t_ns, contents[number]) for t_ns, number in since])

@@ -172,6 +172,28 @@ def test_requests_of_rows_meet_what_their_workers_hold() -> None:
     assert {"200", "UF"} <= set(of_row["outcome"]), "a row's requests met nothing but healthy pods"
 
 
+ISTIODS: dict[str, list[dict[str, Any]]] = {
+    "one_is_away": [{"restart_istiod": 0, "at": "3s", "down_for": "4s"}],
+    "one_more": [{"add_istiod": 1, "at": "3s"}, {"restart": {"proxies": "20%"}, "at": "12s"}],
+    "in_a_crowd": [
+        {"restart_istiod": 1, "at": "3s", "down_for": "1s"},
+        {"rollout": "s1", "at": "4s"},
+        {"scale_up": {"pods": 2}, "at": "5s"},
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ISTIODS)
+def test_whose_istiod_ends_is_played_by_messages_beside_the_rows_of_the_others(what: str) -> None:
+    of = mesh(replicas=3).with_(duration="25s")
+    of = of.with_(workload=[*of.workload, *ISTIODS[what]])
+    assert_equal(of)
+    world = FleetWorld(of.with_(engine="fleet"), of.seed, 0)
+    held = np.unique(world._sidecars.replica).tolist()
+    assert held == {"one_is_away": [1, 2], "one_more": [0, 1, 2], "in_a_crowd": [0, 2]}[what]
+
+
 def test_auto_leaves_a_mesh_to_the_events_where_most_sidecars_are_touched(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -213,6 +235,28 @@ def test_a_run_that_ends_in_the_middle_of_a_push_leaves_the_same_rows_pending() 
     assert_equal(of)
     _, arrays = both(of)
     assert {"active", "pending"} <= set(table(arrays, "deliveries")["outcome"])
+
+
+def test_a_state_of_the_world_server_ignores_answers_to_older_responses() -> None:
+    late = {"propagation.protocol": "sotw", "network.latency": {"uniform": ["20ms", "90ms"]}}
+    of = mesh(debounce={"after": "0s", "max": "1s"}).with_(**{"mesh.proxies": 8}, **late)
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"].dropna(subset=["t_acked_ns"])
+    together = rows.groupby(["proxy_id", "t_acked_ns"])["change_id"].nunique()
+    assert together.max() > 2, "every answer was read before the next response left"
+
+
+def test_each_replica_pushes_to_the_rows_that_it_holds_when_it_is_ready() -> None:
+    of = mesh(replicas=3, cpu="500m", push_throttle=2).with_(**{"mesh.proxies": 30})
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"].dropna(subset=["t_enqueued_ns"])
+    assert rows.groupby("proxy_id")["replica"].nunique().max() == 1
+    assert set(rows["replica"]) == {0, 1, 2}
+    of_one = rows[rows["change_id"] == 0].groupby("replica")["t_enqueued_ns"].agg(["min", "max"])
+    assert (of_one["min"] == of_one["max"]).all()
+    assert of_one["min"].nunique() == 3
 
 
 @pytest.mark.slow
@@ -261,8 +305,14 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
     ("keys", "named"),
     [
         ({"propagation.strategy": "poll"}, "propagation.strategy: poll"),
-        ({"propagation.protocol": "sotw"}, "propagation.protocol: sotw"),
-        ({"control_plane.replicas": 2}, "control_plane.replicas"),
+        ({"propagation.streams": "separate"}, "propagation.streams: separate"),
+        (
+            {"control_plane.version": "1.12", "control_plane.flow_control": True},
+            "control_plane.flow_control",
+        ),
+        ({"workload": [{"restart_istiod": 0, "at": "1s"}]}, "restart_istiod of the only istiod"),
+        ({"workload": [{"rollout_istiod": {}, "at": "1s"}]}, "workload entry rollout_istiod"),
+        ({"mesh.start": {"over": "1s"}}, "mesh.start"),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
         ({"envoy.costs.cds": "1ms", "envoy.costs.post_routes": {"uniform": ["1ms", "2ms"]}}, "post_routes"),
