@@ -159,6 +159,8 @@ class Settling:
         self._cds_at: int | None = None
         self.steps: list[Step] = []
         self.requests: list[Asked] = []
+        self.after: list[SettledEnvoy] = []
+        """The Envoy after each step; clusters that warm serve as they were."""
 
     def take(self, updates: Sequence[PushedUpdate]) -> SettledEnvoy:
         """The Envoy after these updates, in this order; `steps` and `requests` tell what happened."""
@@ -166,8 +168,12 @@ class Settling:
             if Fault.DECODE in update.resources.faulty():
                 raise Unsettled(f"a message of {update.type_name} that does not decode")
             _TAKERS[update.type_name](self, update)
+            self.after.append(self._envoy())
         if self._warming:
             raise Unsettled("a cluster warms and its endpoints come in no response of the same push")
+        return self._envoy()
+
+    def _envoy(self) -> SettledEnvoy:
         return SettledEnvoy(
             self._clusters, self._hosts, self._listeners, self._routes, self._before.fixed_clusters
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from simulator.control_plane.istiod.generator import Generated
@@ -66,6 +66,7 @@ class Moves:
         costs: Of Envoys.
         known: What the replica knows of the changes.
         concerning: By group the changes that concern it; grow.
+        view: Number of what the requests of a group's proxies meet there; None where none are sent.
     """
 
     def __init__(
@@ -75,7 +76,9 @@ class Moves:
         costs: SettledCosts,
         known: KnownChanges,
         concerning: Sequence[Sequence[ConcerningChange]],
+        view: Callable[[int, SettledEnvoy], int] | None = None,
     ) -> None:
+        self._view = view
         self._made, self._groups, self._costs = made, groups, costs
         self._known, self._concerning = known, concerning
         self._states: list[_State] = []
@@ -147,6 +150,7 @@ class Moves:
             _carried(found, settling.steps, at),
             (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
             (at["lds"], self._message(latest["lds"])) if latest["lds"] else None,
+            () if self._view is None else tuple(self._view(before.group, e) for e in settling.after),
         )
 
     def _found(self, state: _State, made: Made) -> dict[int, tuple[ConcerningChange, Sending]]:

@@ -217,6 +217,8 @@ class Replica:
         if self.pushes.batch.has(key):
             self.pushes.batch.add(key, changes)
             return
+        if not changes:
+            return
         for change in changes:
             self.known.hold(change.number, self.pushes.contexts)
         numbers = [change.number for change in changes]
