@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.answers import Answers
 from simulator.fleet.streams import NULL, Batch, Carried, Ints, Small
 
-OUTCOMES = ("pending", "active", "superseded")
+OUTCOMES = ("pending", "active", "superseded", "rejected")
 CARRIERS = (None, "push", "earlier_push")
 INSTANTS = (
     "t_observed_ns",
@@ -36,12 +37,18 @@ class Announced:
 
 
 def delivery_parts(
-    announced: Sequence[Announced], batches: Sequence[Batch], entity: Ints, group: Small, end_ns: int
+    announced: Sequence[Announced],
+    replica: int,
+    batches: Sequence[Batch],
+    entity: Ints,
+    group: Small,
+    end_ns: int,
 ) -> Iterator[Mapping[str, Any]]:
     """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
 
     Args:
         announced: The changes, in order.
+        replica: Who holds the streams of these proxies.
         batches: What reached the proxies, ACKs read (`read_acks`).
         entity: Proxies by place, ascending.
         group: Their groups.
@@ -56,7 +63,7 @@ def delivery_parts(
     for change in announced:
         concerned = np.isin(group, change.groups)
         places = slice(None) if concerned.all() else np.flatnonzero(concerned)
-        columns = _of_change(change, wanted.get(change.change, []), len(entity), end_ns)
+        columns = _of_change(replica, wanted.get(change.change, []), len(entity), end_ns)
         part = {name: values[places] for name, values in columns.items()}
         count = len(part["outcome"])
         if count:
@@ -71,7 +78,7 @@ def delivery_parts(
 
 
 def _of_change(
-    change: Announced,
+    replica: int,
     found: Sequence[tuple[Batch, NDArray[np.int64] | slice, Carried]],
     count: int,
     end_ns: int,
@@ -80,39 +87,78 @@ def _of_change(
     columns["outcome"], columns["carried_by"] = (np.zeros(count, np.int64) for _ in range(2))
     for batch, rows, carried in found:
         place = batch.place[rows]
-        observed, debounced, enqueued = carried.instants
-        dequeued = batch.dequeued_ns[rows] if carried.push is not None else observed
-        applied = _until(batch.applied_ns[carried.last][rows], end_ns)
-        is_applied = applied >= 0
-        takes_effect = batch.applied_ns[carried.active][rows] <= end_ns
-        active = np.maximum(
-            batch.workers_ns[carried.active][rows],
-            batch.applied_ns[carried.active][rows] + carried.active_delay_ns,
-        )
-        received = np.where(
-            is_applied,
-            batch.received_ns[carried.last][rows],
-            _until(batch.received_ns[carried.first][rows], end_ns),
-        )
-        acked = np.max([batch.acked_ns[at][rows] for at in carried.acks], axis=0)
+        instants = instants_of(batch, rows, carried, end_ns)
         values: dict[str, Ints | int] = {
-            "replica": 0,
+            **instants,
+            "replica": replica,
             "push_id": NULL if carried.push is None else carried.push,
             "carried_by": CARRIERS.index("earlier_push" if carried.push is None else "push"),
-            "t_observed_ns": observed,
-            "t_debounced_ns": debounced,
-            "t_enqueued_ns": enqueued,
-            "t_dequeued_ns": dequeued,
-            "t_sent_ns": batch.sent_ns[rows],
-            "t_received_ns": received,
-            "t_applied_ns": applied,
-            "t_active_ns": np.where(takes_effect, active, NULL),
-            "t_acked_ns": _until(acked, end_ns),
-            "outcome": np.where(takes_effect, OUTCOMES.index(carried.outcome), 0),
+            "outcome": np.where(_ends(batch, rows, carried, end_ns), OUTCOMES.index(carried.outcome), 0),
         }
         for name, value in values.items():
             columns[name][place] = value
     return columns
+
+
+def instants_of(
+    batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int
+) -> dict[str, Ints]:
+    """The instants of a change at the proxies of these rows."""
+    observed, debounced, enqueued = carried.instants
+    sent = batch.sent_ns[rows]
+    applied = _until(batch.applied_ns[carried.last][rows], end_ns)
+    decided = batch.applied_ns[carried.active][rows]
+    takes_effect = decided <= end_ns
+    active = np.maximum(batch.workers_ns[carried.active][rows], decided + carried.active_delay_ns)
+    received = np.where(
+        applied >= 0,
+        batch.received_ns[carried.last][rows],
+        _until(batch.received_ns[carried.first][rows], end_ns),
+    )
+    acked = np.max([batch.acked_ns[at][rows] for at in carried.acks], axis=0)
+    if carried.outcome == "rejected":
+        applied, takes_effect = np.full(sent.shape, NULL), np.zeros(sent.shape, bool)
+    return {
+        "t_observed_ns": np.broadcast_to(np.int64(observed), sent.shape),
+        "t_debounced_ns": np.broadcast_to(np.int64(debounced), sent.shape),
+        "t_enqueued_ns": np.broadcast_to(np.int64(enqueued), sent.shape),
+        "t_dequeued_ns": (
+            np.broadcast_to(np.int64(observed), sent.shape)
+            if carried.push is None
+            else batch.dequeued_ns[rows]
+        ),
+        "t_sent_ns": sent,
+        "t_received_ns": received,
+        "t_applied_ns": applied,
+        "t_active_ns": np.where(takes_effect, active, NULL),
+        "t_acked_ns": _until(acked, end_ns),
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Deliveries of one change: their instants, and how each ended."""
+
+    instants: dict[str, Ints]
+    outcome: NDArray[np.object_]
+
+    @classmethod
+    def of(cls, batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int) -> Rows:
+        """Those that a push carries to the proxies of these rows."""
+        instants = instants_of(batch, rows, carried, end_ns)
+        ended = _ends(batch, rows, carried, end_ns)
+        return cls(instants, np.where(ended, np.array(carried.outcome, object), "pending"))
+
+    def columns(self, carried: Carried) -> dict[str, Any]:
+        """As columns by name."""
+        changed = np.broadcast_to(np.int64(carried.t_changed_ns), self.outcome.shape)
+        return {**self.instants, "t_changed_ns": changed, "outcome": self.outcome}
+
+
+def _ends(batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int) -> NDArray[np.bool_]:
+    """Where it comes to its outcome within the run."""
+    ends: NDArray[np.bool_] = batch.applied_ns[carried.active][rows] <= end_ns
+    return ends
 
 
 def _until(instants: Ints, end_ns: int) -> Ints:
@@ -121,9 +167,14 @@ def _until(instants: Ints, end_ns: int) -> Ints:
 
 
 def read_acks(
-    batches: Sequence[Batch], count: int, in_hand: tuple[NDArray[np.int64], Ints], end_ns: int
+    batches: Sequence[Batch],
+    count: int,
+    in_hand: tuple[NDArray[np.int64], Ints],
+    end_ns: int,
+    answers: Answers,
 ) -> None:
-    """An ACK that arrives while its connection's worker makes the next push is read when that is sent."""
+    """An ACK that arrives while its connection's worker makes the next push is read when that is sent; what
+    it means to the changes is for `answers` to say."""
     places, since_ns = in_hand
     # Backwards, so that the pushes that follow are known.
     follow = _Following(count, len(places) + sum(len(batch.place) for batch in batches))
@@ -131,6 +182,7 @@ def read_acks(
     for batch in reversed(batches):
         for at, acked in enumerate(batch.acked_ns):
             batch.acked_ns[at] = follow.read(batch.place, acked)
+        answers.settle(batch)
         follow.add(batch.place, batch.dequeued_ns, batch.sent_ns)
 
 

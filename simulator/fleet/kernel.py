@@ -12,13 +12,15 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.engine.events import Band, rank
+
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
 Bytes = NDArray[np.int8]
 
-DONE, NEEDS_COST, JOB_STARTS, OFFERED, FULL = range(5)
-"""Why `advance` stopped: the horizon; a push whose cost is not known; a job that is not a push of the arrays
-starts; a connection played by messages got a slot; the output is full."""
+DONE, NEEDS_COST, NEEDS_REQUEST, JOB_STARTS, OFFERED, FULL = range(6)
+"""Why `advance` stopped: the horizon; a push whose cost is not known; a request that is not worked out; a job
+that is not a push of the arrays starts; a connection played by messages got a slot; the output is full."""
 
 IDLE, WAITING, IN_HAND = range(3)
 """Where a connection stands."""
@@ -45,17 +47,27 @@ IDLE, WAITING, IN_HAND = range(3)
     BUSY,
     FREED,
     FREED_NS,
+    AWAITED,
+    DISPATCH_RANK,
     REGISTERS,
-) = range(22)
+) = range(24)
 """Scalars of the state, by their place in the array of registers."""
 
+COMPLETION_RANK = rank(Band.COMPLETION, 0)
+"""Place among the happenings of one instant of what ends for entity 0; those of others follow."""
+
 NEVER = 2**62
+NOTHING = -(2**31)
+"""No request. Others are numbers, or -(1 + round): what that round and all after it ask for, merged."""
+RESUMES = 2
+"""Of the register FREED: slots were being given away when the kernel stopped."""
 ROOM = 8
 """Rows of output that are kept free."""
 
 
 def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     horizon: int,
+    horizon_rank: int,
     reg: Ints,
     line: Small,
     pos: Ints,
@@ -63,6 +75,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     waiting: Small,
     in_hand: Small,
     kept: Small,
+    current: Small,
     group: Small,
     entity: Ints,
     dequeued: Ints,
@@ -85,15 +98,16 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     out_sent: Ints,
     offers: Small,
 ) -> int:
-    """Handles everything before the instant `horizon`; returns why it stopped.
+    """Handles everything before the place `horizon_rank` in the instant `horizon`; returns why it stopped.
 
-    A job is a place (a push to that place), or -(1 + number) for a job of another kind.
+    A job is a place (a push to that place), or -(1 + number) for a job of another kind. `current` holds the
+    number of what each round and those after it ask for, -1 where nobody needed it yet.
     """
     while True:
         # --- jobs that are due to start, at cores that are free
-        while reg[STARTS] > 0:
-            if reg[STARTS_NS] >= horizon:
-                return DONE
+        while reg[STARTS] > 0 and reg[FREED] != RESUMES:
+            if reg[AWAITED] > 0:
+                return DONE  # a job of another kind is about to start
             if reg[FIFO_HEAD] == reg[FIFO_TAIL]:
                 reg[STARTS] = 0
                 break
@@ -120,15 +134,14 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
             heap_push(reg, heap_ns, heap_entity, heap_place, now + cost_ns, entity[job], job)
         # --- a slot that was freed by a push outside the arrays
         if reg[FREED] > 0:
-            if reg[FREED_NS] >= horizon:
-                return DONE
             now = reg[FREED_NS]
             reg[FREED] = 0
         else:
             ends_ns = heap_ns[0] if reg[HEAP] > 0 else NEVER
             dispatch_ns = reg[ARRIVED_NS] if reg[DISPATCH] > 0 else NEVER
             now = min(ends_ns, dispatch_ns)
-            if now >= horizon:
+            place_in_instant = COMPLETION_RANK + heap_entity[0] if now == ends_ns else reg[DISPATCH_RANK]
+            if now > horizon or (now == horizon and place_in_instant >= horizon_rank):
                 return DONE
             if out_place.size - reg[OUT] < ROOM:
                 return FULL
@@ -147,10 +160,10 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
             out_dequeued[out], out_sent[out] = dequeued[place], now
             reg[OUT] += 1
             reg[BUSY] += service[place]
-            if kept[place] >= 0:
+            if kept[place] != NOTHING:
                 status[place] = WAITING
                 waiting[place] = kept[place]
-                kept[place] = -1
+                kept[place] = NOTHING
                 pos[place] = reg[TAIL]
                 line[reg[TAIL]] = place
                 reg[TAIL] += 1
@@ -169,13 +182,22 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
         while reg[HELD] < reg[LIMIT] and reg[HEAD] < reg[TAIL]:
             taken = reg[HEAD]
             place = line[taken]
-            reg[HEAD] += 1
             if place < 0 or pos[place] != taken:
+                reg[HEAD] += 1
                 continue  # it left the line
+            request = waiting[place]
+            if request < 0:
+                if current[-1 - request] < 0:
+                    reg[JOB] = -1 - request
+                    reg[FREED] = RESUMES
+                    reg[FREED_NS] = now
+                    return NEEDS_REQUEST
+                request = current[-1 - request]
+            reg[HEAD] += 1
             pos[place] = -1
             reg[HELD] += 1
             status[place] = IN_HAND
-            in_hand[place] = waiting[place]
+            in_hand[place] = request
             dequeued[place] = now
             kind = group[place]
             if kind < 0:
@@ -191,7 +213,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                 reg[HELD] -= 1
                 status[place] = IDLE
                 if out_place.size - reg[OUT] < ROOM:
-                    reg[FREED] = 1  # the output is full: go on from here
+                    reg[FREED] = RESUMES  # the output is full: go on from here
                     reg[FREED_NS] = now
                     break
                 continue

@@ -8,13 +8,13 @@ queue are in `kernel`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.engine.events import Band, Call, Clock
+from simulator.engine.events import Band, Call, Clock, rank
 from simulator.fleet import kernel as k
 
 Job = tuple[int, Callable[[], int] | int, Call]
@@ -31,11 +31,17 @@ READY_FROM = 1000
 """Places from which on it is used where an earlier run of the process has loaded it."""
 
 
+_AT_ONCE, _NEVER = (-1, 0), (k.NEVER, 0)
+
+
 class Request(Protocol):
     """A push request; equal ones are one object."""
 
     def merged(self, newer: Any) -> Any:
         """The two as one."""
+
+    def merged_with(self, newer: Sequence[Any]) -> Any:
+        """It and these, the oldest first, as one: as merging them one after another."""
 
 
 class Making(Protocol):
@@ -51,7 +57,7 @@ class Making(Protocol):
         """Changes whenever `make` might answer otherwise, but for what `make` itself did."""
 
     def learned(self) -> int:
-        """Counts what `make` did that makes later answers others."""
+        """Counts what `make` did, and pushes to others, that makes later answers others."""
 
 
 class Taker(Protocol):
@@ -76,6 +82,7 @@ class PushLine(Generic[C]):
         entity: The proxies of the arrays, by place.
         group: The groups of these.
         most_others: So many connections and jobs of other kinds there may be at once.
+        number: Of the istiod.
         limit: Slots.
         cores: CPU cores.
         making: Makes responses.
@@ -90,6 +97,7 @@ class PushLine(Generic[C]):
         group: NDArray[np.int32],
         *,
         most_others: int,
+        number: int,
         limit: int,
         cores: int,
         making: Making,
@@ -105,11 +113,16 @@ class PushLine(Generic[C]):
         self.fleet_size = len(entity)
         self._reg = np.zeros(k.REGISTERS, np.int64)
         self._reg[k.LIMIT], self._reg[k.SERVERS], self._reg[k.ARRIVED_NS] = limit, cores, -1
+        self._reg[k.DISPATCH_RANK] = rank(Band.DISPATCH, number)
         self._line = np.zeros(2 * size + 64, np.int32)
         self._pos = np.full(size, -1, np.int64)
         self._status = np.zeros(size, np.int8)
         self._waiting, self._in_hand, self._made = (np.zeros(size, np.int32) for _ in range(3))
-        self._kept = np.full(size, -1, np.int32)
+        self._kept = np.full(size, k.NOTHING, np.int32)
+        self._rounds: list[Any] = []
+        """What was asked for all connections, in order, and of each the number in `current`."""
+        self._current = np.full(64, -1, np.int32)
+        self._resolved: list[int] = []
         self._group = np.full(size, -1, np.int32)
         self._group[: len(group)] = group
         self._entity = np.zeros(size, np.int64)
@@ -138,6 +151,7 @@ class PushLine(Generic[C]):
         self._at: dict[int, C] = {}
         self._free_places = list(range(size - 1, len(entity) - 1, -1))
         self._pending: dict[int, None] = {}
+        self._is_offering = False
         self._jobs: dict[int, Job] = {}
         self._free_jobs = list(range(most_others + 63, -1, -1))
         self._advance = _kernel(len(entity))
@@ -189,12 +203,12 @@ class PushLine(Generic[C]):
         live = [
             numbers[mask].min()
             for numbers, mask in (
-                (self._waiting, self._status == k.WAITING),
+                (self._waiting, (self._status == k.WAITING) & (self._waiting >= 0)),
                 (self._in_hand, self._status == k.IN_HAND),
                 (self._kept, self._kept >= 0),
             )
             if mask.any()
-        ]
+        ] + [self._current[round_] for round_ in self._resolved]
         first = min([int(n) for n in live], default=len(self.requests) - 1)
         first = min(first, len(self.requests) - 1)
         old, kept, before = self._first, (self._relevant, self._cost, self._make), self._cost.shape[1]
@@ -219,26 +233,59 @@ class PushLine(Generic[C]):
             self._at[place] = connection
         return place
 
-    def enqueue_all(self, places: NDArray[np.int64], request: Any) -> None:
-        """Puts a request in line for each of the places, in this order."""
-        number, status = self._number(request), self._status[places]
-        idle = places[status == k.IDLE]
-        self._append(idle)
-        self._waiting[idle] = number
-        waiting = places[status == k.WAITING]
-        if len(waiting):
-            for before in sorted(dict.fromkeys(self._waiting[waiting].tolist())):
-                merged = self._number(self.requests[before].merged(request))
-                same = waiting[self._waiting[waiting] == before]
-                self._waiting[same] = merged
-        for place in places[status == k.IN_HAND].tolist():
-            kept = int(self._kept[place])
-            self._kept[place] = number if kept < 0 else self._number(self.requests[kept].merged(request))
+    def idle(self, others: Sequence[C]) -> tuple[NDArray[np.int64], list[C]]:
+        """Who is not in line and has no push in hand: places of the arrays, and of these others."""
+        places = np.flatnonzero(self._status[: self.fleet_size] == k.IDLE)
+        return places, [c for c in others if self._status[self.place_of(c)] == k.IDLE]
+
+    def enqueue_all(self, in_order: NDArray[np.int64], others: Sequence[C], request: Any) -> None:
+        """Puts a request in line for everybody: idle places get there in this order, all others keep theirs.
+
+        What waits is not merged one by one: it is what its round and all later ones ask for, and worked out
+        where somebody gets a slot for it.
+        """
+        round_, fleet = len(self._rounds), self.fleet_size
+        self._rounds.append(request)
+        if round_ >= len(self._current):
+            self._current = np.concatenate([self._current, np.full_like(self._current, -1)])
+        self._current[self._resolved] = -1
+        self._resolved.clear()
+        asked = -1 - round_
+        in_hand = np.flatnonzero(self._status[:fleet] == k.IN_HAND)
+        self._kept[in_hand[self._kept[in_hand] == k.NOTHING]] = asked
+        for connection in others:
+            self._ask(self.place_of(connection), request)
+        self._append(in_order)
+        self._waiting[in_order[in_order < fleet]] = asked
+        if len(others):
+            self._waiting[in_order[in_order >= fleet]] = self._number(request)
         self._pump()
+
+    def _ask(self, place: int, request: Any) -> None:
+        """One more request for a place that waits or has its push in hand."""
+        status = self._status[place]
+        if status == k.WAITING:
+            before = self.requests[int(self._waiting[place])]
+            self._waiting[place] = self._number(before.merged(request))
+        elif status == k.IN_HAND:
+            kept = int(self._kept[place])
+            merged = request if kept == k.NOTHING else self.requests[kept].merged(request)
+            self._kept[place] = self._number(merged)
 
     def enqueue(self, connection: C, request: Any) -> None:
         """Puts a request in line for one connection."""
-        self.enqueue_all(np.array([self.place_of(connection)], np.int64), request)
+        place = self.place_of(connection)
+        self._ask(place, request)
+        if self._status[place] == k.IDLE:
+            self._append(np.array([place], np.int64))
+            self._waiting[place] = self._number(request)
+        self._pump()
+
+    def _resolve(self, round_: int) -> None:
+        """What a round and all later ones ask for gets a number."""
+        first, *newer = self._rounds[round_:]
+        self._current[round_] = self._number(first.merged_with(newer) if newer else first)
+        self._resolved.append(round_)
 
     def _append(self, places: NDArray[np.int64]) -> None:
         reg, count = self._reg, len(places)
@@ -265,8 +312,8 @@ class PushLine(Generic[C]):
     def _release(self, place: int) -> None:
         assert self._status[place] == k.IN_HAND, "no push of the connection is in progress"
         kept = int(self._kept[place])
-        self._status[place], self._kept[place] = k.IDLE, -1
-        if kept >= 0:
+        self._status[place], self._kept[place] = k.IDLE, k.NOTHING
+        if kept != k.NOTHING:
             self._append(np.array([place], np.int64))
             self._waiting[place] = kept
         self._reg[k.HELD] -= 1
@@ -282,12 +329,12 @@ class PushLine(Generic[C]):
         if self._status[place] == k.IN_HAND and place not in self._pending:
             # It is marked done right after.
             self._connections[connection] = place
-            self._kept[place] = -1
+            self._kept[place] = k.NOTHING
             return
         del self._at[place]
         if self._status[place] == k.IN_HAND:
             del self._pending[place]
-            self._kept[place] = -1
+            self._kept[place] = k.NOTHING
             self._release(place)
             return
         self._status[place], self._pos[place] = k.IDLE, -1
@@ -309,8 +356,9 @@ class PushLine(Generic[C]):
             if reg[k.ARRIVED] > 0:
                 k._close(reg, self._arrived, self._job_entity, self._entity, self._fifo)
             reg[k.ARRIVED_NS] = now_ns
-        # Slots given away by this event go to pushes whose jobs are submitted before this one.
-        is_late = reg[k.FREED] > 0 and reg[k.FREED_NS] == now_ns
+        # Slots given away by this event go to pushes whose jobs are submitted before this one; a push that is
+        # being offered has such a slot.
+        is_late = reg[k.FREED] > 0 and reg[k.FREED_NS] == now_ns and not self._is_offering
         self._job_entity[len(self._job_entity) - 1 - number] = 2 * entity + is_late
         self._arrived[reg[k.ARRIVED]] = -1 - number
         reg[k.ARRIVED] += 1
@@ -318,6 +366,7 @@ class PushLine(Generic[C]):
             reg[k.DISPATCH] = 1
 
     def _start_job(self, number: int) -> None:
+        self._reg[k.AWAITED] = 0
         entity, cost_ns, done = self._jobs.pop(number)
         self._free_jobs.append(number)
         service_ns = cost_ns() if callable(cost_ns) else cost_ns
@@ -339,17 +388,28 @@ class PushLine(Generic[C]):
 
     # --- time
 
-    def advance(self, horizon_ns: int) -> None:
-        """Everything before the horizon happens, or everything up to an event that it puts on the clock."""
-        if self._next_ns() >= horizon_ns:
-            return
-        reg, edition = self._reg, self._making.edition()
+    def advance(self, horizon_ns: int, horizon_rank: int) -> bool:
+        """Everything before the horizon happens, or everything up to an event that it puts on the clock.
+
+        Args:
+            horizon_ns: Instant of the next event of the clock.
+            horizon_rank: Its place among the events of that instant.
+
+        Returns:
+            Whether it came to something that events of the clock go on with, now or soon.
+        """
+        if self.next_key() >= (horizon_ns, horizon_rank):
+            return False
+        reg = self._reg
+        # Pushes to connections that are played by messages learn as well.
+        edition = self._making.edition(), self._making.learned()
         if edition != self._edition:
             self._edition = edition
             self._cost[:] = -1
         while True:
             why = self._advance(
                 horizon_ns,
+                horizon_rank,
                 reg,
                 self._line,
                 self._pos,
@@ -357,6 +417,7 @@ class PushLine(Generic[C]):
                 self._waiting,
                 self._in_hand,
                 self._kept,
+                self._current,
                 self._group,
                 self._entity,
                 self._dequeued,
@@ -378,6 +439,9 @@ class PushLine(Generic[C]):
             if why == k.NEEDS_COST:
                 self._find_cost()
                 continue
+            if why == k.NEEDS_REQUEST:
+                self._resolve(int(reg[k.JOB]))
+                continue
             if why == k.FULL or 2 * reg[k.OUT] > len(self._out[0]):
                 self.hand_on()
             if why == k.FULL:
@@ -386,20 +450,33 @@ class PushLine(Generic[C]):
                 self._await_start(int(reg[k.JOB]), int(reg[k.NOW]))
             elif why == k.OFFERED:
                 self._offer()
-            return
+            return bool(why != k.DONE)
 
-    def _next_ns(self) -> int:
-        """When the kernel finds something to do next: asking costs less than calling it for nothing."""
+    def next_key(self) -> tuple[int, int]:
+        """When the kernel finds something to do, and its place then; asking costs less than calling
+        it for nothing."""
         reg = self._reg
         if reg[k.STARTS] > 0:
-            return int(reg[k.STARTS_NS])
+            return _NEVER if reg[k.AWAITED] else _AT_ONCE
         if reg[k.FREED] > 0:
-            return int(reg[k.FREED_NS])
-        ends_ns = int(self._heap_ns[0]) if reg[k.HEAP] > 0 else k.NEVER
-        return min(ends_ns, int(reg[k.ARRIVED_NS])) if reg[k.DISPATCH] > 0 else ends_ns
+            return _AT_ONCE
+        key = _NEVER
+        if reg[k.HEAP] > 0:
+            key = int(self._heap_ns[0]), k.COMPLETION_RANK + int(self._heap_entity[0])
+        if reg[k.DISPATCH] > 0:
+            key = min(key, (int(reg[k.ARRIVED_NS]), int(reg[k.DISPATCH_RANK])))
+        return key
 
     def _await_start(self, number: int, t_ns: int) -> None:
-        self._clock.at(t_ns, lambda: self._start_job(number), band=Band.DISPATCH)
+        self._reg[k.AWAITED] = 1
+        self._call_at(t_ns, lambda: self._start_job(number))
+
+    def _call_at(self, t_ns: int, call: Call) -> None:
+        """Now, if it is part of what just happened; else nothing on the agenda comes before it."""
+        if t_ns == self._clock.now_ns:
+            call()
+        else:
+            self._clock.at(t_ns, call, band=Band.COMPLETION)
 
     def _find_cost(self) -> None:
         place = int(self._reg[k.JOB])
@@ -409,6 +486,7 @@ class PushLine(Generic[C]):
         if self._making.learned() != before:
             # It is for this push alone: what was learned makes others cheaper, the next of its kind first.
             self._cost[:] = -1
+            self._edition = self._making.edition(), self._making.learned()
             self._start_push_at(place, made, cost_ns)
             return
         self._cost[group, number - self._first] = cost_ns
@@ -447,12 +525,14 @@ class PushLine(Generic[C]):
         self._pending.update(dict.fromkeys(places))
 
         def offer() -> None:
+            self._is_offering = True
             for place in places:
                 if place in self._pending:
                     del self._pending[place]
                     self._start_push(self._at[place], self.requests[int(self._in_hand[place])], now_ns)
+            self._is_offering = False
 
-        self._clock.at(now_ns, offer, band=Band.COMPLETION)
+        self._call_at(now_ns, offer)
 
 
 def _kernel(places: int) -> Callable[..., int]:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,7 @@ from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.history import Chains, History
+from simulator.fleet.views import Views
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -37,17 +38,19 @@ class Carried:
 
     Attributes:
         change: Its id.
+        t_changed_ns: When it happened.
         first: Position of the first message with a part of it.
         last: Position of the last one, by which it is applied.
         active: Position of the message by which it takes effect, and
         active_delay_ns: the delay of that.
         acks: Positions of all that have a part of it.
-        outcome: ``active`` or ``superseded``.
+        outcome: ``active`` or ``superseded``; ``rejected`` where the message in `last` is refused.
         push: The round that was made for it; None where an earlier one carries it.
         instants: Observed, debounced, enqueued; of an earlier push: three times observed.
     """
 
     change: int
+    t_changed_ns: int
     first: int
     last: int
     active: int
@@ -56,6 +59,20 @@ class Carried:
     outcome: str
     push: int | None
     instants: tuple[int, int, int]
+
+
+class Request(NamedTuple):
+    """A request of a proxy.
+
+    Attributes:
+        after: Position of the message after whose application it leaves.
+        size: Bytes.
+        answers: Position of the message it answers; NULL for none.
+    """
+
+    after: int
+    size: int
+    answers: int
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -68,10 +85,13 @@ class Move:
         costs: Main-thread ns.
         clusters: Cluster objects, for the stats flush.
         delays: Longest delay to the workers; None for none.
-        ack_with: Position of the message after which the ACK leaves.
+        types: Their types.
+        refused: Whether the answer to each is a NACK.
+        requests: What the proxies send, in order.
         carried: Changes.
         cds: Position of the CDS message and number of what it carries, where it carries changes.
         lds: The same of LDS.
+        views: Number of what requests meet once the workers have each message; empty where nobody sends any.
     """
 
     state: int
@@ -79,10 +99,13 @@ class Move:
     costs: tuple[int, ...]
     clusters: tuple[int, ...]
     delays: tuple[int | None, ...]
-    ack_with: tuple[int, ...]
+    types: tuple[str, ...]
+    refused: tuple[bool, ...]
+    requests: tuple[Request, ...]
     carried: tuple[Carried, ...]
     cds: tuple[int, int] | None = None
     lds: tuple[int, int] | None = None
+    views: tuple[int, ...] = ()
 
 
 class Moving(Protocol):
@@ -101,20 +124,20 @@ class StreamSettings:
         hop: Of the agent between; None for none.
         bytes_per_second: Bandwidth; None for no limit.
         window_bytes: What may be under way unread.
-        ack_bytes: Size of an ACK.
         flush_interval_ns: Of the stats; 0 for never.
         flush_per_cluster: Its cost.
         end_ns: End of the run.
+        answers_differ: Not every answer acknowledges what its message carried.
     """
 
     latency: Delay
     hop: Delay | None
     bytes_per_second: int | None
     window_bytes: int
-    ack_bytes: int
     flush_interval_ns: int
     flush_per_cluster: Delay
     end_ns: int
+    answers_differ: bool
 
 
 class _Direction:
@@ -122,7 +145,7 @@ class _Direction:
 
     def __init__(self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints) -> None:
         self._settings, self._draws, self._purpose, self._entity = settings, draws, purpose, entity
-        self._sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
+        self.sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
         delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
         purposes = (purpose, purpose + ".agent")
         self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
@@ -131,11 +154,12 @@ class _Direction:
     def arrival_ns(self, place: Small, now_ns: Ints, size_bytes: Ints | int) -> Ints:
         """When messages sent now arrive; none overtakes."""
         arrival_ns = now_ns + self._constant_ns
+        index = self.sent[place]
+        self.sent[place] = index + 1
         if self._drawn:
-            index, entity = self._sent[place], self._entity[place]
+            entity = self._entity[place]
             for delay, purpose in self._drawn:
                 arrival_ns += delay.ns_array(self._draws.uniform_array(purpose, entity, index))
-            self._sent[place] = index + 1
         if self._settings.bytes_per_second is not None:
             arrival_ns += size_bytes * S // self._settings.bytes_per_second
         np.maximum(arrival_ns, self.last_ns[place], out=arrival_ns)
@@ -202,7 +226,12 @@ class _Flushes:
 class Batch:
     """Pushes to distinct proxies, in order of their ends: one column for each message.
 
-    `workers_ns` is what the workers had before each message.
+    Attributes:
+        workers_ns: What the workers had before each message.
+        acked_ns: When its answer reaches istiod.
+        moves: The moves that carry changes, with their rows.
+        all_moves: All of them, where answers differ (StreamSettings), and
+        of: the one of each row; None where there is one move alone.
     """
 
     place: Small
@@ -213,6 +242,33 @@ class Batch:
     workers_ns: list[Ints]
     acked_ns: list[Ints]
     moves: list[tuple[NDArray[np.int64] | slice, Move]]
+    all_moves: Sequence[Move]
+    of: Ints | None
+
+    def part(self, chosen: NDArray[np.bool_]) -> Batch:
+        """Some of its rows."""
+        seat = np.cumsum(chosen) - 1
+        moves: list[tuple[NDArray[np.int64] | slice, Move]] = []
+        for rows, move in self.moves:
+            of = np.flatnonzero(chosen) if isinstance(rows, slice) else rows[chosen[rows]]
+            if len(of):
+                moves.append((seat[of], move))
+        received, applied, workers, acked = (
+            [values[chosen] for values in column]
+            for column in (self.received_ns, self.applied_ns, self.workers_ns, self.acked_ns)
+        )
+        return Batch(
+            self.place[chosen],
+            self.dequeued_ns[chosen],
+            self.sent_ns[chosen],
+            received,
+            applied,
+            workers,
+            acked,
+            moves,
+            self.all_moves,
+            None if self.of is None else self.of[chosen],
+        )
 
 
 @dataclass(slots=True, eq=False)
@@ -226,17 +282,32 @@ class PushLog:
     sent_ns: list[Ints]
 
 
+class Folds(Protocol):
+    """What counts batches instead of keeping them (fleet/folding.py)."""
+
+    def take(self, batch: Batch) -> None:
+        """One more, in order."""
+
+
 class Streams:
     """The way to all proxies of the arrays; takes what the line did.
 
     Args:
         entity: The proxies, by place.
         state: The state each is in at first.
+        views: Told what the workers hold, where requests are sent.
     """
 
     def __init__(
-        self, settings: StreamSettings, draws: Draws, entity: Ints, state: Small, moving: Moving
+        self,
+        settings: StreamSettings,
+        draws: Draws,
+        entity: Ints,
+        state: Small,
+        moving: Moving,
+        views: Views | None = None,
     ) -> None:
+        self.views = views
         count = len(entity)
         self._settings, self._moving, self._entity = settings, moving, entity
         self._state = state.astype(np.int64)
@@ -250,9 +321,15 @@ class Streams:
         self._moves: dict[int, Move] = {}
         self.main_thread_busy_ns = np.zeros(count, np.int64)
         self.batches: list[Batch] = []
+        """What reached the proxies, in order: until somebody folds it."""
+        self.folding: Folds | None = None
         self.log = PushLog([], [], [], [], [])
         self.messages = 0
         self.bytes = 0
+
+    def sent(self) -> Ints:
+        """How many messages each proxy and istiod sent to each other."""
+        return self._down.sent + self._up.sent
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
         """See line.Taker."""
@@ -293,14 +370,20 @@ class Streams:
         moves = [self._move(int(number)) for number in found]
         of = np.zeros(len(place), np.int64) if len(moves) == 1 else np.searchsorted(found, key)
         length = max(len(move.sizes) for move in moves)
-        batch = Batch(place, dequeued_ns, sent_ns, [], [], [], [], [])
+        batch = Batch(place, dequeued_ns, sent_ns, [], [], [], [], [], [], None)
+        if self._settings.answers_differ:
+            batch.all_moves, batch.of = moves, None if len(moves) == 1 else of
         self._check_window(moves, of, place, sent_ns)
         for at in range(length):
             self._one_message(at, moves, of, batch)
-        for at in range(length):
-            self._one_ack(at, moves, of, batch)
+        batch.acked_ns = [np.full(len(of), NULL, np.int64) for _ in range(length)]
+        for at in range(max(len(move.requests) for move in moves)):
+            self._one_request(at, moves, of, batch)
         self._settle(moves, of, batch)
-        self.batches.append(batch)
+        if self.folding is None:
+            self.batches.append(batch)
+        else:
+            self.folding.take(batch)
 
     def _move(self, key: int) -> Move:
         move = self._moves.get(key)
@@ -349,6 +432,9 @@ class Streams:
         self._workers_ns[place] = np.where(
             delay[which] >= 0, np.maximum(before, applied + delay[which]), before
         )
+        if self.views is not None:
+            view = np.array([m.views[at] if at < len(m.views) else NULL for m in moves], np.int32)[which]
+            self.views.note(place, self._workers_ns[place], np.where(delay[which] >= 0, view, NULL))
         for columns_, values in (
             (batch.received_ns, received),
             (batch.applied_ns, applied),
@@ -356,20 +442,23 @@ class Streams:
         ):
             columns_.append(_spread(values, rows, len(of)))
 
-    def _one_ack(self, at: int, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
-        has = np.array([at < len(m.sizes) for m in moves])
-        leaves = np.array([m.ack_with[at] if at < len(m.sizes) else 0 for m in moves], np.int64)
+    def _one_request(self, at: int, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
+        """The request at this position of each move leaves with the end of a main-thread job."""
+        none = Request(0, 0, NULL)
+        asked = [m.requests[at] if at < len(m.requests) else none for m in moves]
+        has = np.array([at < len(m.requests) for m in moves])
+        after, size, answers = (np.array(column, np.int64)[of] for column in zip(*asked, strict=True))
         rows: NDArray[np.bool_] | slice = slice(None) if has.all() else has[of]
-        place = batch.place[rows]
-        left = np.empty(len(of), np.int64)
-        for message in dict.fromkeys(leaves.tolist()):
-            those = leaves[of] == message
-            left[those] = batch.applied_ns[message][those]
-        arrived = self._up.arrival_ns(place, left[rows], self._settings.ack_bytes)
-        in_time = int((arrived <= self._settings.end_ns).sum())
-        self.messages += in_time
-        self.bytes += in_time * self._settings.ack_bytes
-        batch.acked_ns.append(_spread(arrived, rows, len(of)))
+        left = _chosen(batch.applied_ns, after, [request.after for request in asked])
+        arrived = self._up.arrival_ns(batch.place[rows], left[rows], size[rows])
+        in_time = arrived <= self._settings.end_ns
+        self.messages += int(in_time.sum())
+        self.bytes += int(size[rows][in_time].sum())
+        arrived = _spread(arrived, rows, len(of))
+        for message in dict.fromkeys(request.answers for request in asked):
+            if message >= 0:
+                those = answers == message
+                batch.acked_ns[message][those] = arrived[those]
 
     def _settle(self, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
         place = batch.place
@@ -410,6 +499,15 @@ def _rounds(place: Small) -> Sequence[NDArray[np.int64] | slice]:
     earlier[order] = np.arange(len(place)) - np.repeat(begins, np.diff(begins, append=len(place)))
     ends = np.cumsum(np.bincount(earlier))[:-1]
     return np.split(np.argsort(earlier, kind="stable"), ends)
+
+
+def _chosen(columns: Sequence[Ints], number: Ints, numbers: Sequence[int]) -> Ints:
+    """Of each row the value in the column of that number; `numbers` are those that occur."""
+    found = list(dict.fromkeys(numbers))
+    chosen = columns[found[0]]
+    for column in found[1:]:
+        chosen = np.where(number == column, columns[column], chosen)
+    return chosen
 
 
 def _delay(move: Move, at: int) -> int:

@@ -1,38 +1,50 @@
 """Joins a mesh under istiod whose many proxies are rows of arrays.
 
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
-class and zone, whose start shows what all of them subscribe; gateways; and proxies whose connection reaches
-its maximum age within the run. All others are rows (`simulator.fleet`).
+class and zone at each replica, whose start shows what all of them subscribe and fills its caches; gateways;
+proxies whose connection reaches its maximum age or whose certificate is renewed within the run; those that
+the workload touches (`fleet_touched`); and pods that come. All others are rows (`simulator.fleet`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.control_plane.istiod.deployment import Deployment
+from simulator.agent.certificates import first_rotations_ns
+from simulator.control_plane.istiod.deployment import Deployment, first_backends
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
+from simulator.envoy.settings import EnvoySettings
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
-from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
+from simulator.fleet.deliveries import Announced
+from simulator.fleet.errors import RowsTouched
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Streams, StreamSettings
+from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
+from simulator.scenario.certificates import SdsByPodAgents, certificate_settings, has_certificates
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
+from simulator.scenario.fleet_rows import ReplicaRows
+from simulator.scenario.fleet_touched import touched_by
+from simulator.scenario.fleet_traffic import FleetTraffic
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
+from simulator.scenario.sections import workload as sections
 from simulator.scenario.world import World
-from simulator.xds.messages import ENVELOPE_BYTES
+from simulator.workload import entries as happening
+from simulator.workload.contract import Pod
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
 
@@ -42,33 +54,59 @@ class _Sidecars:
     """The sidecars of the start.
 
     Attributes:
-        groups: Class and zone of each group, in order of their first proxies.
+        groups: Class of each group, in order of their first proxies: those of one class and zone that one
+            replica took.
         shown: These first proxies.
         entity: Proxies that are rows, by place, ascending.
         group: Their groups.
+        replica: Which one holds their streams.
         others: Those that are not.
+        to_come: No more pods than this will follow.
     """
 
-    groups: list[tuple[int, int]]
+    groups: list[int]
     shown: list[int]
     entity: NDArray[np.int64]
     group: NDArray[np.int32]
+    replica: NDArray[np.int64]
     others: list[int]
-
-
-def build_fleet(scenario: Scenario, seed: int, replication: int) -> World:
-    """A fresh world whose many proxies are rows of arrays."""
-    return FleetWorld(scenario, seed, replication).world()
+    to_come: int
 
 
 class FleetWorld(MeshWorld):
-    """A mesh in arrays; see the module."""
+    """A mesh in arrays; see the module.
 
-    def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
+    Args:
+        by_messages: Proxies that are no rows, for reasons that an earlier run showed.
+    """
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        replication: int,
+        by_messages: Sequence[int] | NDArray[np.int64] = (),
+    ) -> None:
         super().__init__(scenario, seed, replication)
+        self._by_messages = by_messages
         self._recorder.counts_all = False
-        self._streams: Streams | None = None
+        self._has_begun = False
+        self._rows: list[ReplicaRows] = []
+        """Of each replica that has any, from the beginning of the run on."""
+        self._requests: FleetTraffic | None = None
         self._announced: list[Announced] = []
+
+    @property
+    def _is_delta(self) -> bool:
+        return self._scenario.propagation.protocol == "delta"
+
+    @property
+    def _answers_differ(self) -> bool:
+        """Which answer acknowledges what is then known at the end of the run only."""
+        entries = self._scenario.workload
+        return not self._is_delta or any(
+            isinstance(e, sections.EditEntry) and e.rejected_by_envoy for e in entries
+        )
 
     # --- who is a row, who is not
 
@@ -85,7 +123,9 @@ class FleetWorld(MeshWorld):
         seen = max(len(proxies.sidecars), len(proxies.vms))
         either = proxies.sidecars if len(proxies.sidecars) == seen else proxies.vms
         class_ = np.array([self._visibility.of(proxies[p]).index for p in either[:each]], np.int64)
-        key = class_[own % each] * zones + own % zones
+        replica = first_backends(self._draws, id_, self._scenario.control_plane.replicas)
+        of_class = class_[own % each]
+        key = (replica * (int(class_.max(initial=0)) + 1) + of_class) * zones + own % zones
         found, first, which = np.unique(key, return_index=True, return_inverse=True)
         in_order = np.argsort(first)
         number = np.empty(len(found), np.int32)
@@ -101,16 +141,43 @@ class FleetWorld(MeshWorld):
                 BEFORE_NS,
             )
             is_row &= ends_ns > self._scenario.duration
-        keys = [divmod(int(k), zones) for k in found[in_order]]
-        shown = id_[first[in_order]].tolist()
-        return _Sidecars(keys, shown, id_[is_row], number[which[is_row]], id_[~is_row].tolist())
+        if has_certificates(self._scenario):
+            renewed_ns = first_rotations_ns(self._draws, id_, certificate_settings(self._scenario))
+            is_row &= renewed_ns > self._scenario.duration
+        touched = touched_by(
+            self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws
+        )
+        is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
+        is_row &= ~np.isin(replica, touched.replicas)
+        shown = first[in_order]
+        return _Sidecars(
+            of_class[shown].tolist(),
+            id_[shown].tolist(),
+            id_[is_row],
+            number[which[is_row]],
+            replica[is_row],
+            id_[~is_row].tolist(),
+            touched.to_come,
+        )
+
+    @property
+    def rows(self) -> int:
+        """How many sidecars are rows."""
+        return len(self._sidecars.entity)
+
+    def _is_row(self, proxy: int) -> bool:
+        entity = self._sidecars.entity
+        place = int(np.searchsorted(entity, proxy))
+        return place < len(entity) and int(entity[place]) == proxy
 
     def _played(self) -> list[Proxy]:
         """See the module."""
         return [self._proxies[p] for p in (*self._sidecars.others, *self._proxies.gateways)]
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
-        return FleetReplica(number, deployment, is_synced=True)
+        # One that starts in the run, or ends in it, has no rows.
+        form = FleetReplica if bool((self._sidecars.replica == number).any()) else Replica
+        return form(number, deployment, is_synced=True)
 
     # --- the beginning of the run
 
@@ -121,53 +188,104 @@ class FleetWorld(MeshWorld):
         world.at_end.insert(0, self._finish)
         return world
 
-    def _ahead(self, horizon_ns: int) -> None:
-        if self._streams is None:
+    def _ahead(self, horizon_ns: int, rank: int) -> bool:
+        if not self._has_begun:
             self._begin()
-        self._line.advance(horizon_ns)
+        horizon = horizon_ns, rank
+        while True:
+            # No line goes beyond what the others do next: it may concern it.
+            due = sorted((*rows.line.next_key(), n) for n, rows in enumerate(self._rows))
+            if not due or due[0][:2] >= horizon:
+                return False
+            until = min(horizon, due[1][:2]) if self._goes_in_step and len(due) > 1 else horizon
+            if self._rows[due[0][2]].line.advance(*until):
+                return True
+
+    @cached_property
+    def _goes_in_step(self) -> bool:
+        """Whether what happens at one replica may lead to something at another before the next event that is
+        on the clock by then: a new pod becomes ready, a stream breaks."""
+        plain = happening.EditEntry | happening.EndpointsEntry
+        others = [h for h in self._timeline if not isinstance(h.entry, plain)]
+        return bool(others) or self._scenario.network.loss > 0
 
     def _begin(self) -> None:
         """What was configured before the run shows what every row is configured with."""
-        replica = self._deployment.replicas[0]
-        assert isinstance(replica, FleetReplica)
-        self._replica = replica
-        entity, group = self._sidecars.entity, self._sidecars.group
-        self._entity, self._group = entity, group
-        connections = {c.proxy: c for c in replica.connections}
-        first = self._sidecars.shown
+        self._has_begun = True
+        self._concerning: list[list[ConcerningChange]] = [[] for _ in self._sidecars.groups]
+        settled = [self._settled(proxy) for proxy in self._sidecars.shown]
+        self._begin_traffic()
+        for number, replica in sorted(self._deployment.replicas.items()):
+            if isinstance(replica, FleetReplica):
+                its = self._sidecars.replica == number
+                self._rows.append(
+                    self._rows_of(replica, self._sidecars.entity[its], self._sidecars.group[its], settled)
+                )
+
+    def _begin_traffic(self) -> None:
+        if self._scenario.traffic:
+            classes = [self._visibility.of(self._proxies[proxy]) for proxy in self._sidecars.shown]
+            self._requests = FleetTraffic(self._traffic, classes)
+
+    def _rows_of(
+        self,
+        replica: FleetReplica,
+        entity: NDArray[np.int64],
+        group: NDArray[np.int32],
+        settled: list[SettledEnvoy],
+    ) -> ReplicaRows:
+        connections = {c.proxy: c for r in self._deployment.replicas.values() for c in r.connections}
         types = [resource_type(name) for name in RESOURCE_TYPES]
-        making = GroupMaking(replica, [GroupConnection.of(connections[p], types) for p in first])
-        self._making = making
-        self._concerning: list[list[ConcerningChange]] = [[] for _ in first]
+        making = GroupMaking(
+            replica, [GroupConnection.of(connections[p], types) for p in self._sidecars.shown]
+        )
         envoy = envoy_settings(self._scenario, self._calibration)
-        moves = Moves(making.made, SettledCosts(envoy.costs), replica.known, self._concerning)
-        states = np.array([moves.begin(n, self._settled(p)) for n, p in enumerate(first)], np.int32)
+        requests = self._requests
+        moves = Moves(
+            making.made,
+            making.groups,
+            SettledCosts(envoy.costs),
+            replica.known,
+            self._concerning,
+            None if requests is None else requests.view,
+        )
+        views = None
+        if requests is not None:
+            shown = np.array([requests.view(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
+            views = Views(shown[group], self._scenario.duration)
+        states = np.array([moves.begin(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
+        streams = Streams(self._stream_settings(envoy), self._draws, entity, states[group], moves, views)
+        limits = istiod_settings(self._scenario)
+        rows = ReplicaRows(replica, entity, group, making, streams, self._scenario.duration)
+        rows.line = PushLine(
+            self._clock,
+            entity,
+            group,
+            most_others=4
+            * (len(self._sidecars.others) + len(self._proxies.gateways) + self._sidecars.to_come + 16),
+            number=replica.number,
+            limit=limits.push_throttle,
+            cores=limits.procs,
+            making=making,
+            taker=rows,
+            start_push=replica._start_push,
+        )
+        replica.take_line(rows.line, entity)
+        return rows
+
+    def _stream_settings(self, envoy: EnvoySettings) -> StreamSettings:
         scenario, latency = self._scenario, self._scenario.network.latency
         flush = envoy.costs["stats_flush_per_cluster"]
-        settings = StreamSettings(
+        return StreamSettings(
             self._calibration.loopback if latency is None else latency,
             scenario.agent.hop,
             scenario.network.bandwidth,
             scenario.agent.window_bytes,
-            ENVELOPE_BYTES,
             envoy.stats_flush_interval_ns,
             flush,  # type: ignore[arg-type]  # a law, not a formula
             scenario.duration,
+            answers_differ=self._answers_differ,
         )
-        self._streams = Streams(settings, self._draws, entity, states[group], moves)
-        limits = istiod_settings(scenario)
-        self._line = PushLine(
-            self._clock,
-            entity,
-            group,
-            most_others=4 * (len(self._sidecars.others) + len(self._proxies.gateways) + 16),
-            limit=limits.push_throttle,
-            cores=limits.procs,
-            making=making,
-            taker=self._streams,
-            start_push=replica._start_push,
-        )
-        replica.take_line(self._line, entity)
 
     def _settled(self, proxy: int) -> SettledEnvoy:
         server = self._servers[proxy]
@@ -182,6 +300,42 @@ class FleetWorld(MeshWorld):
             clusters.cluster_count() - len(held),
         )
 
+    # --- what the workload does (workload/contract.py)
+
+    def proxies(self) -> Sequence[int]:
+        """See MeshActions."""
+        return sorted([*self._sidecars.entity.tolist(), *self._servers])
+
+    def stop_pod(self, pod: Pod) -> None:
+        """See MeshActions."""
+        self._expect_messages(pod.id)
+        super().stop_pod(pod)
+
+    def restart_proxy(self, proxy: int) -> None:
+        """See MeshActions."""
+        self._expect_messages(proxy)
+        super().restart_proxy(proxy)
+
+    def partition(self, proxy: int, is_on: bool) -> None:
+        """See MeshActions."""
+        self._expect_messages(proxy)
+        super().partition(proxy, is_on)
+
+    def slow_reader(self, proxy: int, is_on: bool) -> None:
+        """See MeshActions."""
+        self._expect_messages(proxy)
+        super().slow_reader(proxy, is_on)
+
+    def rotate_root(self) -> None:
+        """See MeshActions. Rows renew no certificate within the run: they wait for the new root."""
+        assert isinstance(self._certificates, SdsByPodAgents), "a new root brings certificates with it"
+        change = self._certificates.rotate_root(self._servers, self.rows)
+        groups = tuple(range(len(self._sidecars.groups)))
+        self._announced.append(Announced(change.id, change.t_changed_ns, groups))
+
+    def _expect_messages(self, proxy: int) -> None:
+        assert not self._is_row(proxy), f"{self._proxies.name(proxy)} is touched, and nobody foresaw it"
+
     # --- changes
 
     def _record(
@@ -193,68 +347,57 @@ class FleetWorld(MeshWorld):
         concerned: list[tuple[VisibilityClass, dict[str, Names]]],
         elsewhere: int = 0,
     ) -> Change[Names]:
-        if self._streams is None:
+        if not self._has_begun:
             self._begin()
         parts = {class_.index: parts for class_, parts in concerned}
-        keys = self._sidecars.groups
-        groups = [n for n, (class_, _) in enumerate(keys) if class_ in parts]
-        counts = np.bincount(self._group, minlength=len(keys))
+        classes = self._sidecars.groups
+        groups = [n for n, class_ in enumerate(classes) if class_ in parts]
+        counts = np.bincount(self._sidecars.group, minlength=len(classes))
         rows = int(counts[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
         if groups:
             self._announced.append(Announced(change.id, now_ns, tuple(groups)))
-        for number, (class_, _) in enumerate(keys):
+        for number, class_ in enumerate(classes):
             if class_ in parts:
                 self._concerning[number].append(ConcerningChange(change, parts[class_]))
+        if self._recorder.folds and not self._answers_differ:
+            for one in self._rows:
+                one.fold(self._recorder)
         return change
 
     # --- the end of the run
 
     def _finish(self) -> None:
         """The rows become tables."""
-        streams = self._streams
-        if streams is None:
-            return
-        self._line.hand_on()
         recorder, end_ns = self._recorder, self._scenario.duration
-        self._write_last_sent(streams)
-        recorder.xds_messages += streams.messages
-        recorder.xds_bytes += streams.bytes
+        for rows in self._rows:
+            rows.line.hand_on()
+        self._look_for_losses()
+        for rows in self._rows:
+            rows.close(recorder)
+            if self._requests is not None:
+                self._requests.write(rows, self._proxies, list(self._services.values()))
+        if any(rows.streams.log.place for rows in self._rows):
+            pushes = [rows.proxy_pushes() for rows in self._rows]
+            recorder.proxy_push_columns = {
+                name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]
+            }
         if self._announced:
-            read_acks(streams.batches, len(self._entity), self._line.in_hand(), end_ns)
-            recorder.delivery_parts = partial(
-                delivery_parts, self._announced, streams.batches, self._entity, self._group, end_ns
-            )
-        busy_ns = int(streams.main_thread_busy_ns.max(initial=0))
+            parts = [rows.deliveries(self._announced, is_delta=self._is_delta) for rows in self._rows]
+            recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
+        busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
 
-    def _write_last_sent(self, streams: Streams) -> None:
-        """When the last push of each round was sent, and what each push was."""
-        log = streams.log
-        if not log.place:
+    def _look_for_losses(self) -> None:
+        """Rows of whom a message was lost, and the stream with it (wire/trouble.py), were none."""
+        loss = self._scenario.network.loss
+        if loss == 0:
             return
-        requests, sent = np.concatenate(log.request), np.concatenate(log.sent_ns)
-        made = np.concatenate(log.made)
-        sends = np.array([bool(m.responses) for m in self._making.made] + [False])[made] & (sent >= 0)
-        last = np.full(len(self._line.requests), -1, np.int64)
-        np.maximum.at(last, requests[sends], sent[sends])
-        for number in np.flatnonzero(last >= 0).tolist():
-            for push in self._line.requests[number].rounds:
-                row = self._recorder.push_rows[push]
-                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, int(last[number]))
-        place, dequeued = np.concatenate(log.place), np.concatenate(log.dequeued_ns)
-        starts = np.array([r.start_ns for r in self._line.requests], np.int64)[requests]
-        types = [[g.type.name for g in m.responses] for m in self._making.made]
-        shown = np.empty(len(types) + 1, object)
-        for seat, names in enumerate([*types, []]):
-            shown[seat] = names
-        self._recorder.proxy_push_columns = {
-            "push_id": np.array([r.rounds[-1] for r in self._line.requests], np.int64)[requests],
-            "proxy": self._entity[place],
-            "replica": np.zeros(len(place), np.int64),
-            "t_start_ns": starts,
-            "t_enqueued_ns": starts,
-            "t_dequeued_ns": dequeued,
-            "t_sent_ns": np.where(sends, sent, -1),
-            "types": shown[np.where(sends, made, -1)],
-        }
+        entity = np.concatenate([np.empty(0, np.int64), *(rows.entity for rows in self._rows)])
+        sent = np.concatenate([np.empty(0, np.int64), *(rows.streams.sent() for rows in self._rows)])
+        is_hit = np.zeros(len(sent), bool)
+        for number in range(1, int(sent.max(initial=0)) + 1):
+            those = np.flatnonzero((sent >= number) & ~is_hit)
+            is_hit[those] = self._draws.uniform_array("network.loss", entity[those], number) < loss
+        if is_hit.any():
+            raise RowsTouched(entity[is_hit])

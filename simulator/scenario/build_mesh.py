@@ -7,7 +7,7 @@ is recorded: so they begin in exactly the state that the protocol would have lef
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 from simulator.agent.pod_start import PodStart
@@ -68,7 +68,7 @@ from simulator.workload.contract import Edit, Pod, PodEnd
 from simulator.workload.entries import PodSettings
 from simulator.workload.istiod_pods import IstiodPods, IstiodPodSettings
 from simulator.workload.play import Workload
-from simulator.workload.timeline import timeline
+from simulator.workload.timeline import Happening, timeline
 from simulator.xds.resources import Names
 
 BEFORE_NS = -1
@@ -304,6 +304,12 @@ class MeshWorld:
 
     # --- the beginning
 
+    @cached_property
+    def _timeline(self) -> tuple[Happening, ...]:
+        """What will happen, drawn beforehand."""
+        entries = happenings(self._scenario, self._services, self._proxies.numbered)
+        return timeline(entries, self._draws, self._scenario.duration)
+
     def _played(self) -> list[Proxy]:
         """The proxies that are Envoys with an agent and a stream: here all of them."""
         return list(self._proxies.values())
@@ -321,11 +327,10 @@ class MeshWorld:
             self._clock.at(0, self._install, band=Band.WORKLOAD)
         for proxy in self._played():
             self._clock.at(self._start_ns(proxy), self._starter(proxy), band=Band.WORKLOAD, entity=proxy.id)
-        entries = happenings(scenario, self._services, self._proxies.numbered)
         workload = Workload(
             self._clock, self._draws, self._kubernetes, self, self._istiod_pods, self._components
         )
-        workload.play(timeline(entries, self._draws, scenario.duration))
+        workload.play(self._timeline)
         self._world.at_end += [self._traffic.finish, self._istiod.finish]
         if self._certificates is not None:
             self._world.at_end.append(self._certificates.finish)

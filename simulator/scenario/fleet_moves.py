@@ -2,18 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from simulator.control_plane.istiod.generator import Generated
 from simulator.control_plane.istiod.push_context import CarriedByPush, KnownChanges, PushContext
-from simulator.envoy.settled import DeltaUpdate, SettledCosts, SettledEnvoy, Settling, Step, Unsettled
+from simulator.envoy.settled import (
+    Asked,
+    PushedUpdate,
+    SettledCosts,
+    SettledEnvoy,
+    Settling,
+    Step,
+    Unsettled,
+)
 from simulator.fleet.errors import CannotTakeFleet
-from simulator.fleet.streams import Carried, Move
+from simulator.fleet.streams import NULL, Carried, Move, Request
 from simulator.recording.ledger import Change, Sending
-from simulator.scenario.fleet_replica import Made
-from simulator.xds.messages import DeltaDiscoveryResponse
-from simulator.xds.resources import Names, Resources
+from simulator.scenario.fleet_replica import GroupConnection, Made
+from simulator.xds.messages import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    DiscoveryRequest,
+    DiscoveryResponse,
+)
+from simulator.xds.resource_types import resource_type
+from simulator.xds.resources import NO_NAMES, Fault, Names, Resources
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -22,6 +36,10 @@ class ConcerningChange:
 
     change: Change[Names]
     parts: dict[str, Names]
+
+
+Carries = tuple[tuple[Names, bool], ...]
+"""The names of each change that a message carries, and whether a message before it ended the change."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -44,24 +62,30 @@ class Moves:
 
     Args:
         made: What pushes send, by number; grows.
+        groups: Their connections.
         costs: Of Envoys.
         known: What the replica knows of the changes.
         concerning: By group the changes that concern it; grow.
+        view: Number of what the requests of a group's proxies meet there; None where none are sent.
     """
 
     def __init__(
         self,
         made: Sequence[Made],
+        groups: Sequence[GroupConnection],
         costs: SettledCosts,
         known: KnownChanges,
         concerning: Sequence[Sequence[ConcerningChange]],
+        view: Callable[[int, SettledEnvoy], int] | None = None,
     ) -> None:
-        self._made, self._costs, self._known, self._concerning = made, costs, known, concerning
+        self._view = view
+        self._made, self._groups, self._costs = made, groups, costs
+        self._known, self._concerning = known, concerning
         self._states: list[_State] = []
         self._numbers: dict[object, int] = {}
         self._content: dict[tuple[int, ...], Resources] = {}
-        self._messages: list[tuple[Names, ...]] = []
-        self._message_numbers: dict[tuple[Names, ...], int] = {}
+        self._messages: list[Carries] = []
+        self._message_numbers: dict[Carries, int] = {}
 
     def begin(self, group: int, envoy: SettledEnvoy) -> int:
         """The state of a group's proxies when the run begins."""
@@ -85,19 +109,28 @@ class Moves:
                 for position, (change, _) in found.items()
                 if name in change.parts
             ]
-            again = [names for message in late.get(name, ()) for names in self._messages[message]]
+            again = self._again(response, late.get(name, ()))
             if response.removed:
                 raise CannotTakeFleet("resources that are removed")
-            updates.append(DeltaUpdate(name, response.resources, changes, again))
-        settling = Settling(before.envoy, self._costs)
+            updates.append(PushedUpdate(name, response.resources, changes, again))
+        group = self._groups[before.group]
+        settling = Settling(before.envoy, self._costs, is_delta=group.is_delta)
         envoy = self._canonical(settling.take(updates))
+        at = {response.type.name: place for place, response in enumerate(made.responses)}
         carried = frozenset((*before.carried, *found))
         floor = before.floor
         while floor in carried:
             floor += 1
         latest = {
-            name: tuple(change.parts[name] for change, _ in found.values() if name in change.parts)
-            for name in ("cds", "lds")
+            name: tuple(
+                (change.parts[name], position in ended)
+                for position, (change, _) in found.items()
+                if name in change.parts
+            )
+            for name, ended in (
+                ("cds", ()),
+                ("lds", settling.steps[at["cds"]].rejected if "cds" in at else ()),
+            )
         }
         after = _State(
             before.group,
@@ -105,17 +138,19 @@ class Moves:
             floor,
             frozenset(position for position in carried if position >= floor),
         )
-        at = {response.type.name: place for place, response in enumerate(made.responses)}
         return Move(
             self._number(after),
-            tuple(_size(response) for response in made.responses),
+            tuple(_size(response, is_delta=group.is_delta) for response in made.responses),
             tuple(step.cost_ns for step in settling.steps),
             tuple(step.clusters for step in settling.steps),
             tuple(step.delay_ns for step in settling.steps),
-            tuple(step.ack_with for step in settling.steps),
+            tuple(at),
+            tuple(step.is_refused for step in settling.steps),
+            tuple(_request(asked, group) for asked in settling.requests),
             _carried(found, settling.steps, at),
             (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
             (at["lds"], self._message(latest["lds"])) if latest["lds"] else None,
+            () if self._view is None else tuple(self._view(before.group, e) for e in settling.after),
         )
 
     def _found(self, state: _State, made: Made) -> dict[int, tuple[ConcerningChange, Sending]]:
@@ -152,7 +187,20 @@ class Moves:
                 found[position] = change, sendings[0]
         return found
 
-    def _message(self, carries: tuple[Names, ...]) -> int:
+    def _again(self, response: Generated, late: Sequence[int]) -> list[Names]:
+        """The names of changes that earlier messages of the type carry, which are still to be applied."""
+        bad = response.resources.faulty().get(Fault.BUILD, NO_NAMES)
+        again = []
+        for message in late:
+            for names, is_ended in self._messages[message]:
+                if not is_ended:
+                    again.append(names)
+                elif not names.intersect(bad):
+                    # Whether it still is on its way depends on when its other part is refused.
+                    raise CannotTakeFleet("a change that is refused in one type and put right in another")
+        return again
+
+    def _message(self, carries: Carries) -> int:
         """Number of what a message carries."""
         number = self._message_numbers.get(carries)
         if number is None:
@@ -196,22 +244,32 @@ def _carried(
     found: dict[int, tuple[ConcerningChange, Sending]], steps: Sequence[Step], at: dict[str, int]
 ) -> tuple[Carried, ...]:
     active: dict[int, tuple[int, int]] = {}
+    rejected: dict[int, int] = {}
     for place, step in enumerate(steps):
         for position, delay_ns in step.active:
             active[position] = place, delay_ns
+        for position in step.rejected:
+            rejected.setdefault(position, place)
+    applied = [newer for position, (newer, _) in found.items() if position not in rejected]
     carried = []
     for position, (concerning, sending) in found.items():
         places = sorted(at[name] for name in concerning.parts)
         change = concerning.change
-        is_superseded = any(_supersedes(newer, concerning) for newer, _ in found.values())
+        last, outcome = places[-1], "active"
+        if position in rejected:
+            last, outcome = rejected[position], "rejected"
+            active[position] = last, 0
+        elif any(_supersedes(newer, concerning) for newer in applied):
+            outcome = "superseded"
         carried.append(
             Carried(
                 change.id,
+                change.t_changed_ns,
                 places[0],
-                places[-1],
+                last,
                 *active[position],
                 tuple(places),
-                "superseded" if is_superseded else "active",
+                outcome,
                 sending.push_id if sending.carried_by == "push" else None,
                 (sending.t_observed_ns, sending.t_debounced_ns, sending.t_enqueued_ns),
             )
@@ -232,5 +290,14 @@ def _supersedes(newer: ConcerningChange, older: ConcerningChange) -> bool:
     )
 
 
-def _size(response: Generated) -> int:
-    return DeltaDiscoveryResponse(response.type, "", "", response.resources, response.removed).size_bytes
+def _size(response: Generated, *, is_delta: bool) -> int:
+    if is_delta:
+        return DeltaDiscoveryResponse(response.type, "", "", response.resources, response.removed).size_bytes
+    return DiscoveryResponse(response.type, "", "", response.resources).size_bytes
+
+
+def _request(asked: Asked, group: GroupConnection) -> Request:
+    """Over delta it says nothing but which response it answers; else it says all that is subscribed."""
+    type_ = resource_type(asked.type_name)
+    said = DeltaDiscoveryRequest(type_) if group.is_delta else DiscoveryRequest(type_, group.names(type_))
+    return Request(asked.after, said.size_bytes, NULL if asked.answers is None else asked.answers)

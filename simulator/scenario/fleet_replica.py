@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -48,16 +48,11 @@ class FleetReplica(Replica):
 
     def enqueue_all(self, request: PushRequest, push: int) -> None:
         """Every connection is enqueued, in random order."""
-        others = list(self.connections)
-        places = np.concatenate(
-            [np.arange(len(self.fleet)), np.array([self.line.place_of(c) for c in others], np.int64)]
-        )
-        proxies = np.concatenate([self.fleet, np.array([c.proxy for c in others], np.int64)])
-        self.line.enqueue_all(places[self.random_order(proxies, push)], request)
-
-    def pod_ready(self, pod: int) -> None:
-        """Pods come and go by messages alone."""
-        raise CannotTakeFleet("pods that become ready")
+        line, others = self.line, list(self.connections)
+        places, idle = line.idle(others)
+        proxies = np.concatenate([self.fleet[places], np.array([c.proxy for c in idle], np.int64)])
+        places = np.concatenate([places, np.array([line.place_of(c) for c in idle], np.int64)])
+        line.enqueue_all(places[self.random_order(proxies, push)], others, request)
 
     def _watching(self, service: Service) -> list[int]:
         raise CannotTakeFleet("endpoints that leave and are back before istiod looked")
@@ -121,14 +116,19 @@ class GroupConnection:
     context: PushContext
     sent_names: dict[ResourceType, Names]
     subscribed: dict[ResourceType, Names]
-    is_delta: bool = field(default=True, init=False)
+    is_delta: bool
 
     @classmethod
     def of(cls, connection: Connection, types: Iterable[ResourceType]) -> GroupConnection:
         """The group that this connection belongs to."""
         subscribed = {type_: connection.names(type_) for type_ in types if connection.watches(type_)}
         return cls(
-            connection.class_, connection.zone, connection.context, dict(connection.sent_names), subscribed
+            connection.class_,
+            connection.zone,
+            connection.context,
+            dict(connection.sent_names),
+            subscribed,
+            connection.is_delta,
         )
 
     def watches(self, type_: ResourceType) -> bool:
@@ -159,7 +159,8 @@ class GroupMaking:
 
     def concerns(self, group: int, request: PushRequest) -> bool:
         """See Making."""
-        return self._replica.generator.concerns(request, self.groups[group].class_, is_delta=True)
+        connection = self.groups[group]
+        return self._replica.generator.concerns(request, connection.class_, is_delta=connection.is_delta)
 
     def edition(self) -> object:
         """See Making."""
