@@ -384,3 +384,37 @@ def test_clusters_removed_while_start_up_waits_for_one_of_them_go_one_after_the_
         ("delta", "strict_dns"): [[]],
         ("delta", "eds"): [],
     }
+
+
+def test_a_listener_that_has_drained_lets_go_of_its_extension_configuration_behind_its_route() -> None:
+    for protocol in ("sotw", "delta"):
+        for streams in ("ads", "separate"):
+            played = play(
+                protocol=protocol,
+                streams=streams,
+                listeners=[{"count": 1, "filters": ["ecds0"]}],
+                resources={"extensions": {"count": 1}},
+                envoy={"drain_time": "2s"},
+                pushes=[{"at": "3s", "type": "lds", "remove": ["l0"]}],
+                duration="8s",
+            )
+            left = played.messages(after=3.5, direction="request")
+            assert [(round(m.t, 1), m.type, list(m.resources)) for m in left] == [
+                (5.0, "rds", []),
+                (5.0, "ecds", []),
+            ]
+
+
+def test_a_route_that_is_in_use_needs_its_file_no_more() -> None:
+    """Files: a listener changed after the file of its route went shares the subscription of the old one."""
+    changed = play(
+        strategy="file",
+        pushes=[
+            {"at": "2s", "type": "rds", "remove": ["r0"]},
+            {"at": "3s", "type": "lds", "change": ["l0"]},
+        ],
+        traffic="100/s",
+        duration="5s",
+    )
+    assert round(changed.entered("listener", "l0", "ACTIVE", after=2.9), 1) == 3.0
+    assert changed.outcome_at(4.0) == "200"
