@@ -241,7 +241,7 @@ class Settling:
         if publishes:
             step.publish(self._costs.ns("stop_listener"), done)
         if built:
-            if any(_needs(update.resources, n) != _needs(self._listeners, n) for n in built):
+            if any(waits_for(update.resources, n) != waits_for(self._listeners, n) for n in built):
                 raise Unsettled("a listener that waits for something new")
             self._listeners = self._listeners.updated(update.resources)
             step.publish(self._costs.ns("post_listeners"), waits)
@@ -262,7 +262,7 @@ class Settling:
             step.publish(self._costs.ns("post_routes"), done)
 
 
-def _needs(listeners: Resources, name: str) -> tuple[object, ...]:
+def waits_for(listeners: Resources, name: str) -> tuple[object, ...]:
     """What a listener waits for before it serves."""
     body = listener_of(listeners[name])
     return body.route_name, body.secret, body.filters, body.scopes

@@ -58,11 +58,18 @@ class _Sidecars:
 
 def build_fleet(scenario: Scenario, seed: int, replication: int) -> World:
     """A fresh world whose many proxies are rows of arrays."""
+    if scenario.propagation.strategy == "poll":
+        from simulator.scenario.build_fleet_polls import PolledFleetWorld
+
+        return PolledFleetWorld(scenario, seed, replication).world()
     return FleetWorld(scenario, seed, replication).world()
 
 
 class FleetWorld(MeshWorld):
     """A mesh in arrays; see the module."""
+
+    _has_streams = True
+    """Connections that reach an age; who polls or reads files has none."""
 
     def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
         super().__init__(scenario, seed, replication)
@@ -92,7 +99,7 @@ class FleetWorld(MeshWorld):
         number[in_order] = np.arange(len(found), dtype=np.int32)
         is_row = np.ones(len(id_), bool)
         is_row[first] = False
-        if settings.max_connection_age_ns is not None:
+        if self._has_streams and settings.max_connection_age_ns is not None:
             ends_ns = ends_of_first_connections(
                 self._draws,
                 id_,
@@ -122,9 +129,12 @@ class FleetWorld(MeshWorld):
         return world
 
     def _ahead(self, horizon_ns: int) -> None:
+        self._begin_once()
+        self._line.advance(horizon_ns)
+
+    def _begin_once(self) -> None:
         if self._streams is None:
             self._begin()
-        self._line.advance(horizon_ns)
 
     def _begin(self) -> None:
         """What was configured before the run shows what every row is configured with."""
@@ -142,19 +152,7 @@ class FleetWorld(MeshWorld):
         envoy = envoy_settings(self._scenario, self._calibration)
         moves = Moves(making.made, SettledCosts(envoy.costs), replica.known, self._concerning)
         states = np.array([moves.begin(n, self._settled(p)) for n, p in enumerate(first)], np.int32)
-        scenario, latency = self._scenario, self._scenario.network.latency
-        flush = envoy.costs["stats_flush_per_cluster"]
-        settings = StreamSettings(
-            self._calibration.loopback if latency is None else latency,
-            scenario.agent.hop,
-            scenario.network.bandwidth,
-            scenario.agent.window_bytes,
-            ENVELOPE_BYTES,
-            envoy.stats_flush_interval_ns,
-            flush,  # type: ignore[arg-type]  # a law, not a formula
-            scenario.duration,
-        )
-        self._streams = Streams(settings, self._draws, entity, states[group], moves)
+        self._streams = Streams(self._stream_settings(), self._draws, entity, states[group], moves)
         limits = istiod_settings(scenario)
         self._line = PushLine(
             self._clock,
@@ -168,6 +166,21 @@ class FleetWorld(MeshWorld):
             start_push=replica._start_push,
         )
         replica.take_line(self._line, entity)
+
+    def _stream_settings(self) -> StreamSettings:
+        scenario, latency = self._scenario, self._scenario.network.latency
+        envoy = envoy_settings(scenario, self._calibration)
+        flush = envoy.costs["stats_flush_per_cluster"]
+        return StreamSettings(
+            self._calibration.loopback if latency is None else latency,
+            scenario.agent.hop,
+            scenario.network.bandwidth,
+            scenario.agent.window_bytes,
+            ENVELOPE_BYTES,
+            envoy.stats_flush_interval_ns,
+            flush,  # type: ignore[arg-type]  # a law, not a formula
+            scenario.duration,
+        )
 
     def _settled(self, proxy: int) -> SettledEnvoy:
         server = self._servers[proxy]
@@ -193,20 +206,23 @@ class FleetWorld(MeshWorld):
         concerned: list[tuple[VisibilityClass, dict[str, Names]]],
         elsewhere: int = 0,
     ) -> Change[Names]:
-        if self._streams is None:
-            self._begin()
+        self._begin_once()
         parts = {class_.index: parts for class_, parts in concerned}
         keys = self._sidecars.groups
         groups = [n for n, (class_, _) in enumerate(keys) if class_ in parts]
-        counts = np.bincount(self._group, minlength=len(keys))
+        counts = np.bincount(self._sidecars.group, minlength=len(keys))
         rows = int(counts[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
-        if groups:
-            self._announced.append(Announced(change.id, now_ns, tuple(groups)))
-        for number, (class_, _) in enumerate(keys):
-            if class_ in parts:
-                self._concerning[number].append(ConcerningChange(change, parts[class_]))
+        self._announce_to_rows(change, [(n, parts[keys[n][0]]) for n in groups])
         return change
+
+    def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
+        """A change of resources of the rows of these groups, by type."""
+        if concerned:
+            groups = tuple(group for group, _ in concerned)
+            self._announced.append(Announced(change.id, change.t_changed_ns, groups))
+        for group, parts in concerned:
+            self._concerning[group].append(ConcerningChange(change, parts))
 
     # --- the end of the run
 

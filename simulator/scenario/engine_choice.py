@@ -45,10 +45,11 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     if plane.kind != "istiod":
         return [f"control_plane.kind: {plane.kind}"]
     keep, entries = scenario.recording, scenario.workload
+    is_pushed = propagation.strategy == "push"
     wanted = {
-        f"propagation.strategy: {propagation.strategy}": propagation.strategy != "push",
-        "propagation.protocol: sotw": propagation.protocol == "sotw",
-        "propagation.streams: separate": propagation.streams != "ads",
+        f"propagation.strategy: {propagation.strategy}": propagation.strategy not in ("push", "poll"),
+        "propagation.protocol: sotw": is_pushed and propagation.protocol == "sotw",
+        "propagation.streams: separate": is_pushed and propagation.streams != "ads",
         "mesh.start other than connected": mesh.start.kind != "connected",
         "control_plane.replicas above 1": plane.replicas != 1,
         "control_plane.start: cold": plane.start != "running",
@@ -80,7 +81,8 @@ def _drawn_costs(scenario: Scenario) -> list[str]:
     if envoy.costs.zero:
         costs = zero_costs(costs)
     costs = with_overrides(costs, envoy.costs.given)
-    drawn = [f"envoy.costs.{key} with a distribution" for key in _SAME_FOR_ALL if _is_drawn(costs[key])]
+    keys = (*_SAME_FOR_ALL, *_BY_STRATEGY.get(scenario.propagation.strategy, ()))
+    drawn = [f"envoy.costs.{key} with a distribution" for key in keys if _is_drawn(costs[key])]
     if not isinstance(costs["stats_flush_per_cluster"], Constant | Uniform):
         drawn.append("envoy.costs.stats_flush_per_cluster with an unbounded distribution")
     return drawn
@@ -96,6 +98,9 @@ _SAME_FOR_ALL = (
     "post_listeners",
     "stop_listener",
 )
+
+
+_BY_STRATEGY = {"poll": ("rest_update",)}
 
 
 def _is_drawn(law: Law) -> bool:
