@@ -53,6 +53,7 @@ class Parted:
 
     __slots__ = (
         "_inactive",
+        "_latest_ack_ns",
         "_seats",
         "_unacked",
         "_unapplied",
@@ -91,9 +92,9 @@ class Parted:
         self._unapplied, self._inactive, self._unacked = (np.ones(shape, bool) for _ in range(3))
         self.is_superseded = np.zeros(count, bool)
         self.outcome = np.zeros(count, np.int8)
-        columns = [np.full(count, NULL, np.int64) for _ in range(7)]
+        columns = [np.full(count, NULL, np.int64) for _ in range(8)]
         self.enqueued_ns, self.dequeued_ns, self.sent_ns, self.received_ns = columns[:4]
-        self.applied_ns, self.active_ns, self.acked_ns = columns[4:]
+        self.applied_ns, self.active_ns, self.acked_ns, self._latest_ack_ns = columns[4:]
 
     def is_outstanding(self, part: int, ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Of which of these proxies the part is not applied."""
@@ -101,8 +102,8 @@ class Parted:
         return outstanding
 
     def sent(self, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints) -> None:
-        """A message that carries a part of it leaves: the first one is noted."""
-        first = self.sent_ns[ranks] == NULL
+        """Messages that carry a part of it leave, in any order: the first one is noted."""
+        first = (self.sent_ns[ranks] == NULL) | (served_ns < self.dequeued_ns[ranks])
         self._note_sending(ranks[first], arrived_ns[first], served_ns[first], sent_ns[first])
 
     def _note_sending(
@@ -164,10 +165,14 @@ class Parted:
         self.open -= len(rows)
 
     def acked(self, part: int, ranks: NDArray[np.int64], t_ns: Ints) -> None:
-        """The control plane learned that the part was accepted."""
-        self._unacked[self._seats[part], ranks] = False
-        done = ~self._unacked[:, ranks].any(axis=0) & (self.acked_ns[ranks] == NULL)
-        self.acked_ns[ranks[done]] = t_ns[done]
+        """The control plane learned, part by part in any order, that the part was accepted."""
+        seat = self._seats[part]
+        first = self._unacked[seat][ranks]
+        rows, t_ns = ranks[first], t_ns[first]
+        self._unacked[seat, rows] = False
+        self._latest_ack_ns[rows] = np.maximum(self._latest_ack_ns[rows], t_ns)
+        done = rows[~self._unacked[:, rows].any(axis=0)]
+        self.acked_ns[done] = self._latest_ack_ns[done]
 
 
 def delivery_parts(
