@@ -28,6 +28,7 @@ from simulator.engine.events import Band, Clock
 from simulator.fleet.answers import Answers, Arrived
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.poll_server import Capacity
+from simulator.fleet.streams import distinct
 from simulator.fleet.subscriptions import NOTHING, Subscriptions
 
 Ints = NDArray[np.int64]
@@ -267,10 +268,14 @@ class Polls:
             # One sort of numbers that hold the position costs a third of sorting positions by a key.
             packed = ((arrival_ns - first_ns) << bits) | np.arange(len(ids))
             packed.sort()
-            order = packed & ((1 << bits) - 1)
-            ordered = arrival_ns[order]
-            if not (ordered[1:] == ordered[:-1]).any():
-                return ids[order]
+            ids = ids[packed & ((1 << bits) - 1)]
+            arrival_ns = self._arrival_ns[ids]
+            same = np.flatnonzero(arrival_ns[1:] == arrival_ns[:-1])
+            # Those that arrive with another; few.
+            tied = distinct(np.concatenate([same, same + 1]))
+            those = ids[tied]
+            ids[tied] = those[np.lexsort((self._turn[those], self._place[those], arrival_ns[tied]))]
+            return ids
         return ids[np.lexsort((self._turn[ids], self._place[ids], arrival_ns))]
 
     # --- slices

@@ -153,7 +153,7 @@ class FleetWorld(MeshWorld):
         moves = Moves(making.made, SettledCosts(envoy.costs), replica.known, self._concerning)
         states = np.array([moves.begin(n, self._settled(p)) for n, p in enumerate(first)], np.int32)
         self._streams = Streams(self._stream_settings(), self._draws, entity, states[group], moves)
-        limits = istiod_settings(scenario)
+        limits = istiod_settings(self._scenario)
         self._line = PushLine(
             self._clock,
             entity,
