@@ -80,39 +80,71 @@ def _of_change(
     columns["outcome"], columns["carried_by"] = (np.zeros(count, np.int64) for _ in range(2))
     for batch, rows, carried in found:
         place = batch.place[rows]
-        observed, debounced, enqueued = carried.instants
-        dequeued = batch.dequeued_ns[rows] if carried.push is not None else observed
-        applied = _until(batch.applied_ns[carried.last][rows], end_ns)
-        is_applied = applied >= 0
-        takes_effect = batch.applied_ns[carried.active][rows] <= end_ns
-        active = np.maximum(
-            batch.workers_ns[carried.active][rows],
-            batch.applied_ns[carried.active][rows] + carried.active_delay_ns,
-        )
-        received = np.where(
-            is_applied,
-            batch.received_ns[carried.last][rows],
-            _until(batch.received_ns[carried.first][rows], end_ns),
-        )
-        acked = np.max([batch.acked_ns[at][rows] for at in carried.acks], axis=0)
+        instants = instants_of(batch, rows, carried, end_ns)
         values: dict[str, Ints | int] = {
+            **instants,
             "replica": 0,
             "push_id": NULL if carried.push is None else carried.push,
             "carried_by": CARRIERS.index("earlier_push" if carried.push is None else "push"),
-            "t_observed_ns": observed,
-            "t_debounced_ns": debounced,
-            "t_enqueued_ns": enqueued,
-            "t_dequeued_ns": dequeued,
-            "t_sent_ns": batch.sent_ns[rows],
-            "t_received_ns": received,
-            "t_applied_ns": applied,
-            "t_active_ns": np.where(takes_effect, active, NULL),
-            "t_acked_ns": _until(acked, end_ns),
-            "outcome": np.where(takes_effect, OUTCOMES.index(carried.outcome), 0),
+            "outcome": np.where(instants["t_active_ns"] >= 0, OUTCOMES.index(carried.outcome), 0),
         }
         for name, value in values.items():
             columns[name][place] = value
     return columns
+
+
+def instants_of(
+    batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int
+) -> dict[str, Ints]:
+    """The instants of a change at the proxies of these rows."""
+    observed, debounced, enqueued = carried.instants
+    sent = batch.sent_ns[rows]
+    applied = _until(batch.applied_ns[carried.last][rows], end_ns)
+    decided = batch.applied_ns[carried.active][rows]
+    active = np.maximum(batch.workers_ns[carried.active][rows], decided + carried.active_delay_ns)
+    received = np.where(
+        applied >= 0,
+        batch.received_ns[carried.last][rows],
+        _until(batch.received_ns[carried.first][rows], end_ns),
+    )
+    acked = np.max([batch.acked_ns[at][rows] for at in carried.acks], axis=0)
+    return {
+        "t_observed_ns": np.broadcast_to(np.int64(observed), sent.shape),
+        "t_debounced_ns": np.broadcast_to(np.int64(debounced), sent.shape),
+        "t_enqueued_ns": np.broadcast_to(np.int64(enqueued), sent.shape),
+        "t_dequeued_ns": (
+            np.broadcast_to(np.int64(observed), sent.shape)
+            if carried.push is None
+            else batch.dequeued_ns[rows]
+        ),
+        "t_sent_ns": sent,
+        "t_received_ns": received,
+        "t_applied_ns": applied,
+        "t_active_ns": np.where(decided <= end_ns, active, NULL),
+        "t_acked_ns": _until(acked, end_ns),
+    }
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rows:
+    """Deliveries of one change: their instants, and how each ended."""
+
+    instants: dict[str, Ints]
+    outcome: NDArray[np.object_]
+
+    @classmethod
+    def of(
+        cls, batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int
+    ) -> Rows:
+        """Those that a push carries to the proxies of these rows."""
+        instants = instants_of(batch, rows, carried, end_ns)
+        ended = instants["t_active_ns"] >= 0
+        return cls(instants, np.where(ended, np.array(carried.outcome, object), "pending"))
+
+    def columns(self, carried: Carried) -> dict[str, Any]:
+        """As columns by name."""
+        changed = np.broadcast_to(np.int64(carried.t_changed_ns), self.outcome.shape)
+        return {**self.instants, "t_changed_ns": changed, "outcome": self.outcome}
 
 
 def _until(instants: Ints, end_ns: int) -> Ints:

@@ -16,9 +16,9 @@ Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
 Bytes = NDArray[np.int8]
 
-DONE, NEEDS_COST, JOB_STARTS, OFFERED, FULL = range(5)
-"""Why `advance` stopped: the horizon; a push whose cost is not known; a job that is not a push of the arrays
-starts; a connection played by messages got a slot; the output is full."""
+DONE, NEEDS_COST, NEEDS_REQUEST, JOB_STARTS, OFFERED, FULL = range(6)
+"""Why `advance` stopped: the horizon; a push whose cost is not known; a request that is not worked out; a job
+that is not a push of the arrays starts; a connection played by messages got a slot; the output is full."""
 
 IDLE, WAITING, IN_HAND = range(3)
 """Where a connection stands."""
@@ -50,6 +50,10 @@ IDLE, WAITING, IN_HAND = range(3)
 """Scalars of the state, by their place in the array of registers."""
 
 NEVER = 2**62
+NOTHING = -(2**31)
+"""No request. Others are numbers, or -(1 + round): what that round and all after it ask for, merged."""
+RESUMES = 2
+"""Of the register FREED: slots were being given away when the kernel stopped."""
 ROOM = 8
 """Rows of output that are kept free."""
 
@@ -63,6 +67,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     waiting: Small,
     in_hand: Small,
     kept: Small,
+    current: Small,
     group: Small,
     entity: Ints,
     dequeued: Ints,
@@ -87,11 +92,12 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
 ) -> int:
     """Handles everything before the instant `horizon`; returns why it stopped.
 
-    A job is a place (a push to that place), or -(1 + number) for a job of another kind.
+    A job is a place (a push to that place), or -(1 + number) for a job of another kind. `current` holds the
+    number of what each round and those after it ask for, -1 where nobody needed it yet.
     """
     while True:
         # --- jobs that are due to start, at cores that are free
-        while reg[STARTS] > 0:
+        while reg[STARTS] > 0 and reg[FREED] != RESUMES:
             if reg[STARTS_NS] >= horizon:
                 return DONE
             if reg[FIFO_HEAD] == reg[FIFO_TAIL]:
@@ -147,10 +153,10 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
             out_dequeued[out], out_sent[out] = dequeued[place], now
             reg[OUT] += 1
             reg[BUSY] += service[place]
-            if kept[place] >= 0:
+            if kept[place] != NOTHING:
                 status[place] = WAITING
                 waiting[place] = kept[place]
-                kept[place] = -1
+                kept[place] = NOTHING
                 pos[place] = reg[TAIL]
                 line[reg[TAIL]] = place
                 reg[TAIL] += 1
@@ -169,13 +175,22 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
         while reg[HELD] < reg[LIMIT] and reg[HEAD] < reg[TAIL]:
             taken = reg[HEAD]
             place = line[taken]
-            reg[HEAD] += 1
             if place < 0 or pos[place] != taken:
+                reg[HEAD] += 1
                 continue  # it left the line
+            request = waiting[place]
+            if request < 0:
+                if current[-1 - request] < 0:
+                    reg[JOB] = -1 - request
+                    reg[FREED] = RESUMES
+                    reg[FREED_NS] = now
+                    return NEEDS_REQUEST
+                request = current[-1 - request]
+            reg[HEAD] += 1
             pos[place] = -1
             reg[HELD] += 1
             status[place] = IN_HAND
-            in_hand[place] = waiting[place]
+            in_hand[place] = request
             dequeued[place] = now
             kind = group[place]
             if kind < 0:
@@ -191,7 +206,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                 reg[HELD] -= 1
                 status[place] = IDLE
                 if out_place.size - reg[OUT] < ROOM:
-                    reg[FREED] = 1  # the output is full: go on from here
+                    reg[FREED] = RESUMES  # the output is full: go on from here
                     reg[FREED_NS] = now
                     break
                 continue

@@ -8,7 +8,7 @@ queue are in `kernel`.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, Generic, Protocol, TypeVar
 
 import numpy as np
@@ -36,6 +36,9 @@ class Request(Protocol):
 
     def merged(self, newer: Any) -> Any:
         """The two as one."""
+
+    def merged_with(self, newer: Sequence[Any]) -> Any:
+        """It and these, the oldest first, as one: as merging them one after another."""
 
 
 class Making(Protocol):
@@ -109,7 +112,11 @@ class PushLine(Generic[C]):
         self._pos = np.full(size, -1, np.int64)
         self._status = np.zeros(size, np.int8)
         self._waiting, self._in_hand, self._made = (np.zeros(size, np.int32) for _ in range(3))
-        self._kept = np.full(size, -1, np.int32)
+        self._kept = np.full(size, k.NOTHING, np.int32)
+        self._rounds: list[Any] = []
+        """What was asked for all connections, in order, and of each the number in `current`."""
+        self._current = np.full(64, -1, np.int32)
+        self._resolved: list[int] = []
         self._group = np.full(size, -1, np.int32)
         self._group[: len(group)] = group
         self._entity = np.zeros(size, np.int64)
@@ -189,12 +196,12 @@ class PushLine(Generic[C]):
         live = [
             numbers[mask].min()
             for numbers, mask in (
-                (self._waiting, self._status == k.WAITING),
+                (self._waiting, (self._status == k.WAITING) & (self._waiting >= 0)),
                 (self._in_hand, self._status == k.IN_HAND),
                 (self._kept, self._kept >= 0),
             )
             if mask.any()
-        ]
+        ] + [self._current[round_] for round_ in self._resolved]
         first = min([int(n) for n in live], default=len(self.requests) - 1)
         first = min(first, len(self.requests) - 1)
         old, kept, before = self._first, (self._relevant, self._cost, self._make), self._cost.shape[1]
@@ -219,26 +226,59 @@ class PushLine(Generic[C]):
             self._at[place] = connection
         return place
 
-    def enqueue_all(self, places: NDArray[np.int64], request: Any) -> None:
-        """Puts a request in line for each of the places, in this order."""
-        number, status = self._number(request), self._status[places]
-        idle = places[status == k.IDLE]
-        self._append(idle)
-        self._waiting[idle] = number
-        waiting = places[status == k.WAITING]
-        if len(waiting):
-            for before in sorted(dict.fromkeys(self._waiting[waiting].tolist())):
-                merged = self._number(self.requests[before].merged(request))
-                same = waiting[self._waiting[waiting] == before]
-                self._waiting[same] = merged
-        for place in places[status == k.IN_HAND].tolist():
-            kept = int(self._kept[place])
-            self._kept[place] = number if kept < 0 else self._number(self.requests[kept].merged(request))
+    def idle(self, others: Sequence[C]) -> tuple[NDArray[np.int64], list[C]]:
+        """Who is not in line and has no push in hand: places of the arrays, and of these others."""
+        places = np.flatnonzero(self._status[: self.fleet_size] == k.IDLE)
+        return places, [c for c in others if self._status[self.place_of(c)] == k.IDLE]
+
+    def enqueue_all(self, in_order: NDArray[np.int64], others: Sequence[C], request: Any) -> None:
+        """Puts a request in line for everybody: idle places get there in this order, all others keep theirs.
+
+        What waits is not merged one by one: it is what its round and all later ones ask for, and worked out
+        where somebody gets a slot for it.
+        """
+        round_, fleet = len(self._rounds), self.fleet_size
+        self._rounds.append(request)
+        if round_ >= len(self._current):
+            self._current = np.concatenate([self._current, np.full_like(self._current, -1)])
+        self._current[self._resolved] = -1
+        self._resolved.clear()
+        asked = -1 - round_
+        in_hand = np.flatnonzero(self._status[:fleet] == k.IN_HAND)
+        self._kept[in_hand[self._kept[in_hand] == k.NOTHING]] = asked
+        for connection in others:
+            self._ask(self.place_of(connection), request)
+        self._append(in_order)
+        self._waiting[in_order[in_order < fleet]] = asked
+        if len(others):
+            self._waiting[in_order[in_order >= fleet]] = self._number(request)
         self._pump()
+
+    def _ask(self, place: int, request: Any) -> None:
+        """One more request for a place that waits or has its push in hand."""
+        status = self._status[place]
+        if status == k.WAITING:
+            before = self.requests[int(self._waiting[place])]
+            self._waiting[place] = self._number(before.merged(request))
+        elif status == k.IN_HAND:
+            kept = int(self._kept[place])
+            merged = request if kept == k.NOTHING else self.requests[kept].merged(request)
+            self._kept[place] = self._number(merged)
 
     def enqueue(self, connection: C, request: Any) -> None:
         """Puts a request in line for one connection."""
-        self.enqueue_all(np.array([self.place_of(connection)], np.int64), request)
+        place = self.place_of(connection)
+        self._ask(place, request)
+        if self._status[place] == k.IDLE:
+            self._append(np.array([place], np.int64))
+            self._waiting[place] = self._number(request)
+        self._pump()
+
+    def _resolve(self, round_: int) -> None:
+        """What a round and all later ones ask for gets a number."""
+        first, *newer = self._rounds[round_:]
+        self._current[round_] = self._number(first.merged_with(newer) if newer else first)
+        self._resolved.append(round_)
 
     def _append(self, places: NDArray[np.int64]) -> None:
         reg, count = self._reg, len(places)
@@ -265,8 +305,8 @@ class PushLine(Generic[C]):
     def _release(self, place: int) -> None:
         assert self._status[place] == k.IN_HAND, "no push of the connection is in progress"
         kept = int(self._kept[place])
-        self._status[place], self._kept[place] = k.IDLE, -1
-        if kept >= 0:
+        self._status[place], self._kept[place] = k.IDLE, k.NOTHING
+        if kept != k.NOTHING:
             self._append(np.array([place], np.int64))
             self._waiting[place] = kept
         self._reg[k.HELD] -= 1
@@ -282,12 +322,12 @@ class PushLine(Generic[C]):
         if self._status[place] == k.IN_HAND and place not in self._pending:
             # It is marked done right after.
             self._connections[connection] = place
-            self._kept[place] = -1
+            self._kept[place] = k.NOTHING
             return
         del self._at[place]
         if self._status[place] == k.IN_HAND:
             del self._pending[place]
-            self._kept[place] = -1
+            self._kept[place] = k.NOTHING
             self._release(place)
             return
         self._status[place], self._pos[place] = k.IDLE, -1
@@ -357,6 +397,7 @@ class PushLine(Generic[C]):
                 self._waiting,
                 self._in_hand,
                 self._kept,
+                self._current,
                 self._group,
                 self._entity,
                 self._dequeued,
@@ -377,6 +418,9 @@ class PushLine(Generic[C]):
             )
             if why == k.NEEDS_COST:
                 self._find_cost()
+                continue
+            if why == k.NEEDS_REQUEST:
+                self._resolve(int(reg[k.JOB]))
                 continue
             if why == k.FULL or 2 * reg[k.OUT] > len(self._out[0]):
                 self.hand_on()

@@ -37,6 +37,7 @@ class Carried:
 
     Attributes:
         change: Its id.
+        t_changed_ns: When it happened.
         first: Position of the first message with a part of it.
         last: Position of the last one, by which it is applied.
         active: Position of the message by which it takes effect, and
@@ -48,6 +49,7 @@ class Carried:
     """
 
     change: int
+    t_changed_ns: int
     first: int
     last: int
     active: int
@@ -214,6 +216,23 @@ class Batch:
     acked_ns: list[Ints]
     moves: list[tuple[NDArray[np.int64] | slice, Move]]
 
+    def part(self, chosen: NDArray[np.bool_]) -> Batch:
+        """Some of its rows."""
+        seat = np.cumsum(chosen) - 1
+        moves: list[tuple[NDArray[np.int64] | slice, Move]] = []
+        for rows, move in self.moves:
+            of = np.flatnonzero(chosen) if isinstance(rows, slice) else rows[chosen[rows]]
+            if len(of):
+                moves.append((seat[of], move))
+        columns = (self.received_ns, self.applied_ns, self.workers_ns, self.acked_ns)
+        return Batch(
+            self.place[chosen],
+            self.dequeued_ns[chosen],
+            self.sent_ns[chosen],
+            *([values[chosen] for values in column] for column in columns),
+            moves,
+        )
+
 
 @dataclass(slots=True, eq=False)
 class PushLog:
@@ -224,6 +243,13 @@ class PushLog:
     made: list[Small]
     dequeued_ns: list[Ints]
     sent_ns: list[Ints]
+
+
+class Folds(Protocol):
+    """What counts batches instead of keeping them (fleet/folding.py)."""
+
+    def take(self, batch: Batch) -> None:
+        """One more, in order."""
 
 
 class Streams:
@@ -250,6 +276,8 @@ class Streams:
         self._moves: dict[int, Move] = {}
         self.main_thread_busy_ns = np.zeros(count, np.int64)
         self.batches: list[Batch] = []
+        """What reached the proxies, in order: until somebody folds it."""
+        self.folding: Folds | None = None
         self.log = PushLog([], [], [], [], [])
         self.messages = 0
         self.bytes = 0
@@ -300,7 +328,10 @@ class Streams:
         for at in range(length):
             self._one_ack(at, moves, of, batch)
         self._settle(moves, of, batch)
-        self.batches.append(batch)
+        if self.folding is None:
+            self.batches.append(batch)
+        else:
+            self.folding.take(batch)
 
     def _move(self, key: int) -> Move:
         move = self._moves.get(key)

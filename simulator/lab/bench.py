@@ -107,7 +107,7 @@ class Bench:
         is_directory = scenario.propagation.watch == "directory"
         self.files = ConfigurationFiles(self.root / "config", is_directory=is_directory)
         has_files = scenario.propagation.strategy == "file"
-        self._sources = boot.Sources(scenario, 0, self.files.path if has_files else None)
+        self._sources = boot.Sources(scenario, boot.Caller(0), self.files.path if has_files else None)
         self.admin_port = self._ports.free()
         self.build = Builder(
             Surroundings(
@@ -273,17 +273,17 @@ class Bench:
 
     # --- what it asks (grpc_server.Acceptor, wire/contract.py: StreamServer)
 
-    def on_attempt(self, proxy: int) -> bool:
+    def on_attempt(self, caller: boot.Caller) -> bool:
         """Every stream is welcome."""
         return True
 
-    def stream(self, proxy: int, *, is_delta: bool, label: str) -> LabStream:
+    def stream(self, caller: boot.Caller, *, is_delta: bool, label: str) -> LabStream:
         """The one stream."""
         self._stream = _QuietStream(
             self._clock,
-            Recorder({proxy: "bench"}, messages=False, states=False),
+            Recorder({caller.proxy: "bench"}, messages=False, states=False),
             self.build,
-            proxy,
+            caller.proxy,
             1,
             is_delta=is_delta,
             label=label,

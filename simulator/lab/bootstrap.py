@@ -17,8 +17,8 @@ from simulator.scenario.schema import Scenario
 from simulator.xds.resource_types import CDS, LDS, RTDS, ResourceType
 from simulator.xds.resources import Resources
 
-PROXY_HEADER: Final = "x-xdsim-proxy"
-"""Metadata of every stream: which Envoy of the scenario opened it."""
+CALLER_HEADER: Final = "x-xdsim-caller"
+"""Metadata of every stream: which process of which Envoy of the scenario opened it."""
 
 _LOGGED: Final = "init:debug,config:debug,upstream:debug,main:debug,runtime:debug"
 """Components whose debug lines are read; the chatty `router` besides where no mux tells what was applied."""
@@ -33,14 +33,37 @@ _HTTP2: Final = {
 }
 
 
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """One process of an Envoy of the scenario.
+
+    Attributes:
+        proxy: Which Envoy.
+        epoch: Its restart epoch; 0 unless it was hot restarted.
+    """
+
+    proxy: int
+    epoch: int = 0
+
+    def told(self) -> str:
+        """As metadata of a stream."""
+        return f"{self.proxy}.{self.epoch}"
+
+    @classmethod
+    def of(cls, told: str) -> Caller:
+        """From the metadata of a stream."""
+        proxy, _, epoch = told.partition(".")
+        return cls(int(proxy), int(epoch))
+
+
 class Sources:
-    """The ConfigSources of one Envoy."""
+    """The ConfigSources of one process."""
 
     def __init__(
-        self, scenario: Scenario, proxy: int, file_of: Callable[[ResourceType, str], Path] | None
+        self, scenario: Scenario, caller: Caller, file_of: Callable[[ResourceType, str], Path] | None
     ) -> None:
         self._scenario = scenario
-        self._proxy = proxy
+        self._caller = caller
         self._file_of = file_of
 
     def of(self, type_: ResourceType, name: str) -> Message:
@@ -70,7 +93,7 @@ class Sources:
         )
         service = api.grpc_services.add()
         service.envoy_grpc.cluster_name = GRPC_CLUSTER
-        service.initial_metadata.add(key=PROXY_HEADER, value=str(self._proxy))
+        service.initial_metadata.add(key=CALLER_HEADER, value=self._caller.told())
         back_off = scenario.propagation.backoff
         service.envoy_grpc.retry_policy.retry_back_off.base_interval.CopyFrom(duration(back_off.base))
         service.envoy_grpc.retry_policy.retry_back_off.max_interval.CopyFrom(duration(back_off.max))
@@ -145,16 +168,40 @@ def bootstrap(
     return written
 
 
-def command(binary: Path, configuration: Path, scenario: Scenario) -> list[str]:
+@dataclass(frozen=True, slots=True)
+class HotRestartable:
+    """What the processes of one hot restarted Envoy have in common, and which of them this is.
+
+    Attributes:
+        base_id: Of the shared memory and the sockets over which they talk.
+        epoch: 0 for the first.
+    """
+
+    base_id: int
+    epoch: int
+
+    @property
+    def shared_memory(self) -> str:
+        """Name of the shared memory, which no Envoy removes (source/server/hot_restart_impl.cc)."""
+        return f"envoy_shared_memory_{self.base_id * 10}"
+
+
+def command(
+    binary: Path, configuration: Path, scenario: Scenario, restartable: HotRestartable | None = None
+) -> list[str]:
     """The command line of one Envoy."""
     envoy = scenario.envoy
+    told = ["--disable-hot-restart"]
+    if restartable is not None:
+        told = ["--base-id", str(restartable.base_id), "--restart-epoch", str(restartable.epoch)]
+        told += ["--parent-shutdown-time-s", str(envoy.parent_shutdown_time // 10**9)]
     return [
         str(binary),
         "--config-path",
         str(configuration),
         "--concurrency",
         str(envoy.concurrency),
-        "--disable-hot-restart",
+        *told,
         "--drain-time-s",
         str(envoy.drain_time // 10**9),
         "--drain-strategy",

@@ -7,6 +7,7 @@ milliseconds on a busy machine, is in no comparison.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -60,13 +61,23 @@ class Entered:
 
 
 class Reading:
-    """One Envoy of one result."""
+    """One start of one Envoy of one result, and what its process did; there is more than one start where it
+    was hot restarted.
 
-    def __init__(self, result: Result, proxy: str) -> None:
+    No table tells which process of an Envoy opened a stream or has a cluster. Streams that open when a child
+    has connected count as the child's; clusters and listeners count while one process runs.
+    """
+
+    def __init__(self, result: Result, proxy: str, number: int = 0) -> None:
         self._result = result
         self.proxy = proxy
-        rows = result.startups
-        self.startup: Any = rows[rows.proxy_id == proxy].iloc[0]
+        self._starts = starts_of(result, proxy)
+        self.startup: Any = self._starts.iloc[number]
+        following = self._starts.iloc[number + 1 :]
+        self._connected = _window(
+            self.startup["t_connected_ns"] if number else None, following["t_connected_ns"]
+        )
+        self._alone = _window(self._parent_ended_ns() if number else None, following["t_started_ns"])
         self.origin_ns = self._origin_ns()
         self.said = self._said()
 
@@ -90,7 +101,10 @@ class Reading:
 
     def _messages(self) -> Any:
         rows = self._result.messages
-        return rows[rows.proxy_id == self.proxy]
+        rows = rows[rows.proxy_id == self.proxy]
+        begin_ns, end_ns = self._connected
+        opened_ns = rows.groupby("stream").t_ns.transform("min")
+        return rows[(opened_ns >= begin_ns) & (opened_ns < end_ns)]
 
     def seconds(self, t_ns: Any) -> float:
         """Seconds after the origin."""
@@ -149,6 +163,7 @@ class Reading:
         """
         rows = self._result.states
         rows = rows[(rows.proxy_id == self.proxy) & rows.machine.isin(("cluster", "listener"))]
+        rows = rows[(rows.t_ns >= self._alone[0]) & (rows.t_ns < self._alone[1])]
         started_s = self.at("t_workers_started_ns")
         found: list[Entered] = []
         last: dict[tuple[str, str], str] = {}
@@ -161,14 +176,34 @@ class Reading:
                 last[key] = state
         return found
 
+    def takeover(self) -> list[tuple[float, str]]:
+        """(seconds after the first, state) of the hot restart that this process is the child of."""
+        rows = self._takeover()
+        return [((int(row.t_ns) - int(rows.t_ns.iloc[0])) / 1e9, str(row.state)) for row in rows.itertuples()]
+
+    def _takeover(self) -> Any:
+        rows = self._result.states
+        rows = rows[(rows.proxy_id == self.proxy) & (rows.machine == "hot_restart")]
+        return rows[rows.name == f"epoch {self.startup['epoch']}"]
+
+    def _parent_ended_ns(self) -> float:
+        rows = self._takeover()
+        return float(rows[rows.state == "PARENT_TERMINATED"].t_ns.min())
+
     def outcomes(self, service: str) -> list[tuple[float, str]]:
-        """(seconds, outcome) at each change of what requests get."""
+        """(seconds, outcome) at each change of what requests get; several trains may get several at once."""
         rows = self._result.traffic
         rows = rows[(rows.proxy_id == self.proxy) & (rows.service == service)]
+        spans = [
+            (int(begin_ns), int(end_ns), str(outcome))
+            for begin_ns, end_ns, outcome in zip(rows.t_start_ns, rows.t_end_ns, rows.outcome, strict=True)
+        ]
         changes: list[tuple[float, str]] = []
-        for row in rows.itertuples():
-            if not changes or changes[-1][1] != row.outcome:
-                changes.append((self.seconds(row.t_start_ns), str(row.outcome)))
+        for t_ns in sorted({t_ns for begin_ns, end_ns, _ in spans for t_ns in (begin_ns, end_ns)}):
+            met = sorted({outcome for begin_ns, end_ns, outcome in spans if begin_ns <= t_ns < end_ns})
+            told = " and ".join(met)
+            if told and (not changes or changes[-1][1] != told):
+                changes.append((self.seconds(t_ns), told))
         return changes
 
     def deliveries(self) -> dict[int, tuple[str, float | None]]:
@@ -182,6 +217,20 @@ class Reading:
             )
             for row in rows.itertuples()
         }
+
+
+def starts_of(result: Result, proxy: str) -> Any:
+    """The starts of an Envoy, in order."""
+    rows = result.startups
+    return rows[rows.proxy_id == proxy].sort_values("t_started_ns", kind="stable")
+
+
+def _window(begin: Any, ends: Any) -> tuple[float, float]:
+    """From an instant (always, if none is given; never, if it did not come) to the first of others."""
+    known = [float(end) for end in ends if _is_known(end)]
+    if begin is None:
+        return -math.inf, min(known, default=math.inf)
+    return float(begin) if _is_known(begin) else math.inf, min(known, default=math.inf)
 
 
 def _verb(row: Any) -> str:

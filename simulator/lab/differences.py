@@ -24,7 +24,7 @@ from dataclasses import replace
 from statistics import median
 
 from simulator.engine.clock import DurationError, parse_duration
-from simulator.lab.conversation import PHASES, Entered, Reading, Said
+from simulator.lab.conversation import PHASES, Entered, Reading, Said, starts_of
 from simulator.lab.lateness import MeasuredRun, heard
 from simulator.lab.orders import Numbered, Order
 from simulator.lab.rows import AGREES, DIFFERS, RACES, Row, Tolerance
@@ -42,12 +42,28 @@ def compare(
     tolerance = tolerance or Tolerance()
     rows: list[Row] = []
     proxies = [str(proxy) for proxy in simulated.startups.proxy_id]
-    for proxy in proxies:
-        one = _Comparison(scenario, simulated, measured, proxy, tolerance)
-        prefix = f"{proxy}: " if len(proxies) > 1 else ""
-        rows += [_prefixed(row, prefix) for row in one.rows()]
+    for proxy in dict.fromkeys(proxies):
+        prefix = f"{proxy}: " if len(set(proxies)) > 1 else ""
+        rows += [_prefixed(row, prefix) for row in _of_envoy(scenario, simulated, measured, proxy, tolerance)]
     rows += _expectations(simulated, measured, tolerance)
     return rows
+
+
+def _of_envoy(
+    scenario: Scenario, simulated: Result, measured: Sequence[Result], proxy: str, tolerance: Tolerance
+) -> list[Row]:
+    """One Envoy: each of its starts, and its requests."""
+    starts = len(starts_of(simulated, proxy))
+    there = [result for result in measured if len(starts_of(result, proxy)) == starts]
+    if len(there) * 2 <= len(measured):
+        odd = next(len(starts_of(result, proxy)) for result in measured if result not in there)
+        return [Row("starts", "equal", str(starts), str(odd), n=len(measured), verdict=DIFFERS)]
+    rows: list[Row] = []
+    for number in range(starts):
+        one = _Comparison(scenario, simulated, there, proxy, tolerance, number)
+        prefix = f"start {number + 1}: " if starts > 1 else ""
+        rows += [_prefixed(row, prefix) for row in one.rows()]
+    return rows + _Comparison(scenario, simulated, there, proxy, tolerance).traffic()
 
 
 def _prefixed(row: Row, prefix: str) -> Row:
@@ -55,7 +71,7 @@ def _prefixed(row: Row, prefix: str) -> Row:
 
 
 class _Comparison:
-    """One Envoy."""
+    """One start of one Envoy, and what its process did."""
 
     def __init__(
         self,
@@ -64,10 +80,12 @@ class _Comparison:
         measured: Sequence[Result],
         proxy: str,
         tolerance: Tolerance,
+        number: int = 0,
     ) -> None:
         self._scenario = scenario
         self._tolerance = tolerance
-        self._simulated = Reading(simulated, proxy)
+        self._number = number
+        self._simulated = Reading(simulated, proxy, number)
         self._is_polled = scenario.propagation.strategy == "poll"
         self._is_random = _reconnects(scenario) and not self._is_polled
         self._until_s = self._common_window()
@@ -75,7 +93,7 @@ class _Comparison:
         self._ours = heard(ours) if self._is_random else ours
         self._runs = [
             MeasuredRun(
-                Reading(result, proxy),
+                Reading(result, proxy, number),
                 self._ours,
                 self._until_s,
                 self._simulated,
@@ -96,14 +114,38 @@ class _Comparison:
         return until_s
 
     def rows(self) -> list[Row]:
-        """The rows of this Envoy."""
+        """The rows of this start."""
         rows = [self._phase(column) for column in PHASES]
         rows.append(self._equal("fetch timeouts", told_timeouts))
         rows.append(self._equal("outcome", lambda one: str(one.startup["outcome"])))
         rows += self._polls() if self._is_polled else self._messages()
         rows += self._states()
-        rows += self._traffic()
+        if self._number:
+            rows.append(self._takeover())
         return rows
+
+    def _takeover(self) -> Row:
+        """Rule W11; its times count from when the child's workers start."""
+        mine = [one for one in self._simulated.takeover() if one[0] < self._until_s]
+        measured = [[one for one in run.reading.takeover() if one[0] < self._until_s] for run in self._runs]
+        near = [
+            [state for _, state in one] == [state for _, state in mine]
+            and all(
+                abs(there_s - at_s) <= self._tolerance.at(at_s)
+                for (at_s, _), (there_s, _) in zip(mine, one, strict=True)
+            )
+            for one in measured
+        ]
+        is_met = self._is_most(sum(near))
+        shown = measured[near.index(is_met)] if is_met in near else measured[0]
+        return Row(
+            "takeover",
+            "equal, in time",
+            timed(mine),
+            timed(shown),
+            n=len(measured),
+            verdict=AGREES if is_met else DIFFERS,
+        )
 
     def _equal(self, rule: str, read: Callable[[Reading], str]) -> Row:
         simulated, measured = read(self._simulated), [read(run.reading) for run in self._runs]
@@ -292,10 +334,11 @@ class _Comparison:
         verdict = AGREES if self._is_most(sum(near)) else DIFFERS
         return Row(rule, "equal, in time", timed(mine), timed(shown), n=len(measured), verdict=verdict)
 
-    def _traffic(self) -> list[Row]:
+    def traffic(self) -> list[Row]:
         rows = []
-        for entry in self._scenario.traffic:
-            service, between_s = entry.traffic.to, 1 / entry.traffic.rate.per_second
+        for service in dict.fromkeys(entry.traffic.to for entry in self._scenario.traffic):
+            trains = [entry.traffic for entry in self._scenario.traffic if entry.traffic.to == service]
+            between_s = max(1 / traffic.rate.per_second for traffic in trains)
             mine = _lasting(self._simulated.outcomes(service), self._until_s, between_s)
             measured = [
                 _lasting(run.reading.outcomes(service), self._until_s, between_s) for run in self._runs

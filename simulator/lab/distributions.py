@@ -6,7 +6,6 @@ be held against each other is how the numbers are distributed.
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, cast
@@ -15,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.experiment.run import run
-from simulator.lab.play import played
+from simulator.lab.play import play
 from simulator.lab.verify import watched
 from simulator.results.result import Result
 from simulator.results.two_samples import KolmogorovSmirnov, kolmogorov_smirnov
@@ -102,7 +101,7 @@ def compared(
     found: list[TwoWorlds] = []
     for strategy in strategies or [scenario.propagation.strategy]:
         variant = watched(scenario.with_(**{"propagation.strategy": strategy}))
-        measured = asyncio.run(played(variant, seed))
+        measured = play(variant, seed)
         simulated = [run(variant, seed, replication=number) for number in range(SIMULATED)]
         found += _held_together(variant, simulated, measured)
     return found

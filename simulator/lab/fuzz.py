@@ -6,8 +6,9 @@ A few are played at once. Simulating happens between plays, so that it takes no 
 from __future__ import annotations
 
 import asyncio
+import itertools
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -16,14 +17,16 @@ import yaml
 
 from simulator.experiment.run import run
 from simulator.lab.inventions import Mapping, invented
-from simulator.lab.play import PlayFailed, played
+from simulator.lab.play import PlayFailed, Stage, performed, undisturbed
 from simulator.lab.shrink import shrunk
 from simulator.lab.verify import DEFAULT_RUNS, Simulate, Trial, Verdict, watched
-from simulator.results.result import Result
 from simulator.scenario.schema import Scenario
 
 DEFAULT_WIDTH: Final = 3
 """Plays at once; more of them on two cores disturb one another."""
+
+APART_S: Final = 0.4
+"""Between the starts of plays that go on at once: constructing an Envoy takes a core, for up to that long."""
 
 MOST_SHRINKING: Final = 40
 """Simpler scenarios that are tried for each disagreement."""
@@ -109,7 +112,7 @@ class _Played:
         self.mapping = mapping
         scenario = watched(Scenario(**mapping))
         self.trial = Trial(scenario, simulate(scenario, None), runs)
-        self.measured: list[Result] = []
+        self.performed: list[Stage] = []
         self.failures: list[str] = []
         self.has_played = False
         self._runs = runs
@@ -119,19 +122,29 @@ class _Played:
         """Whether nothing more need be played."""
         return self.trial.is_settled or len(self.failures) >= self._runs
 
-    async def play(self) -> None:
-        """Once more."""
+    async def play(self, delay_s: float) -> None:
+        """Once more, after so long."""
+        await asyncio.sleep(delay_s)
         try:
-            self.measured.append(await played(self.trial.scenario))
+            self.performed.append(await performed(self.trial.scenario))
         except PlayFailed as failure:
             self.failures.append(str(failure))
 
     def judge(self) -> None:
         """Compare what is new."""
-        for measured in self.measured:
-            self.trial.take(measured)
-        self.has_played |= bool(self.measured)
-        self.measured.clear()
+        for stage in self.performed:
+            self.trial.take(stage.result())
+        self.has_played |= bool(self.performed)
+        self.performed.clear()
+
+    @property
+    def is_judged(self) -> bool:
+        """Whether its plays, if there were any, tell something."""
+        return not self.has_played or self.trial.verdict().is_judged
+
+    def begin_again(self) -> None:
+        """Runs that do not count are forgotten; those that do stay."""
+        self.trial.forgive()
 
     def verdict(self) -> Verdict | None:
         """What it showed; None if it could not be played."""
@@ -155,16 +168,28 @@ class Fuzzer:
         self._simulate = simulate
 
     def trials(self, mappings: Iterable[Mapping]) -> Iterable[_Played]:
-        """Each as soon as it is settled."""
-        waiting = iter(mappings)
+        """Each as soon as it is settled; those that could not be judged a second time, alone, at the end."""
+        made = (_Played(mapping, self._simulate, self._runs) for mapping in mappings)
+        left: list[_Played] = []
+        for trial in self._settled(made, self._width):
+            if trial.is_judged or self._width == 1:
+                yield trial
+            else:
+                left.append(trial)
+        # What was disturbed among others may be told alone.
+        for trial in left:
+            trial.begin_again()
+        yield from self._settled(iter(left), 1)
+
+    def _settled(self, waiting: Iterator[_Played], width: int) -> Iterator[_Played]:
         again: list[_Played] = []
         while True:
-            batch, again = again[: self._width], again[self._width :]
-            while len(batch) < self._width and (mapping := next(waiting, None)) is not None:
-                batch.append(_Played(mapping, self._simulate, self._runs))
+            batch, again = again[:width], again[width:]
+            batch += itertools.islice(waiting, width - len(batch))
             if not batch:
                 return
-            asyncio.run(_play_all(batch))
+            with undisturbed():
+                asyncio.run(_play_all(batch))
             for trial in batch:
                 trial.judge()
                 if trial.is_settled:
@@ -185,7 +210,7 @@ class Fuzzer:
 
 
 async def _play_all(trials: Sequence[_Played]) -> None:
-    await asyncio.gather(*(trial.play() for trial in trials))
+    await asyncio.gather(*(trial.play(APART_S * position) for position, trial in enumerate(trials)))
 
 
 def fuzz(

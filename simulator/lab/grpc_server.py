@@ -15,7 +15,7 @@ from typing import Any, Final, Protocol
 import grpc
 from envoy.service.discovery.v3 import discovery_pb2
 
-from simulator.lab.bootstrap import PROXY_HEADER
+from simulator.lab.bootstrap import CALLER_HEADER, Caller
 from simulator.lab.network import LOOPBACK
 from simulator.lab.streams import END, LabStream, decoded, label_of
 from simulator.wire.contract import StreamServer
@@ -43,10 +43,10 @@ _METHODS: Final = {
 class Acceptor(Protocol):
     """The laboratory as the server sees it."""
 
-    def on_attempt(self, proxy: int) -> bool:
+    def on_attempt(self, caller: Caller) -> bool:
         """An Envoy tries to open a stream; False refuses it."""
 
-    def stream(self, proxy: int, *, is_delta: bool, label: str) -> LabStream:
+    def stream(self, caller: Caller, *, is_delta: bool, label: str) -> LabStream:
         """A stream, numbered and ready to be written to."""
 
     def session(self, stream: LabStream) -> StreamServer:
@@ -84,10 +84,10 @@ class GrpcServer:
 
     async def _serve(self, api: str, is_delta: bool, context: Any) -> None:
         metadata = dict(context.invocation_metadata())
-        proxy = int(metadata.get(PROXY_HEADER, "0"))
-        if not self._acceptor.on_attempt(proxy):
+        caller = Caller.of(metadata.get(CALLER_HEADER, "0.0"))
+        if not self._acceptor.on_attempt(caller):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the scenario")
-        call = _Call(self._acceptor, context, proxy, api, is_delta)
+        call = _Call(self._acceptor, context, caller, api, is_delta)
         try:
             if await call.converse():
                 await context.abort(grpc.StatusCode.UNAVAILABLE, "closed by the scenario")
@@ -103,12 +103,12 @@ class GrpcServer:
 class _Call:
     """One stream as long as it lasts."""
 
-    def __init__(self, acceptor: Acceptor, context: Any, proxy: int, api: str, is_delta: bool) -> None:
+    def __init__(self, acceptor: Acceptor, context: Any, caller: Caller, api: str, is_delta: bool) -> None:
         self._acceptor = acceptor
         self._context = context
-        self._proxy = proxy
+        self._proxy = caller.proxy
         self._api = api
-        self._stream = acceptor.stream(proxy, is_delta=is_delta, label=api)
+        self._stream = acceptor.stream(caller, is_delta=is_delta, label=api)
         # A stream for one subscription says which with its first request.
         self._session: StreamServer | None = acceptor.session(self._stream) if api == "ads" else None
         self._reader = asyncio.ensure_future(self._read())

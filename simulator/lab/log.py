@@ -2,6 +2,7 @@
 
 Sources: source/server/server.cc, source/common/upstream/cluster_manager_impl.cc,
 source/common/listener_manager/listener_manager_impl.cc, source/common/init/manager_impl.cc,
+source/server/hot_restarting_parent.cc,
 source/extensions/config_subscription/*.
 """
 
@@ -28,6 +29,8 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     ("cds_initialized", r"maybe finish initialize state: 4$"),
     ("clusters_initialized", r"all clusters initialized\. initializing init manager"),
     ("workers_started", r"all dependencies initialized\. starting workers"),
+    ("parent_drains", r"^closing and draining listeners$"),
+    ("parent_ends", r"^shutting down due to child request$"),
     ("received", rf"Received (?:gRPC message|DeltaDiscoveryResponse) for {_TYPE} at version"),
     ("accepted", rf"(?:gRPC|Delta) config for {_TYPE} accepted"),
     ("rejected", rf"(?:gRPC|delta) config for {_TYPE} rejected"),

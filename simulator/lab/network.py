@@ -16,6 +16,18 @@ MANAGEMENT_CLUSTERS: Final = (GRPC_CLUSTER, REST_CLUSTER)
 HEALTH_PATH: Final = "/health"
 """What health checks ask for."""
 
+_HOLD: Final = "/hold/"
+
+
+def hold_path(request_ns: int) -> str:
+    """What a request asks for whose answer is to take so long."""
+    return f"{_HOLD}{request_ns}"
+
+
+def held_s(path: str) -> float:
+    """How long the answer to a request for this takes, in seconds."""
+    return int(path.removeprefix(_HOLD)) / 1e9 if path.startswith(_HOLD) else 0.0
+
 
 PATHS: Final[dict[str, ResourceType]] = {
     "/v3/discovery:clusters": CDS,

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from simulator.lab.processes import MOST_ENVOYS
-from simulator.scenario.schema import ListenerMapping, Scenario
+from simulator.scenario.schema import ListenerMapping, Scenario, TrafficEntry
+from simulator.scenario.sections.workload import HotRestartEntry, RuntimeFlagEntry
 
 LONGEST_NS = 10 * 60 * 10**9
 """A play takes the scenario's duration; ten minutes is for who really means it."""
 
 MOST_REQUESTS_PER_SECOND = 1000
+MOST_UNDER_WAY = 64
+"""Requests of one train that may wait for their ends; more are not sent."""
 
 
 def reasons_against(scenario: Scenario) -> list[str]:
@@ -49,8 +52,51 @@ def reasons_against(scenario: Scenario) -> list[str]:
             any(entry.traffic.to in _scoped(scenario) for entry in scenario.traffic),
             "workload: requests to a listener with scopes would need the key of a scope",
         ),
+        (
+            any(_under_way(entry) > MOST_UNDER_WAY for entry in scenario.traffic),
+            f"workload: at most {MOST_UNDER_WAY} requests of an entry under way (rate times request_time)",
+        ),
+        (
+            any(isinstance(entry, RuntimeFlagEntry) for entry in scenario.workload),
+            "workload: runtime_flag is modelled; a real Envoy's decisions are not asked for",
+        ),
+        *_against_hot_restarts(scenario),
     ]
     return [said for is_against, said in found if is_against]
+
+
+def _under_way(entry: TrafficEntry) -> float:
+    if entry.traffic.connection == "kept":
+        return 1
+    return entry.traffic.rate.per_second * entry.traffic.request_time / 1e9
+
+
+def hot_restarts(scenario: Scenario) -> list[HotRestartEntry]:
+    """Entries of the workload that hot restart Envoys."""
+    return [entry for entry in scenario.workload if isinstance(entry, HotRestartEntry)]
+
+
+def _against_hot_restarts(scenario: Scenario) -> list[tuple[bool, str]]:
+    """A child and its parent talk to one control plane: who is who must be plain in both worlds."""
+    if not hot_restarts(scenario):
+        return []
+    control_plane = scenario.control_plane
+    is_reset = (
+        control_plane.connect.kind != "accept"
+        or any(push.close for push in control_plane.pushes)
+        or any(answer.close for turns in control_plane.answers.values() for answer in turns)
+    )
+    return [
+        (
+            scenario.propagation.strategy != "push" and control_plane.kind != "none",
+            "workload: hot_restart: is played over streams only (propagation.strategy: push)",
+        ),
+        (is_reset, "workload: hot_restart: is not played where streams are refused or closed"),
+        (
+            scenario.envoy.parent_shutdown_time % 10**9 != 0,
+            "envoy.parent_shutdown_time: --parent-shutdown-time-s takes whole seconds",
+        ),
+    ]
 
 
 def _listeners(scenario: Scenario) -> list[ListenerMapping]:

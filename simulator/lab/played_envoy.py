@@ -1,4 +1,4 @@
-"""One real Envoy of a play, and what is kept about it."""
+"""One real Envoy of a play, its processes, and what is kept about them."""
 
 from __future__ import annotations
 
@@ -15,22 +15,60 @@ from simulator.wire.link import Link
 
 
 @dataclass(slots=True, eq=False)
-class PlayedEnvoy:
-    """One Envoy of a play."""
+class PlayedProcess:
+    """One process of an Envoy: there is one more for each hot restart.
 
-    proxy: int
-    name: str
+    Attributes:
+        caller: Which it is.
+        admin_port: Where its admin endpoint listens.
+        build: Builds protobufs for it.
+        command: Starts it.
+        log: Where it writes.
+        is_over: Nothing it says counts any more.
+    """
+
+    caller: boot.Caller
     admin_port: int
     build: Builder
-    sources: boot.Sources
-    files: ConfigurationFiles | None
-    directory: Path
+    command: list[str]
+    log: Path
     process: subprocess.Popen[bytes] | None = None
     witness: Witness | None = None
     follower: LogFollower | None = None
-    streams: int = 0
     polls: dict[tuple[str, str], int] | None = None
-    links: tuple[Link, Link] | None = None
     taken: dict[str, int] = field(default_factory=dict)
-    has_subscribed: bool = False
     is_over: bool = False
+
+    @property
+    def is_running(self) -> bool:
+        """Whether it was started and has not ended."""
+        return self.process is not None and not self.is_over
+
+
+@dataclass(slots=True, eq=False)
+class PlayedEnvoy:
+    """One Envoy of a play.
+
+    Attributes:
+        processes: By epoch; the last is the newest.
+        streams: How many they opened so far.
+    """
+
+    proxy: int
+    name: str
+    directory: Path
+    files: ConfigurationFiles | None
+    processes: list[PlayedProcess] = field(default_factory=list)
+    streams: int = 0
+    links: tuple[Link, Link] | None = None
+    has_subscribed: bool = False
+
+    @property
+    def newest(self) -> PlayedProcess:
+        """The process that takes over, or has."""
+        return self.processes[-1]
+
+    @property
+    def is_running(self) -> bool:
+        """Whether any process is."""
+        return any(process.is_running for process in self.processes)

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulator.engine.events import Clock
-from simulator.lab.network import LOOPBACK
+from simulator.lab.network import LOOPBACK, hold_path
+from simulator.lab.playable import MOST_UNDER_WAY
 from simulator.recording.recorder import Recorder
 
 READY_PERIOD_S: Final = 0.01
-MOST_OUTSTANDING: Final = 64
-"""Requests of one probe that may wait for their answers; more are not sent."""
 
 _ANSWER_TIMEOUT_S: Final = 5.0
 
@@ -126,25 +125,29 @@ class _Span:
 class TrafficProbe:
     """Sends requests to a listener at a steady rate and records spans of equal outcomes.
 
-    Staleness is not judged: a client cannot see which version of a route answered it.
+    Each stands for the period around it. One that takes `request_ns` is answered at once and ends then,
+    unless it is cut before. Staleness is not judged: a client cannot see which version of a route answered.
     """
 
-    def __init__(self, clock: Clock, proxy: int, service: str, port: int, *, is_kept: bool) -> None:
+    def __init__(
+        self, clock: Clock, proxy: int, service: str, port: int, *, is_kept: bool, request_ns: int = 0
+    ) -> None:
         self._clock = clock
         self._proxy = proxy
         self._service = service
         self._port = port
         self._is_kept = is_kept
+        self._request_ns = request_ns
         self._kept: Connection | None = None
         self._seen: list[tuple[int, str]] = []
         self._asking: dict[asyncio.Task[None], None] = {}
 
     async def run(self, begin_ns: int, until_ns: int, period_ns: int) -> None:
         """Sends until `until_ns`."""
-        next_ns = begin_ns
+        next_ns = begin_ns + period_ns // 2
         while next_ns < until_ns:
             await asyncio.sleep(max(0, next_ns - self._clock.now_ns) / 1e9)
-            if len(self._asking) < (1 if self._is_kept else MOST_OUTSTANDING):
+            if len(self._asking) < (1 if self._is_kept else MOST_UNDER_WAY):
                 task = asyncio.ensure_future(self._ask())
                 self._asking[task] = None
                 task.add_done_callback(lambda done: self._asking.pop(done, None))
@@ -154,8 +157,11 @@ class TrafficProbe:
         sent_ns = self._clock.now_ns
         connection, self._kept = self._kept, None
         try:
-            status, body, connection = await get(self._port, "/", connection)
-            outcome = outcome_of(status, body)
+            if self._request_ns:
+                outcome, connection = await self._held(connection)
+            else:
+                status, body, connection = await get(self._port, "/", connection)
+                outcome = outcome_of(status, body)
         except ConnectionRefusedError:
             outcome, connection = "refused", None
         except (OSError, TimeoutError, asyncio.IncompleteReadError):
@@ -165,6 +171,30 @@ class TrafficProbe:
         elif connection is not None:
             connection[1].close()
         self._seen.append((sent_ns, outcome))
+
+    async def _held(self, connection: Connection | None) -> tuple[str, Connection | None]:
+        """A request that lasts: what became of it when it ends, or when nobody waits any longer."""
+        if connection is None:
+            connection = await asyncio.open_connection(LOOPBACK, self._port)
+        reader, writer = connection
+        try:
+            writer.write(f"GET {hold_path(self._request_ns)} HTTP/1.1\r\nhost: xdsim\r\n\r\n".encode())
+            read = await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), _ANSWER_TIMEOUT_S)
+            head = read.decode("latin-1").lower()
+            status = int(head.split(" ", 2)[1])
+            try:
+                body = await asyncio.wait_for(
+                    reader.readexactly(_length(head)), self._request_ns / 1e9 + _ANSWER_TIMEOUT_S
+                )
+            except asyncio.CancelledError:
+                return str(status), None  # The play is over, and it was going well.
+            except (OSError, asyncio.IncompleteReadError):
+                return "UC", None
+        except BaseException:
+            writer.close()
+            raise
+        is_closed = "\r\nconnection: close" in head
+        return outcome_of(status, body.decode("utf-8", "replace")), None if is_closed else connection
 
     async def stop(self) -> None:
         """Asks no more."""

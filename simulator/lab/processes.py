@@ -25,13 +25,18 @@ class TooManyEnvoys(RuntimeError):
 
 
 _WARDEN: Final = """
-while read -r line; do
-    test "$line" = done && exit
-    groups="$groups $line"
+while read -r what value; do
+    case "$what" in
+        group) groups="$groups $value" ;;
+        path) set -- "$@" "$value" ;;
+        done) exit ;;
+    esac
 done
 for group in $groups; do kill -s KILL -- "-$group"; done
+rm -rf -- "$@"
 """
-"""Reads process groups; when its input ends without `done`, whoever started them was killed: it ends them."""
+"""Reads process groups and paths; when its input ends without `done`, whoever started them was killed: it
+ends the groups and removes the paths."""
 
 
 class Processes:
@@ -46,6 +51,7 @@ class Processes:
     def __init__(self, cores: int | None = None) -> None:
         self._cores = cores
         self._started: list[subprocess.Popen[bytes]] = []
+        self._shared_memory: list[Path] = []
         self._warden: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> Processes:
@@ -76,20 +82,33 @@ class Processes:
                 start_new_session=True,
             )
         self._started.append(process)
-        self._tell_warden(f"{process.pid}")
+        self._tell_warden(f"group {process.pid}")
         if self._cores is not None and hasattr(os, "sched_setaffinity"):
             allowed = sorted(os.sched_getaffinity(0))
             os.sched_setaffinity(process.pid, allowed[: self._cores])
         return process
 
+    def remove_if_killed(self, path: Path) -> None:
+        """Something that is removed by whoever made it, unless Python is killed outright."""
+        self._tell_warden(f"path {path}")
+
+    def share_memory(self, name: str) -> None:
+        """The processes will share memory of this name, which they leave behind."""
+        path = Path("/dev/shm") / name  # Linux. Elsewhere no file shows it, and 104 bytes stay.
+        self._shared_memory.append(path)
+        self.remove_if_killed(path)
+
     def end(self) -> None:
-        """Ends every process that still runs."""
+        """Ends every process that still runs, and removes what they shared."""
         running = [process for process in self._started if process.poll() is None]
         for process in running:
             _signal(process, signal.SIGKILL)
         for process in running:
             with contextlib.suppress(subprocess.TimeoutExpired):
                 process.wait(_PATIENCE_S)
+        for path in self._shared_memory:
+            path.unlink(missing_ok=True)
+        self._shared_memory.clear()
         if self._warden is not None:
             self._tell_warden("done")
             self._warden.communicate()

@@ -268,7 +268,8 @@ def _source_nobody_serves() -> Message:
 
 def _virtual_host(name: str, domains: list[str], cluster: str) -> Message:
     match = route_components_pb2.RouteMatch(prefix="/")
-    route = route_components_pb2.Route(match=match, route=route_components_pb2.RouteAction(cluster=cluster))
+    action = route_components_pb2.RouteAction(cluster=cluster, timeout=duration(0))  # Envoy's own is 15 s.
+    route = route_components_pb2.Route(match=match, route=action)
     return route_components_pb2.VirtualHost(name=name, domains=domains, routes=[route])
 
 

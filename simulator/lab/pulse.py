@@ -29,10 +29,11 @@ KEY: Final = "lab_most_late_ms"
 
 
 class Pulse:
-    """Beats every 10 ms and notes the greatest delay since the last `restart`."""
+    """Beats every 10 ms and notes the greatest delay from the last `restart` to `freeze`."""
 
     def __init__(self) -> None:
         self.most_late_s = 0.0
+        self._is_frozen = False
         self._waited_ns: dict[int, int] = {}
         self._recent: dict[int, deque[float]] = {}
 
@@ -45,10 +46,14 @@ class Pulse:
         self.most_late_s = 0.0
         self._recent.clear()
 
+    def freeze(self) -> None:
+        """What happens from now on is in no comparison."""
+        self._is_frozen = True
+
     async def run(self) -> None:
         """Until cancelled."""
         loop = asyncio.get_running_loop()
-        while True:
+        while not self._is_frozen:
             before_s = loop.time()
             await asyncio.sleep(PERIOD_S)
             self._note(_OWN, loop.time() - before_s - PERIOD_S)

@@ -14,7 +14,8 @@ from simulator.control_plane.scripted import ScriptedControlPlane
 from simulator.engine.delays import Delay
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
-from simulator.lab.played_envoy import PlayedEnvoy
+from simulator.lab.bootstrap import Caller
+from simulator.lab.played_envoy import PlayedEnvoy, PlayedProcess
 from simulator.lab.probe import stats
 from simulator.lab.protobufs import Builder
 from simulator.lab.streams import LabStream
@@ -35,7 +36,7 @@ _MOST_LOOKS: Final = 250
 class Watch(Protocol):
     """Who watches the Envoys of a play."""
 
-    def read_log(self, envoy: PlayedEnvoy) -> None:
+    def read_log(self, process: PlayedProcess) -> None:
         """Take note of what its log says by now."""
 
     def subscribed(self, envoy: PlayedEnvoy) -> None:
@@ -88,31 +89,36 @@ class Reception:
 
     # --- gRPC (grpc_server.Acceptor)
 
-    def on_attempt(self, proxy: int) -> bool:
+    def on_attempt(self, caller: Caller) -> bool:
         """An Envoy tries to open a stream; False refuses it."""
-        envoy = self._envoys[proxy]
-        self._watch.read_log(envoy)
-        self._watch.subscribed(envoy)  # RTDS comes before CDS; a refused attempt tells of it as well.
-        is_accepted = self._control_plane.accepts() and not envoy.is_over
-        if is_accepted and envoy.witness is not None and envoy.witness.row.t_connected_ns is None:
-            envoy.witness.row.t_connected_ns = self._clock.now_ns
+        process = self._process(caller)
+        self._watch.read_log(process)
+        # RTDS comes before CDS; a refused attempt tells of it as well.
+        self._watch.subscribed(self._envoys[caller.proxy])
+        is_accepted = self._control_plane.accepts() and not process.is_over
+        if is_accepted and process.witness is not None and process.witness.row.t_connected_ns is None:
+            process.witness.row.t_connected_ns = self._clock.now_ns
         return is_accepted
 
-    def stream(self, proxy: int, *, is_delta: bool, label: str) -> LabStream:
+    def _process(self, caller: Caller) -> PlayedProcess:
+        return self._envoys[caller.proxy].processes[caller.epoch]
+
+    def stream(self, caller: Caller, *, is_delta: bool, label: str) -> LabStream:
         """A stream, numbered and ready to be written to."""
-        envoy = self._envoys[proxy]
-        assert envoy.witness is not None
+        envoy, process = self._envoys[caller.proxy], self._process(caller)
+        assert process.witness is not None
         envoy.streams += 1
         return LabStream(
             self._clock,
             self._recorder,
-            envoy.build,
-            proxy,
+            process.build,
+            caller.proxy,
             envoy.streams,
             is_delta=is_delta,
             label=label,
-            on_sent=envoy.witness.on_sent,
-            links=self._links(proxy),
+            on_sent=process.witness.on_sent,
+            epoch=caller.epoch,
+            links=self._links(caller.proxy),
         )
 
     def _links(self, proxy: int) -> tuple[Link, Link] | None:
@@ -141,19 +147,20 @@ class Reception:
         self._note_stream(stream, "DOWN")
 
     def _note_stream(self, stream: LabStream, state: str) -> None:
-        witness = self._envoys[stream.proxy].witness
-        if witness is not None and not self._envoys[stream.proxy].is_over:
+        process = self._process(Caller(stream.proxy, stream.epoch))
+        witness = process.witness
+        if witness is not None and not process.is_over:
             witness.enter(self._clock.now_ns, "stream", stream.label, state)
             if state == "DOWN":
                 witness.on_stream_closed(stream.id)
 
     def on_request(self, stream: LabStream, request: Request) -> None:
         """A request is about to be handled."""
-        envoy = self._envoys[stream.proxy]
-        self._watch.read_log(envoy)
-        self._watch.subscribed(envoy)
-        if request.response_nonce and envoy.witness is not None:
-            envoy.witness.on_answer(request.response_nonce, is_ack=request.error_detail is None)
+        process = self._process(Caller(stream.proxy, stream.epoch))
+        self._watch.read_log(process)
+        self._watch.subscribed(self._envoys[stream.proxy])
+        if request.response_nonce and process.witness is not None:
+            process.witness.on_answer(request.response_nonce, is_ack=request.error_detail is None)
 
     # --- REST (rest_server.PollHandler)
 
@@ -163,57 +170,58 @@ class Reception:
 
     def builder(self, proxy: int) -> Builder:
         """Builds protobufs for it."""
-        return self._envoys[proxy].build
+        return self._envoys[proxy].newest.build
 
     def on_poll(self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None]) -> bool:
         """Takes a request; False if the connection is to fail."""
-        envoy = self._envoys[request.node]
-        self._watch.read_log(envoy)
-        if envoy.is_over:
+        # Polls tell of the Envoy, not of the process: hot restarts are played over streams only.
+        process = self._envoys[request.node].newest
+        self._watch.read_log(process)
+        if process.is_over:
             return False
-        self._watch.subscribed(envoy)
+        self._watch.subscribed(self._envoys[request.node])
         if not self._control_plane.accepts():
             return False
-        if envoy.witness is not None and envoy.witness.row.t_connected_ns is None:
-            envoy.witness.row.t_connected_ns = self._clock.now_ns
-        if request.version_info and envoy.witness is not None:
-            envoy.witness.on_stated(request.type.name, request.resource_names, self._clock.now_ns)
-        stream = self._poll_stream(envoy, request)
-        self._note_poll(envoy, stream, request)
+        if process.witness is not None and process.witness.row.t_connected_ns is None:
+            process.witness.row.t_connected_ns = self._clock.now_ns
+        if request.version_info and process.witness is not None:
+            process.witness.on_stated(request.type.name, request.resource_names, self._clock.now_ns)
+        stream = self._poll_stream(process, request)
+        self._note_poll(request.node, stream, request)
 
         def answer(response: DiscoveryResponse | None) -> None:
             if response is not None:
-                self._note_poll(envoy, stream, response)
-                if envoy.witness is not None:
-                    envoy.witness.on_sent(response)
+                self._note_poll(request.node, stream, response)
+                if process.witness is not None:
+                    process.witness.on_sent(response)
             respond(response)
             if response is not None and response.type is RDS:
-                self._watch.spawn(self._see_taken(envoy, request))
+                self._watch.spawn(self._see_taken(process, request))
 
         return self._control_plane.on_poll(request, answer)
 
-    async def _see_taken(self, envoy: PlayedEnvoy, request: DiscoveryRequest) -> None:
+    async def _see_taken(self, process: PlayedProcess, request: DiscoveryRequest) -> None:
         """No line of the log tells that a polled route table was applied, but a counter does."""
         name = next(iter(request.resource_names), "")
         for _ in range(_MOST_LOOKS):
             try:
-                found = await stats(envoy.admin_port, rf"\.rds\.{re.escape(name)}\.update_success$")
+                found = await stats(process.admin_port, rf"\.rds\.{re.escape(name)}\.update_success$")
             except (OSError, TimeoutError, asyncio.IncompleteReadError, ValueError):
                 return
             count = sum(found.values())
-            if count > envoy.taken.get(name, 0):
-                envoy.taken[name] = count
-                if envoy.witness is not None:
-                    envoy.witness.on_stated(RDS.name, request.resource_names, self._clock.now_ns)
+            if count > process.taken.get(name, 0):
+                process.taken[name] = count
+                if process.witness is not None:
+                    process.witness.on_stated(RDS.name, request.resource_names, self._clock.now_ns)
                 return
             await asyncio.sleep(_LOOK_PERIOD_S)
 
-    def _poll_stream(self, envoy: PlayedEnvoy, request: DiscoveryRequest) -> int:
+    def _poll_stream(self, process: PlayedProcess, request: DiscoveryRequest) -> int:
         """Each polled subscription counts as a stream."""
-        if envoy.polls is None:
-            envoy.polls = {}
+        if process.polls is None:
+            process.polls = {}
         key = request.type.name, next(iter(request.resource_names), "")
-        return envoy.polls.setdefault(key, len(envoy.polls) + 1)
+        return process.polls.setdefault(key, len(process.polls) + 1)
 
-    def _note_poll(self, envoy: PlayedEnvoy, stream: int, message: Request | Response) -> None:
-        note_message(self._recorder, self._clock.now_ns, envoy.proxy, stream, message)
+    def _note_poll(self, proxy: int, stream: int, message: Request | Response) -> None:
+        note_message(self._recorder, self._clock.now_ns, proxy, stream, message)

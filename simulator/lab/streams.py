@@ -38,6 +38,7 @@ class LabStream:
     """One stream a real Envoy opened.
 
     Attributes:
+        epoch: Of the process that opened it.
         label: `ads`, or the type and name of the one subscription the stream is for.
         outbox: Serialised responses to be written; `END` when the stream is to be reset.
         on_sent: Told of every response that leaves.
@@ -58,6 +59,7 @@ class LabStream:
         is_delta: bool,
         label: str,
         on_sent: Callable[[Response], None],
+        epoch: int = 0,
         links: tuple[Link, Link] | None = None,
     ) -> None:
         self._clock = clock
@@ -65,6 +67,7 @@ class LabStream:
         self._recorder = recorder
         self._build = build
         self.proxy = proxy
+        self.epoch = epoch
         self.id = stream_id
         self.is_delta = is_delta
         self.label = label

@@ -7,11 +7,11 @@ import contextlib
 import struct
 from collections.abc import Callable
 
-from simulator.lab.network import HEALTH_PATH, LOOPBACK
+from simulator.lab.network import HEALTH_PATH, LOOPBACK, held_s
 
 
 class Upstream:
-    """An HTTP/1.1 server that answers every request with 200.
+    """An HTTP/1.1 server that answers every request with 200, in full when its path says.
 
     Args:
         health_status: What a health check gets.
@@ -54,12 +54,17 @@ class Upstream:
         with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
-                status = 200
-                if head.split(b" ", 2)[1] == HEALTH_PATH.encode():
+                status, path = 200, head.split(b" ", 2)[1].decode("latin-1")
+                if path == HEALTH_PATH:
                     delay_s = self._health_delay_s()
                     await asyncio.sleep(3600 if delay_s is None else delay_s)
                     status = self._health_status()
-                writer.write(b"HTTP/1.1 %d Said\r\ncontent-length: 2\r\n\r\nok" % status)
+                answer = b"HTTP/1.1 %d Said\r\ncontent-length: 2\r\n\r\nok" % status
+                if hold_s := held_s(path):
+                    writer.write(answer[:-2])
+                    await asyncio.sleep(hold_s)
+                    answer = answer[-2:]
+                writer.write(answer)
 
 
 class Resolver(asyncio.DatagramProtocol):

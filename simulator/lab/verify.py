@@ -16,9 +16,9 @@ from dataclasses import dataclass
 from typing import Final
 
 from simulator.experiment.run import run
-from simulator.lab.conversation import Reading
+from simulator.lab.conversation import Reading, starts_of
 from simulator.lab.differences import Row, Tolerance, compare
-from simulator.lab.play import played
+from simulator.lab.play import played, undisturbed
 from simulator.lab.pulse import KEY, MOST_LATE_S
 from simulator.lab.trace import side_by_side
 from simulator.results.result import Result
@@ -65,9 +65,12 @@ class Verdict:
         if self.agrees:
             return ""
         parts = []
-        for proxy in self.simulated.startups.proxy_id:
-            ours = Reading(self.simulated, str(proxy))
-            parts.append(side_by_side(ours, Reading(self.measured[-1], str(proxy))))
+        measured = self.measured[-1]
+        for proxy in dict.fromkeys(map(str, self.simulated.startups.proxy_id)):
+            starts = min(len(starts_of(self.simulated, proxy)), len(starts_of(measured, proxy)))
+            for number in range(starts):
+                ours, theirs = Reading(self.simulated, proxy, number), Reading(measured, proxy, number)
+                parts.append(side_by_side(ours, theirs))
         return "\n\n".join(dict.fromkeys(part for part in parts if part))
 
 
@@ -80,7 +83,8 @@ def verify(
     simulate: Simulate = run,
 ) -> Verdict:
     """Plays a scenario in both worlds and compares; raises what `play` raises."""
-    return asyncio.run(verified(scenario, seed, runs=runs, tolerance=tolerance, simulate=simulate))
+    with undisturbed():
+        return asyncio.run(verified(scenario, seed, runs=runs, tolerance=tolerance, simulate=simulate))
 
 
 async def verified(
@@ -118,6 +122,7 @@ class Trial:
         self._tolerance = tolerance
         self._counted: list[Result] = []
         self._disturbed: list[Result] = []
+        self._forgiven = 0
         self._rows: Sequence[Row] = ()
 
     def take(self, measured: Result) -> None:
@@ -132,7 +137,11 @@ class Trial:
     @property
     def is_settled(self) -> bool:
         """Whether nothing more need be played."""
-        return self._agrees or max(len(self._counted), len(self._disturbed)) >= self._runs
+        return self._agrees or max(len(self._counted), len(self._disturbed) - self._forgiven) >= self._runs
+
+    def forgive(self) -> None:
+        """As many runs more may be disturbed; those before are still told."""
+        self._forgiven = len(self._disturbed)
 
     @property
     def _agrees(self) -> bool:

@@ -144,11 +144,16 @@ class Witness:
         if self.row.t_ready_ns is None and all(name in self._accepted for name in needs):
             self.row.t_ready_ns = t_ns
 
-    def on_exit(self) -> None:
-        """The process ended by itself."""
+    def on_stopped(self) -> None:
+        """Its successor tells it to end."""
+        self.row.outcome = "stopped"
+
+    def on_exit(self, *, is_gone: bool) -> None:
+        """The process ended by itself; `is_gone` if no other of this Envoy runs."""
         self.row.outcome = "exited"
         self.enter(self._clock.now_ns, "server", "envoy", "EXITED")
-        self._ledger.on_gone(self.proxy)
+        if is_gone:
+            self._ledger.on_gone(self.proxy)
 
     # --- changes
 

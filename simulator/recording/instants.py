@@ -293,6 +293,9 @@ GOOD_OUTCOMES: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 """Per table, the outcomes whose share is meant when an expectation names none."""
 
+NEVER_ENDED: Final = ("pending", "rejected", "disconnected")
+"""Outcomes of deliveries whose spans count as +infinity."""
+
 
 def metric_names() -> tuple[str, ...]:
     """Every name that `find_metric` knows, metrics first."""

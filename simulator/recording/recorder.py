@@ -19,7 +19,12 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engine.draws import Draws
 from simulator.recording.counters import Counters, is_unchanging
+from simulator.recording.delivery_tally import DeliveryTally
 from simulator.recording.istio_metrics import IstioMetrics
 
 PER_PROXY_COUNTERS: Final = 100
@@ -28,6 +33,9 @@ PER_PROXY_COUNTERS: Final = 100
 MOST_DELIVERY_ROWS: Final = 500_000
 """More deliveries than this become histograms unless the scenario says otherwise (assumption: about 100 MB
 of tables, and a second to make them)."""
+
+SAMPLED_ROWS: Final = 20_000
+"""About so many rows are kept beside the histograms (assumption: enough for a p99 by the rows alone)."""
 
 MessageRecord = tuple[int, int, int, int, str, str, str, str, str, Iterable[str], int]
 """(t_ns, proxy, replica, stream, direction, type, version_info, nonce, error_detail, names, bytes)"""
@@ -182,8 +190,10 @@ class Recorder:
         "control_plane_busy_ns",
         "counters",
         "counts_all",
+        "deliveries_begun",
         "delivery_parts",
         "delivery_rows",
+        "delivery_tally",
         "events",
         "folds_deliveries",
         "istio",
@@ -240,6 +250,10 @@ class Recorder:
         self.delivery_parts: Callable[[], Iterator[Mapping[str, Any]]] | None = None
         """Gives further deliveries, those of one change after those of another, as arrays in order of
         proxies: what the array engine recorded. Instants that were not reached are -1."""
+        self.delivery_tally: DeliveryTally | None = None
+        """What the array engine counted of its deliveries; `delivery_parts` are those of some proxies then."""
+        self.deliveries_begun = 0
+        """How many there are, by all changes so far."""
         self.proxy_push_columns: Mapping[str, Any] = {}
         """Further pushes to proxies, likewise."""
         self.push_rows: list[PushRow] = []
@@ -351,7 +365,15 @@ class Recorder:
         """Note one exogenous change; returns its `change_id`, counted from 0."""
         change_id = len(self.change_rows)
         self.change_rows.append((change_id, kind, name, t_changed_ns, proxies_concerned))
+        self.deliveries_begun += proxies_concerned
         return change_id
+
+    @property
+    def folds(self) -> bool:
+        """Whether the deliveries become histograms, by all changes so far: once they do, they will."""
+        if self.folds_deliveries is not None:
+            return self.folds_deliveries
+        return self.deliveries_begun > self.most_delivery_rows
 
     def delivery(self, change_id: int, proxy: int, t_changed_ns: int) -> DeliveryRow:
         """Begin the row of one change on its way to one proxy."""
@@ -481,6 +503,18 @@ class Recorder:
         return [
             text if count == 1 else f"{text} ({count} times)" for text, count in self.warning_counts.items()
         ]
+
+
+def sampled_share(deliveries: int) -> float:
+    """Of so many deliveries, the share whose rows are kept beside histograms."""
+    return min(1.0, SAMPLED_ROWS / max(deliveries, 1))
+
+
+def is_sampled(proxies: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
+    """Which proxies' rows are kept: the same for every change and every run, and of a smaller share fewer of
+    the same."""
+    chosen: NDArray[np.bool_] = Draws(0, 0).uniform_array("recording.deliveries.sample", proxies) < share
+    return chosen
 
 
 def kept(names: str | Iterable[str]) -> str | Iterable[str]:

@@ -17,24 +17,16 @@ import numpy as np
 import numpy.typing as npt
 import pandas as pd
 
-from simulator.engine.draws import Draws
-from simulator.recording.instants import GOOD_OUTCOMES, METRICS, Metric, Shape
-from simulator.recording.recorder import Recorder
+from simulator.recording.delivery_tally import DeliveryTally, SpanTally
+from simulator.recording.instants import Metric, Shape
+from simulator.recording.recorder import ChangeRecord, Recorder, is_sampled, sampled_share
 from simulator.results.histograms import Histogram
-from simulator.results.metrics import NEVER, MetricError
+from simulator.results.metrics import MetricError
 from simulator.results.samples import Samples
 
-__all__ = ["SAMPLED_ROWS", "FoldedDeliveries", "fold", "is_folded"]
+__all__ = ["FoldedDeliveries", "fold"]
 
-SAMPLED_ROWS: Final = 20_000
-"""About so many rows are kept beside the histograms (assumption: enough for a p99 by the rows alone)."""
-_PURPOSE: Final = "recording.deliveries.sample"
 _SECOND: Final = 1e9
-
-SPANS: Final = tuple(
-    metric for metric in METRICS.values() if metric.table == "deliveries" and metric.shape is Shape.SPAN
-)
-"""The metrics that have a histogram for each change."""
 NARROWED_BY: Final = ("change_id", "kind", "name")
 
 Whole = npt.NDArray[np.int64]
@@ -175,50 +167,39 @@ _FILE_COLUMNS: Final = {
 }
 
 
-def is_folded(recorder: Recorder) -> bool:
-    """Whether the deliveries of this run become histograms."""
-    if recorder.folds_deliveries is not None:
-        return recorder.folds_deliveries
-    return sum(row[-1] for row in recorder.change_rows) > recorder.most_delivery_rows
-
-
-def fold(recorder: Recorder, parts: Iterable[Columns]) -> tuple[FoldedDeliveries, list[dict[str, Any]]]:
+def fold(
+    recorder: Recorder, own: Iterable[Columns], further: Iterable[Columns]
+) -> tuple[FoldedDeliveries, list[Columns]]:
     """The histograms, and the rows that are kept beside them.
 
     Args:
-        recorder: Of the run.
-        parts: The rows as columns, change after change; -1 stands for an instant that was not reached.
+        recorder: Of the run. Where it has counted deliveries already, `further` holds none but sampled ones.
+        own: Rows as columns, those of one change after those of another, that nobody has counted.
+        further: Rows of proxies that are advanced in arrays.
     """
-    total = sum(row[-1] for row in recorder.change_rows)
-    share = min(1.0, SAMPLED_ROWS / max(total, 1))
-    changes: list[FoldedChange] = []
-    sampled: list[dict[str, Any]] = []
-    for part in parts:
-        changes.append(_folded(recorder, part))
-        chosen = np.flatnonzero(Draws(0, 0).uniform_array(_PURPOSE, part["proxy"]) < share)
-        sampled.append({name: values[chosen] for name, values in part.items()})
-    return FoldedDeliveries(changes), sampled
+    is_counted = recorder.delivery_tally is not None
+    tally = recorder.delivery_tally or DeliveryTally()
+    share = sampled_share(recorder.deliveries_begun)
+    sampled: list[Columns] = []
+    for parts, counts in ((own, True), (further, not is_counted)):
+        for part in parts:
+            if counts:
+                tally.add_rows(int(part["change_id"][0]), part)
+            chosen = np.flatnonzero(is_sampled(part["proxy"], share))
+            sampled.append({name: values[chosen] for name, values in part.items()})
+    changes = [_folded(tally, row) for row in recorder.change_rows]
+    return FoldedDeliveries([change for change in changes if change.rows]), sampled
 
 
-def _folded(recorder: Recorder, part: Columns) -> FoldedChange:
-    change_id, kind, name, t_changed_ns, _ = recorder.change_rows[int(part["change_id"][0])]
-    outcomes = part["outcome"]
-    counts = {str(o): int((outcomes == o).sum()) for o in dict.fromkeys(outcomes.tolist())}
-    never = np.isin(outcomes, NEVER)
-    good = np.isin(outcomes, GOOD_OUTCOMES["deliveries"])
-    good |= (outcomes == "superseded") & (part["t_active_ns"] >= 0)
-    spans = {metric.name: _span(metric, part, ~never) for metric in SPANS}
-    return FoldedChange(change_id, kind, name, t_changed_ns, counts, int(good.sum()), spans)
+def _folded(tally: DeliveryTally, row: ChangeRecord) -> FoldedChange:
+    change_id, kind, name, t_changed_ns, _ = row
+    outcomes = tally.outcomes(change_id)
+    spans = {} if not outcomes else {metric: _samples(span, change_id) for metric, span in tally.spans.items()}
+    return FoldedChange(change_id, kind, name, t_changed_ns, outcomes, tally.active(change_id), spans)
 
 
-def _span(metric: Metric, part: Columns, may_end: npt.NDArray[np.bool_]) -> Samples:
-    assert metric.later is not None
-    assert metric.earlier is not None
-    later, earlier = part[metric.later], part[metric.earlier]
-    ended = may_end & (later >= 0) & (earlier >= 0)
-    took_ns: Whole = later - earlier
-    if ended.all():
-        values, total = took_ns / _SECOND, float(took_ns.sum()) / _SECOND
-    else:
-        values, total = np.where(ended, took_ns / _SECOND, math.inf), math.inf
-    return Samples.of_histogram(Histogram.of(values), total)
+def _samples(span: SpanTally, change: int) -> Samples:
+    low, high = (math.inf if end is None else end / _SECOND for end in span.ends_ns(change))
+    sum_ns = span.sum_ns(change)
+    total = math.inf if sum_ns is None else float(sum_ns) / _SECOND
+    return Samples.of_histogram(Histogram(*span.buckets(change), low, high), total)

@@ -15,17 +15,12 @@ from typing import Any, Final
 import numpy as np
 import numpy.typing as npt
 
+from simulator.recording.buckets import NEVER, SUB_BUCKETS, ZERO, buckets_of
+
 __all__ = ["RELATIVE_ERROR", "SUB_BUCKETS", "Histogram"]
 
-SUB_BUCKETS: Final = 128
-"""Equal parts of each power of two."""
 RELATIVE_ERROR: Final = 1 / (2 * SUB_BUCKETS)
 """A sample and the middle of its bucket differ by at most this share of the sample."""
-
-_ZERO: Final = -(2**40)
-"""Bucket of zero, below every other."""
-_NEVER: Final = 2**40
-"""Bucket of +infinity, above every other."""
 
 Floats = npt.NDArray[np.float64]
 Whole = npt.NDArray[np.int64]
@@ -47,8 +42,8 @@ class Histogram:
         assert float(values.min()) >= 0, f"a negative sample: {values.min()}"
         low, high = float(values.min()), float(values.max())
         if low == high:
-            return cls(_buckets_of(values[:1]), np.array([len(values)], np.int64), low, high)
-        buckets, counts = _counted(_buckets_of(values))
+            return cls(buckets_of(values[:1]), np.array([len(values)], np.int64), low, high)
+        buckets, counts = _counted(buckets_of(values))
         return cls(buckets, counts, low, high)
 
     @classmethod
@@ -64,11 +59,11 @@ class Histogram:
     def values(self) -> Floats:
         """The value that stands for each bucket: its middle, within what was seen."""
         exponents, parts = np.divmod(self.buckets, SUB_BUCKETS)
-        is_finite = (self.buckets != _ZERO) & (self.buckets != _NEVER)
+        is_finite = (self.buckets != ZERO) & (self.buckets != NEVER)
         middles = np.ldexp(
             (1 + (parts + 0.5) / SUB_BUCKETS) / 2, np.where(is_finite, exponents, 0).astype(np.int32)
         )
-        middles = np.where(self.buckets == _NEVER, np.inf, np.where(self.buckets == _ZERO, 0.0, middles))
+        middles = np.where(self.buckets == NEVER, np.inf, np.where(self.buckets == ZERO, 0.0, middles))
         within: Floats = np.clip(middles, self.low, self.high)
         return within
 
@@ -84,8 +79,8 @@ class Histogram:
 
 def _counted(buckets: Whole) -> tuple[Whole, Whole]:
     """Each bucket once, ascending, and how often it is there: by counting, since sorting is slower."""
-    is_finite = (buckets > _ZERO) & (buckets < _NEVER)
-    zeros, infinite = int((buckets == _ZERO).sum()), int((buckets == _NEVER).sum())
+    is_finite = (buckets > ZERO) & (buckets < NEVER)
+    zeros, infinite = int((buckets == ZERO).sum()), int((buckets == NEVER).sum())
     within = buckets if is_finite.all() else buckets[is_finite]
     found, counts = within, np.empty(0, np.int64)
     if len(within):
@@ -93,18 +88,9 @@ def _counted(buckets: Whole) -> tuple[Whole, Whole]:
         every = np.bincount(within - first)
         found = np.flatnonzero(every) + first
         counts = every[found - first].astype(np.int64)
-    ends = [(_ZERO, zeros), (_NEVER, infinite)]
+    ends = [(ZERO, zeros), (NEVER, infinite)]
     below, above = ([n for n in (end,) if n[1]] for end in ends)
     return (
         np.array([*(b for b, _ in below), *found.tolist(), *(b for b, _ in above)], np.int64),
         np.array([*(n for _, n in below), *counts.tolist(), *(n for _, n in above)], np.int64),
     )
-
-
-def _buckets_of(values: Floats) -> Whole:
-    is_finite = np.isfinite(values) & (values > 0)
-    mantissas, exponents = np.frexp(np.where(is_finite, values, 1.0))
-    parts = np.floor((mantissas * 2 - 1) * SUB_BUCKETS).astype(np.int64)
-    buckets = exponents.astype(np.int64) * SUB_BUCKETS + parts
-    chosen: Whole = np.where(is_finite, buckets, np.where(values > 0, _NEVER, _ZERO))
-    return chosen

@@ -18,7 +18,14 @@ import pandas as pd
 
 from simulator.engine.clock import DurationError, parse_duration
 from simulator.recording.columns import TABLES
-from simulator.recording.instants import GOOD_OUTCOMES, METRICS, Metric, Shape, filter_columns
+from simulator.recording.instants import (
+    GOOD_OUTCOMES,
+    METRICS,
+    NEVER_ENDED,
+    Metric,
+    Shape,
+    filter_columns,
+)
 from simulator.results.histograms import RELATIVE_ERROR
 from simulator.results.samples import Samples
 from simulator.results.statistics import Values, quantile, supports
@@ -26,7 +33,7 @@ from simulator.results.statistics import Values, quantile, supports
 if TYPE_CHECKING:
     from simulator.results.folded import FoldedDeliveries
 
-NEVER: Final = ("pending", "rejected", "disconnected")
+NEVER: Final = NEVER_ENDED
 """Outcomes of a delivery that did not come to an end: each of its delays counts as +infinity."""
 
 SUMMARY_COLUMNS: Final = (

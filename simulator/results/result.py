@@ -19,14 +19,15 @@ from simulator.recording.recorder import Recorder
 from simulator.results import metrics, rest_cycles, storage
 from simulator.results.bottleneck import Owner, owners_of
 from simulator.results.expectations import Expectation, Outcome, evaluate
-from simulator.results.folded import FoldedDeliveries, fold, is_folded
+from simulator.results.folded import FoldedDeliveries, fold
 from simulator.results.histograms import RELATIVE_ERROR
 from simulator.results.storage import ResultsError
 from simulator.results.tables import (
     build_tables,
-    delivery_parts,
     digest_of,
     empty_frame,
+    further_deliveries,
+    own_deliveries,
     sampled_deliveries,
 )
 
@@ -75,9 +76,9 @@ class Result:
         """
         kept = kept_tables(recorder)
         folded: FoldedDeliveries | None = None
-        if is_folded(recorder):
+        if recorder.folds:
             tables = build_tables(recorder, without=["deliveries"])
-            folded, sampled = fold(recorder, delivery_parts(recorder))
+            folded, sampled = fold(recorder, own_deliveries(recorder), further_deliveries(recorder))
             tables["deliveries"] = sampled_deliveries(recorder, sampled)
         else:
             tables = build_tables(recorder)

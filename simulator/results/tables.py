@@ -224,19 +224,21 @@ def _joined(table: str, rows: Sequence[Mapping[str, Any]], columns: Mapping[str,
     return found
 
 
-def delivery_parts(recorder: Recorder) -> Iterator[dict[str, Any]]:
-    """All deliveries as columns, those of one change after those of another; -1 stands for a missing
-    number."""
+def own_deliveries(recorder: Recorder) -> Iterator[dict[str, Any]]:
+    """The deliveries of proxies that were played by messages as columns, those of one change after those of
+    another; -1 stands for a missing number."""
     of_change: dict[int, list[dict[str, Any]]] = {}
     for row in recorder.delivery_rows:
         named = {name: getattr(row, name) for name in row.__slots__}
         of_change.setdefault(row.change_id, []).append(named)
-    parts = {} if recorder.delivery_parts is None else recorder.delivery_parts()
     nothing = {name: np.empty(0, object if name in _TEXTS else np.int64) for name in _DELIVERY_COLUMNS}
-    for part in parts:
-        yield _joined("deliveries", of_change.pop(int(part["change_id"][0]), []), part)
     for change in sorted(of_change):
         yield _joined("deliveries", of_change[change], nothing)
+
+
+def further_deliveries(recorder: Recorder) -> Iterator[Mapping[str, Any]]:
+    """The deliveries of proxies that were advanced in arrays, likewise."""
+    return iter(()) if recorder.delivery_parts is None else recorder.delivery_parts()
 
 
 def sampled_deliveries(recorder: Recorder, parts: Sequence[Mapping[str, Any]]) -> pd.DataFrame:

@@ -19,8 +19,9 @@ from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
 from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
+from simulator.fleet.folding import Folding
 from simulator.fleet.line import PushLine
-from simulator.fleet.streams import Streams, StreamSettings
+from simulator.fleet.streams import Ints, Small, Streams, StreamSettings
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
@@ -76,6 +77,7 @@ class FleetWorld(MeshWorld):
         self._recorder.counts_all = False
         self._streams: Streams | None = None
         self._announced: list[Announced] = []
+        self._folding: Folding | None = None
 
     # --- who is a row, who is not
 
@@ -136,6 +138,16 @@ class FleetWorld(MeshWorld):
         if self._streams is None:
             self._begin()
 
+    def _fold(self) -> None:
+        """From here on deliveries are counted, not kept."""
+        streams = self._streams
+        assert streams is not None
+        self._folding = folding = Folding(self._recorder, self._entity, self._group, self._scenario.duration)
+        for batch in streams.batches:
+            folding.take(batch)
+        streams.batches.clear()
+        streams.folding = folding
+
     def _begin(self) -> None:
         """What was configured before the run shows what every row is configured with."""
         replica = self._deployment.replicas[0]
@@ -162,7 +174,7 @@ class FleetWorld(MeshWorld):
             limit=limits.push_throttle,
             cores=limits.procs,
             making=making,
-            taker=self._streams,
+            taker=self,
             start_push=replica._start_push,
         )
         replica.take_line(self._line, entity)
@@ -181,6 +193,13 @@ class FleetWorld(MeshWorld):
             flush,  # type: ignore[arg-type]  # a law, not a formula
             scenario.duration,
         )
+
+    def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
+        """What the line did goes on its way (fleet/line.py: Taker)."""
+        assert self._streams is not None
+        self._streams.take(place, request, made, dequeued_ns, sent_ns)
+        if self._folding is not None:
+            self._folding.settle(int(sent_ns.max()), self._line.in_hand())
 
     def _settled(self, proxy: int) -> SettledEnvoy:
         server = self._servers[proxy]
@@ -223,6 +242,8 @@ class FleetWorld(MeshWorld):
             self._announced.append(Announced(change.id, change.t_changed_ns, groups))
         for group, parts in concerned:
             self._concerning[group].append(ConcerningChange(change, parts))
+        if self._folding is None and self._recorder.folds:
+            self._fold()
 
     # --- the end of the run
 
@@ -236,7 +257,10 @@ class FleetWorld(MeshWorld):
         self._write_last_sent(streams)
         recorder.xds_messages += streams.messages
         recorder.xds_bytes += streams.bytes
-        if self._announced:
+        if self._folding is not None:
+            self._folding.finish(self._announced, self._line.in_hand())
+            recorder.delivery_parts = partial(self._folding.rows, self._announced)
+        elif self._announced:
             read_acks(streams.batches, len(self._entity), self._line.in_hand(), end_ns)
             recorder.delivery_parts = partial(
                 delivery_parts, self._announced, streams.batches, self._entity, self._group, end_ns

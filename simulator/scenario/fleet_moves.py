@@ -207,6 +207,7 @@ def _carried(
         carried.append(
             Carried(
                 change.id,
+                change.t_changed_ns,
                 places[0],
                 places[-1],
                 *active[position],

@@ -48,12 +48,11 @@ class FleetReplica(Replica):
 
     def enqueue_all(self, request: PushRequest, push: int) -> None:
         """Every connection is enqueued, in random order."""
-        others = list(self.connections)
-        places = np.concatenate(
-            [np.arange(len(self.fleet)), np.array([self.line.place_of(c) for c in others], np.int64)]
-        )
-        proxies = np.concatenate([self.fleet, np.array([c.proxy for c in others], np.int64)])
-        self.line.enqueue_all(places[self.random_order(proxies, push)], request)
+        line, others = self.line, list(self.connections)
+        places, idle = line.idle(others)
+        proxies = np.concatenate([self.fleet[places], np.array([c.proxy for c in idle], np.int64)])
+        places = np.concatenate([places, np.array([line.place_of(c) for c in idle], np.int64)])
+        line.enqueue_all(places[self.random_order(proxies, push)], others, request)
 
     def pod_ready(self, pod: int) -> None:
         """Pods come and go by messages alone."""

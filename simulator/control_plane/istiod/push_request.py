@@ -65,6 +65,10 @@ class PushRequest:
             result = memo[newer] = merge_all((self, newer))
         return result
 
+    def merged_with(self, newer: Sequence[PushRequest]) -> PushRequest:
+        """It and newer ones, the oldest first, as one."""
+        return merge_all((self, *newer))
+
     def stamped(self, start_ns: int, rounds: tuple[int, ...], context: object) -> PushRequest:
         """The request as it is enqueued for every connection, when its PushContext is ready.
 
