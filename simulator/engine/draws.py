@@ -76,9 +76,7 @@ class Draws:
         return key
 
 
-def _uniform(
-    key: np.uint64 | NDArray[np.uint64], entity: Integers, index: Integers
-) -> NDArray[np.float64]:
+def _uniform(key: np.uint64 | NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.float64]:
     entities, indices = _as_uint64(entity), _as_uint64(index)
     with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
         mixed = _mixed_array(key + (entities + np.uint64(1)) * np.uint64(_GOLDEN))

@@ -137,8 +137,11 @@ class Answers:
         self._served: list[tuple[Places, int, Ints]] = []
         by_name = {(s.group, s.type_name, s.name): n for n, s in enumerate(subscriptions.all)}
         self._eds = [
-            {} if s.type_name != "cds" else {
-                name: sub for (group, type_name, name), sub in by_name.items()
+            {}
+            if s.type_name != "cds"
+            else {
+                name: sub
+                for (group, type_name, name), sub in by_name.items()
                 if group == s.group and type_name == "eds"
             }
             for s in subscriptions.all
@@ -201,9 +204,7 @@ class Answers:
         return done_ns
 
     def _note_busy(self, place: Places, start_ns: Ints, done_ns: Ints) -> None:
-        self.main_thread_busy_ns[place] += np.where(
-            done_ns <= self._settings.end_ns, done_ns - start_ns, 0
-        )
+        self.main_thread_busy_ns[place] += np.where(done_ns <= self._settings.end_ns, done_ns - start_ns, 0)
 
     def jobs(self, place: Places, at_ns: Ints, which: Rows, arrived: Arrived) -> Ints:
         """Jobs of these proxies of which some apply answers; when each is done."""
@@ -228,9 +229,7 @@ class Answers:
         applied_ns = done_ns[which]
         for rows, sub, step, is_old in kinds:
             self._received(arrived, rows, sub)
-            kept = (applied_ns[rows] <= self._settings.end_ns) & (
-                applied_ns[rows] < arrived.stopped_ns[rows]
-            )
+            kept = (applied_ns[rows] <= self._settings.end_ns) & (applied_ns[rows] < arrived.stopped_ns[rows])
             rows = rows[kept]
             if len(rows):
                 self._held[keys[rows]] = arrived.content[rows[0]]
@@ -252,9 +251,7 @@ class Answers:
             for carried in brought:
                 carried.parted.received(ranks, arrived.received_ns[those])
 
-    def _brought(
-        self, arrived: Arrived, rows: Rows, sub: int
-    ) -> Iterator[tuple[Rows, list[Carries[Names]]]]:
+    def _brought(self, arrived: Arrived, rows: Rows, sub: int) -> Iterator[tuple[Rows, list[Carries[Names]]]]:
         """These answers by what they carry, if anything."""
         for those, (since, last) in _groups(arrived.carry_from[rows], arrived.carry_to[rows]):
             brought = self._subscriptions.brought(sub, since, last)
@@ -266,31 +263,15 @@ class Answers:
     def _apply(
         self, arrived: Arrived, rows: Rows, sub: int, step: Step, t_ns: Ints, keys: Rows, *, is_old: bool
     ) -> None:
-        at = np.empty(len(arrived.sub), np.int64)
-        at[rows] = t_ns
         place, type_name = arrived.place, self._subscriptions.all[sub].type_name
         is_warm = type_name == "eds" and bool(step.awaited)
         if step.posts_always:
             self._post(place[rows], t_ns, step.post_ns)
-        waiting: list[tuple[Rows, tuple[tuple[Parted, Names], ...]]] = []
+        at = np.empty(len(arrived.sub), np.int64)
+        at[rows] = t_ns
+        waiting: list[tuple[Rows, list[Carries[Names]]]] = []
         for those, brought in self._brought(arrived, rows, sub):
-            ranks, applied_ns = self._rank[place[those]], at[those]
-            for carried in brought:
-                carried.parted.applied(
-                    sub,
-                    ranks,
-                    arrived.enqueued_ns[those],
-                    arrived.dequeued_ns[those],
-                    arrived.sent_ns[those],
-                    arrived.received_ns[those],
-                    applied_ns,
-                )
-            done = [c for c in brought if not c.names.intersect(step.awaited)]
-            if done and not step.posts_always:
-                self._post(place[those], applied_ns, step.post_ns)
-            for carried in done:
-                carried.parted.activated(sub, ranks, self._workers_ns[place[those]])
-            waits = tuple((c.parted, c.names) for c in brought if c.names.intersect(step.awaited))
+            waits = self._note_applied(arrived, those, sub, step, brought, at[those])
             if waits:
                 waiting.append((those, waits))
         if type_name == "cds" and step.awaited:
@@ -302,8 +283,37 @@ class Answers:
             if is_warm:
                 self._serve(place[rows], sub, t_ns, keys)
             for those, waits in waiting:
-                for parted, _ in waits:
-                    parted.activated(sub, self._rank[place[those]], self._workers_ns[place[those]])
+                for carried in waits:
+                    carried.parted.activated(sub, self._rank[place[those]], self._workers_ns[place[those]])
+
+    def _note_applied(
+        self,
+        arrived: Arrived,
+        rows: Rows,
+        sub: int,
+        step: Step,
+        brought: Sequence[Carries[Names]],
+        t_ns: Ints,
+    ) -> list[Carries[Names]]:
+        """These changes are applied; those that do not serve yet."""
+        place = arrived.place[rows]
+        ranks = self._rank[place]
+        for carried in brought:
+            carried.parted.applied(
+                sub,
+                ranks,
+                arrived.enqueued_ns[rows],
+                arrived.dequeued_ns[rows],
+                arrived.sent_ns[rows],
+                arrived.received_ns[rows],
+                t_ns,
+            )
+        done = [carried for carried in brought if not carried.names.intersect(step.awaited)]
+        if done and not step.posts_always:
+            self._post(place, t_ns, step.post_ns)
+        for carried in done:
+            carried.parted.activated(sub, ranks, self._workers_ns[place])
+        return [carried for carried in brought if carried.names.intersect(step.awaited)]
 
     def _post(self, place: Places, t_ns: Ints, delay_ns: int) -> None:
         """Workers take posts over in order."""
@@ -318,7 +328,7 @@ class Answers:
         sub: int,
         step: Step,
         t_ns: Ints,
-        waiting: Sequence[tuple[Rows, tuple[tuple[Parted, Names], ...]]],
+        waiting: Sequence[tuple[Rows, list[Carries[Names]]]],
     ) -> None:
         """Their new objects subscribe their endpoints at once, in order."""
         place = arrived.place[rows]
@@ -335,19 +345,19 @@ class Answers:
             self._waiting.append(
                 _Waiting(
                     [
-                        (p, sub, tuple(self._eds[sub][n] for n in names.intersect(step.awaited)))
-                        for p, names in waits
+                        (c.parted, sub, tuple(self._eds[sub][n] for n in c.names.intersect(step.awaited)))
+                        for c in waits
                     ]
                 )
             )
         self._warmed.append((place, subs, t_ns))
 
     def _note_late(
-        self, arrived: Arrived, waiting: Sequence[tuple[Rows, tuple[tuple[Parted, Names], ...]]], sub: int
+        self, arrived: Arrived, waiting: Sequence[tuple[Rows, list[Carries[Names]]]], sub: int
     ) -> None:
         for those, waits in waiting:
             for place in arrived.place[those].tolist():
-                self._late.setdefault((place, sub), []).extend((parted, sub) for parted, _ in waits)
+                self._late.setdefault((place, sub), []).extend((c.parted, sub) for c in waits)
 
     def _serve(self, place: Places, sub: int, t_ns: Ints, keys: Rows) -> None:
         """Clusters have their endpoints and go into service; changes that waited for nothing else are

@@ -55,8 +55,13 @@ class Published(Protocol):
 class Serving(Protocol):
     """A FIFO queue before equal servers, whose jobs' costs are known when their service starts."""
 
-    busy_ns: int
-    jobs: int
+    @property
+    def busy_ns(self) -> int:
+        """Time spent serving, all servers together."""
+
+    @property
+    def jobs(self) -> int:
+        """Jobs served."""
 
     @property
     def queue_length(self) -> int:

@@ -18,6 +18,7 @@ from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts
 from simulator.fleet.answers import Answers, AnswerSettings
 from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.loops import LoopSettings
 from simulator.fleet.parted import delivery_parts
 from simulator.fleet.polls import PollingSettings, Polls
 from simulator.fleet.streams import StatsFlushes
@@ -65,10 +66,12 @@ class PolledFleetWorld(FleetWorld):
         return PublishingReplica(number, deployment, is_synced=True)
 
     def _ahead(self, horizon_ns: int) -> None:
-        self._begin_once().ahead(horizon_ns)
+        polls = self._polls or self._begin_polling()
+        polls.ahead(horizon_ns)
 
-    def _begin_once(self) -> Polls:
-        return self._polls or self._begin_polling()
+    def _begin_once(self) -> None:
+        if self._polls is None:
+            self._begin_polling()
 
     # --- the beginning of the run
 
@@ -92,9 +95,11 @@ class PolledFleetWorld(FleetWorld):
         assert isinstance(source, mesh_sources.Polls)
         self._polls = Polls(
             PollingSettings(
-                propagation.refresh_delay,
-                propagation.request_timeout,
-                self._calibration.loopback if latency is None else latency,
+                LoopSettings(
+                    propagation.refresh_delay,
+                    propagation.request_timeout,
+                    self._calibration.loopback if latency is None else latency,
+                ),
                 scenario.network.bandwidth,
                 propagation.server.service_time,
                 ENVELOPE_BYTES,

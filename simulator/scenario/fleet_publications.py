@@ -87,9 +87,7 @@ class Publications:
 
     def _content(self, sub: int, all_: Sequence[Subscription]) -> Resources:
         shown = self._shown[all_[sub].group]
-        return content_for(
-            self._replica, self._replica.context, shown, self._types[sub], self._names[sub]
-        )
+        return content_for(self._replica, self._replica.context, shown, self._types[sub], self._names[sub])
 
     def _answer_ns(self, sub: int, content: Resources) -> int:
         return answer_cost_ns(self._replica, self._types[sub].name, content)
@@ -199,11 +197,11 @@ class Publications:
             parted.way = way
             index = self._by_group[parted.group]
             for type_name, names in parts.items():
-                wanted = [("", names)] if resource_type(type_name).wildcard else [
-                    (single_name, single)
-                    for single in names.singly()
-                    for single_name in single
-                ]
+                wanted = (
+                    [("", names)]
+                    if resource_type(type_name).wildcard
+                    else [(single_name, single) for single in names.singly() for single_name in single]
+                )
                 for name, part in wanted:
                     sub = index.get((type_name, name))
                     if sub is not None:

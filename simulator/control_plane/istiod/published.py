@@ -176,7 +176,8 @@ class PublishedContext:
 
 
 def version_of(content: Resources) -> str:
-    """Version of what a request gets. Revisions only grow, so their sum tells contents of the same names apart."""
+    """Version of what a request gets: revisions only grow, so their sum tells contents of the same names
+    apart."""
     if not content:
         return "none"
     return f"{len(content)}.{content.total('revision', lambda r: r.revision)}"
