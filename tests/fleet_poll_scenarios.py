@@ -21,6 +21,7 @@ def scenario(seed: int) -> xs.Scenario:
     service_time = one([None, None, "2ms", {"uniform": ["100us", "3ms"]}, "0s"])
     keys: dict[str, Any] = {
         "propagation.strategy": "poll",
+        "control_plane.replicas": 1,
         "propagation.refresh_delay": one(["100ms", "400ms", "1s", "1s", "3s"]),
         "propagation.request_timeout": one(["1s", "1s", "1s", "200ms"]),
         "propagation.server.concurrency": one([1, 2, 100, 100]),

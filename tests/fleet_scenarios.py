@@ -61,6 +61,7 @@ def scenario(seed: int) -> xs.Scenario:
         control_plane={
             "kind": "istiod",
             "version": one(["1.20", "1.24", "1.27", "1.30", "1.32", "1.32"]),
+            "replicas": one([1, 1, 2, 3]),
             "cpu": one(["500m", 1, 2, 4]),
             "debounce": {
                 "after": one(["100ms", "100ms", "10ms", "0s"]),
@@ -73,7 +74,7 @@ def scenario(seed: int) -> xs.Scenario:
             **one([{}, {}, {"cache": {"cds": False, "eds": False, "rds": False, "sds": False}}]),
             **one([{}, {}, {}, {"costs": "zero"}]),
         },
-        propagation={"strategy": "push", "protocol": "delta"},
+        propagation={"strategy": "push", "protocol": one(["delta", "sotw"])},
         network={
             "latency": one(["0s", "1ms", {"uniform": ["100us", "30ms"]}, {"lognormal": _LOGNORMAL}]),
             "bandwidth": one([None, None, "1Mi"]),

@@ -46,7 +46,8 @@ class CertificateSettings:
         retries: Further tries of one call.
         retry_backoff_ns: The first wait between them; it doubles.
         retry_jitter: Each wait varies by this share, both ways.
-        warm_up: Wait of the agent's own loop after a failed call, longer each time by half.
+        warm_up: Wait of the agent's own loop after a failed call, longer each time by half; None where the
+            agent has no such loop.
         sds_backoff: Wait of Envoy's SDS stream after a failed call, at random below.
     """
 
@@ -58,7 +59,7 @@ class CertificateSettings:
     retries: int = 5
     retry_backoff_ns: int = 100 * MS
     retry_jitter: float = 0.1
-    warm_up: BackoffSettings = _WARM_UP
+    warm_up: BackoffSettings | None = _WARM_UP
     sds_backoff: BackoffSettings = _SDS_BACKOFF
 
     def rotation_ns(self, u: float) -> int:
@@ -178,7 +179,7 @@ class WorkloadCertificate:
         self._machine = Machine(_S.ABSENT, _ROWS, self, _note_nothing)
         purpose = f"agent.certificate.sds_backoff/{start}"
         self._sds_backoff = JitteredBackoff(settings.sds_backoff, draws, purpose, proxy)
-        self._warm_up_ns = settings.warm_up.base_ns
+        self._warm_up_ns = settings.warm_up.base_ns if settings.warm_up is not None else 0
         self._row: CertificateRow | None = None
         self._timer: After | None = None
         self._issued = 0
@@ -248,11 +249,11 @@ class WorkloadCertificate:
     def await_next_call(self) -> None:
         """The warm-up loop or Envoy's new SDS stream, whichever comes first; the loop ends with the first
         certificate."""
-        wait_ns = self._sds_backoff.next_ns()
-        if self._issued == 0:
+        wait_ns, warm_up = self._sds_backoff.next_ns(), self._settings.warm_up
+        if self._issued == 0 and warm_up is not None:
             u = self._draws.uniform(self._purpose("warm_up"), self._proxy, self._call)
             wait_ns = min(wait_ns, int(self._warm_up_ns * (0.5 + u)))
-            self._warm_up_ns = min(self._warm_up_ns * 3 // 2, self._settings.warm_up.max_ns)
+            self._warm_up_ns = min(self._warm_up_ns * 3 // 2, warm_up.max_ns)
         self._after(wait_ns, _G.BACKED_OFF)
 
     def deliver(self) -> None:

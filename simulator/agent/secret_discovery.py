@@ -25,6 +25,10 @@ ROOT_SECRETS = Names(("ROOTCA",))
 _SIZE_BYTES = 4000
 
 
+def _nobody() -> None:
+    """Who need not be told."""
+
+
 class SecretDiscovery:
     """A config source that answers for the workload's secret itself and leaves the rest to another one.
 
@@ -33,6 +37,7 @@ class SecretDiscovery:
         inner: Where everything else comes from.
         hop_ns: From the agent to Envoy.
         carries: The recorded changes that a certificate takes to this proxy.
+        on_asked: Told that Envoy asks for it.
     """
 
     def __init__(
@@ -41,8 +46,10 @@ class SecretDiscovery:
         inner: ConfigSource,
         hop_ns: int,
         carries: Callable[[Signed], tuple[int, ...]],
+        on_asked: Callable[[], None] = _nobody,
     ) -> None:
         self._process = process
+        self._on_asked = on_asked
         self._inner = inner
         self._hop_ns = hop_ns
         self._carries = carries
@@ -96,6 +103,7 @@ class SecretDiscovery:
         """The workload's secret is sent as soon as it is there."""
         if type_ is SDS and WORKLOAD_SECRET in names:
             self._consumer = consumer
+            self._on_asked()
             if self._latest is not None:
                 self._send(consumer)
             names = names.minus(WORKLOAD_SECRETS)

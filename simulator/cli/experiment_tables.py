@@ -13,6 +13,7 @@ from rich.text import Text
 
 from simulator.cli.tables import footnote, new_table, show
 from simulator.report.wording import amount_text, seconds_text
+from simulator.results.disruption import DISRUPTIONS
 from simulator.results.paired import NOT_FINITE
 
 if TYPE_CHECKING:
@@ -32,10 +33,15 @@ _OWNED_BY: Final = "p99 owned by"
 _LATENCY: Final = ("p50", "p90", "p99", "mean", "staleness")
 _COUNTS: Final = ("xds_messages", "xds_bytes")
 _COSTS: Final = (*_COUNTS, "control_plane_cpu")
+_AMOUNTS: Final = (*_COUNTS, "most_without_configuration", "most_new_streams")
 _TITLES: Final = {
     "xds_messages": "xDS messages",
     "xds_bytes": "xDS bytes",
     "control_plane_cpu": "control-plane CPU",
+    "without_configuration": "without configuration",
+    "most_without_configuration": "at once",
+    "without_stream": "without a stream",
+    "most_new_streams": "new streams in 1 s",
 }
 
 
@@ -50,6 +56,13 @@ def print_comparison(comparison: Comparison, directory: Path, figures: Sequence[
     footnote(console, "staleness: mean time a proxy decided traffic while a change was outstanding")
     _pending(console, rows.to_dict(orient="index"))
     _values(console, comparison, "What a run costs, with 95 % confidence intervals", _COSTS)
+    if (comparison.table()[list(DISRUPTIONS)] > 0).any(axis=None):
+        _values(console, comparison, "What a run disturbs, with 95 % confidence intervals", DISRUPTIONS)
+        footnote(
+            console,
+            "without configuration: processes between start and ready, all their time and the most at once; "
+            "without a stream: until proxies that lost theirs had one again; and the most new streams",
+        )
     for other in comparison.variants[1:]:
         _paired(console, comparison, other)
     _tail(console, comparison, directory, figures)
@@ -69,7 +82,7 @@ def _values(
     table.add_column("runs", justify="right", no_wrap=True)
     for variant, row in comparison.table().iterrows():
         line = row.to_dict()
-        cells = [_interval(line, name, amount_text if name in _COUNTS else seconds) for name in columns]
+        cells = [_interval(line, name, amount_text if name in _AMOUNTS else seconds) for name in columns]
         owner = [str(line["bottleneck_p99"])] if owned else []
         table.add_row(str(variant), *cells, *owner, _runs(line))
     show(console, table)

@@ -20,6 +20,8 @@ _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio, odd: neighbou
 _STEP_1 = 0xBF58476D1CE4E5B9
 _STEP_2 = 0x94D049BB133111EB
 _ULP = 2.0**-53
+_MOST_INTEGERS = 2**11
+"""So that 53 random bits times their number fit into 64."""
 
 Integers: TypeAlias = int | NDArray[np.integer]
 """An integer or an array of integers."""
@@ -46,7 +48,7 @@ class Draws:
 
     def uniform_array(self, purpose: str, entity: Integers = 0, index: Integers = 0) -> NDArray[np.float64]:
         """`uniform` for each (entity, index), which broadcast against each other; equal to it bit for bit."""
-        return _uniform(np.uint64(self._key(purpose)), entity, index)
+        return (self._bits_array(purpose, entity, index) >> np.uint64(11)).astype(np.float64) * _ULP
 
     def keys(self, purposes: Sequence[str]) -> NDArray[np.uint64]:
         """What stands for each of these purposes in `uniform_of`."""
@@ -54,12 +56,23 @@ class Draws:
 
     def uniform_of(self, keys: NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.float64]:
         """`uniform` where each draw has a purpose of its own, given by `keys`."""
-        return _uniform(keys, entity, index)
+        return (_bits_of(keys, entity, index) >> np.uint64(11)).astype(np.float64) * _ULP
+
+    def _bits_array(self, purpose: str, entity: Integers, index: Integers) -> NDArray[np.uint64]:
+        return _bits_of(np.uint64(self._key(purpose)), entity, index)
 
     def integer_below(self, n: int, purpose: str, entity: int = 0, index: int = 0) -> int:
         """An integer from 0 to n - 1: the same draw as `uniform`, scaled. Even to within n / 2**53."""
         assert n >= 1, f"no integer from 0 to {n - 1}"
         return (self._bits(purpose, entity, index) >> 11) * n >> 53
+
+    def integers_below(
+        self, n: int, purpose: str, entity: Integers = 0, index: Integers = 0
+    ) -> NDArray[np.int64]:
+        """`integer_below` for each (entity, index); equal to it bit for bit."""
+        assert 1 <= n <= _MOST_INTEGERS, f"integers from 0 to {n - 1} for arrays"
+        bits = self._bits_array(purpose, entity, index) >> np.uint64(11)
+        return (bits * np.uint64(n) >> np.uint64(53)).astype(np.int64)
 
     def _bits(self, purpose: str, entity: int, index: int) -> int:
         key = self._keys.get(purpose)
@@ -76,12 +89,11 @@ class Draws:
         return key
 
 
-def _uniform(key: np.uint64 | NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.float64]:
+def _bits_of(key: np.uint64 | NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.uint64]:
     entities, indices = _as_uint64(entity), _as_uint64(index)
     with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
         mixed = _mixed_array(key + (entities + np.uint64(1)) * np.uint64(_GOLDEN))
-        bits = _mixed_array(mixed + (indices + np.uint64(1)) * np.uint64(_GOLDEN))
-    return (bits >> np.uint64(11)).astype(np.float64) * _ULP
+        return _mixed_array(mixed + (indices + np.uint64(1)) * np.uint64(_GOLDEN))
 
 
 def _mixed(bits: int) -> int:

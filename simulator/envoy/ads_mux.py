@@ -247,7 +247,8 @@ class GrpcMux(Generic[_C]):
             return True
         if self._waits_for_token:
             return False
-        wait_ns = self._bucket.take(self._process.now_ns)
+        now_ns = self._process.now_ns
+        wait_ns = 0 if now_ns < 0 else self._bucket.take(now_ns)  # its start was long ago: the bucket is full
         if wait_ns == 0:
             return True
         self._waits_for_token = True

@@ -15,7 +15,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from enum import Enum
 
-from simulator.engine.events import Band
+from simulator.engine.events import After, Band
 from simulator.engine.machine import Machine, bind
 from simulator.envoy.startup import Server
 
@@ -37,6 +37,7 @@ class HotRestartSignal(Enum):
     DRAIN_REQUESTED = "drain_requested"
     SHUTDOWN_TIME_OVER = "shutdown_time_over"
     CHILD_EXITED = "child_exited"
+    KILLED = "killed"
 
 
 _S, _G = HotRestartState, HotRestartSignal
@@ -45,6 +46,9 @@ HOT_RESTART = {
     (_S.CHILD_INITIALIZING, _G.CHILD_EXITED): (_S.ABANDONED, None),
     (_S.PARENT_TOLD, _G.DRAIN_REQUESTED): (_S.PARENT_DRAINING, "drain_parent"),
     (_S.PARENT_DRAINING, _G.SHUTDOWN_TIME_OVER): (_S.PARENT_TERMINATED, "terminate_parent"),
+    (_S.CHILD_INITIALIZING, _G.KILLED): (_S.PARENT_TERMINATED, "terminate_parent"),
+    (_S.PARENT_TOLD, _G.KILLED): (_S.PARENT_TERMINATED, "terminate_parent"),
+    (_S.PARENT_DRAINING, _G.KILLED): (_S.PARENT_TERMINATED, "terminate_parent"),
 }
 
 
@@ -69,6 +73,7 @@ class HotRestart:
         self._child = child
         self._on_drained = on_drained
         self._on_terminated = on_terminated
+        self._timer: After | None = None
         self._machine = Machine(_S.CHILD_INITIALIZING, _ROWS, self, HotRestart._entered)
         child.on_workers_started.append(lambda: self._machine.fire(_G.WORKERS_STARTED))
 
@@ -83,6 +88,13 @@ class HotRestart:
     def child_exited(self) -> None:
         """The child could not start: the parent goes on as if nothing had been."""
         self._machine.fire(_G.CHILD_EXITED)
+
+    def kill(self) -> None:
+        """The container with both processes ends."""
+        if self._timer is not None:
+            self._timer.cancel()
+        if self.state not in (_S.PARENT_TERMINATED, _S.ABANDONED):
+            self._machine.fire(_G.KILLED)
 
     # --- actions
 
@@ -104,7 +116,7 @@ class HotRestart:
 
     def _after(self, delay_ns: int, signal: HotRestartSignal) -> None:
         process = self._child.process
-        process.clock.after(
+        self._timer = process.clock.after(
             delay_ns, lambda: self._machine.fire(signal), band=Band.TIMER, entity=process.proxy
         )
 

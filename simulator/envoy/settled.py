@@ -52,7 +52,7 @@ class SettledEnvoy:
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class DeltaUpdate:
+class PushedUpdate:
     """One response of a push.
 
     Attributes:
@@ -75,19 +75,32 @@ class Step:
         clusters: Cluster objects when it starts.
         delay_ns: The longest delay of what it publishes to the workers; None where it publishes nothing.
         active: Changes that take effect by it, and the longest delay of what was published so far.
-        ack_with: Position of the update after which its ACK leaves.
     """
 
     cost_ns: int
     clusters: int
     delay_ns: int | None = None
     active: list[tuple[int, int]] = field(default_factory=list)
-    ack_with: int = 0
 
     def publish(self, delay_ns: int, changes: Sequence[int] = ()) -> None:
         """Posts to the workers; these changes are active when all have it."""
         self.delay_ns = delay_ns if self.delay_ns is None else max(delay_ns, self.delay_ns)
         self.active += [(change, self.delay_ns) for change in changes]
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A request that leaves during a push.
+
+    Attributes:
+        after: Position of the update after which it leaves.
+        type_name: Its type.
+        answers: Position of the update that it answers; None for one that only repeats a subscription.
+    """
+
+    after: int
+    type_name: str
+    answers: int | None
 
 
 class SettledCosts:
@@ -118,20 +131,32 @@ _POSTS = ("post_clusters", "post_routes", "post_listeners", "stop_listener")
 
 
 class Settling:
-    """One push on its way through one Envoy."""
+    """One push on its way through one Envoy.
 
-    def __init__(self, before: SettledEnvoy, costs: SettledCosts) -> None:
+    Args:
+        before: The Envoy when it comes.
+        costs: Of its main thread.
+        is_delta: The protocol of its stream.
+
+    Attributes:
+        steps: The updates, in order.
+        requests: What leaves meanwhile, in order.
+    """
+
+    def __init__(self, before: SettledEnvoy, costs: SettledCosts, *, is_delta: bool) -> None:
         self._before = before
         self._costs = costs
+        self._is_delta = is_delta
         self._clusters, self._hosts = before.clusters, before.hosts
         self._listeners, self._routes = before.listeners, before.routes
         self._warming = NO_NAMES
         self._waiting: list[int] = []
         self._cds_at: int | None = None
         self.steps: list[Step] = []
+        self.requests: list[Asked] = []
 
-    def take(self, updates: Sequence[DeltaUpdate]) -> SettledEnvoy:
-        """The Envoy after these updates, in this order; `steps` tells what happened."""
+    def take(self, updates: Sequence[PushedUpdate]) -> SettledEnvoy:
+        """The Envoy after these updates, in this order; `steps` and `requests` tell what happened."""
         for update in updates:
             if update.resources.faulty().keys() - {None}:
                 raise Unsettled(f"a resource of {update.type_name} that Envoy refuses")
@@ -143,24 +168,35 @@ class Settling:
         )
 
     def _step(self, cost_ns: int) -> Step:
-        step = Step(cost_ns, self._before.cluster_count + len(self._warming), ack_with=len(self.steps))
+        step = Step(cost_ns, self._before.cluster_count + len(self._warming))
         self.steps.append(step)
         return step
 
-    def _difference(self, held: Resources, update: DeltaUpdate) -> Difference:
-        difference = held.only(update.resources.names).difference_to(update.resources)
+    def _ask(self, type_name: str, answers: int | None) -> None:
+        """A request leaves now, with the answer to an update."""
+        self.requests.append(Asked(len(self.steps) - 1, type_name, answers))
+
+    def _answer(self, update: PushedUpdate) -> None:
+        self._ask(update.type_name, len(self.steps) - 1)
+
+    def _difference(self, held: Resources, update: PushedUpdate) -> Difference:
+        if self._is_delta:
+            held = held.only(update.resources.names)
+        difference = held.difference_to(update.resources)
         if difference.added:
             raise Unsettled(f"a resource of {update.type_name} that is new")
+        if difference.removed:
+            raise Unsettled(f"a resource of {update.type_name} that is gone")
         return difference
 
-    def _sorted(self, update: DeltaUpdate, awaited: Names) -> tuple[list[int], list[int], bool]:
+    def _sorted(self, update: PushedUpdate, awaited: Names) -> tuple[list[int], list[int], bool]:
         """Changes that are done, those that wait for these names, and whether anything is done."""
         done = [change for change, names in update.changes if not names.intersect(awaited)]
         waits = [change for change, names in update.changes if names.intersect(awaited)]
         again = any(not names.intersect(awaited) for names in update.again)
         return done, waits, bool(done) or again
 
-    def _take_cds(self, update: DeltaUpdate) -> None:
+    def _take_cds(self, update: PushedUpdate) -> None:
         difference = self._difference(self._clusters, update)
         touched = difference.changed
         step = self._step(
@@ -168,7 +204,7 @@ class Settling:
                 "cds",
                 lambda c: cds_cost_ns(
                     c,
-                    is_delta=True,
+                    is_delta=self._is_delta,
                     present=len(update.resources),
                     added={},
                     changed={"eds": len(touched)} if touched else {},
@@ -182,11 +218,16 @@ class Settling:
         done, self._waiting, publishes = self._sorted(update, touched)
         if publishes:
             step.publish(self._costs.ns("post_clusters"), done)
-        if touched:
-            self._warming, self._cds_at = touched, len(self.steps) - 1
-            self._clusters = self._clusters.updated(update.resources)
+        if not touched:
+            self._answer(update)
+            return
+        self._warming, self._cds_at = touched, len(self.steps) - 1
+        self._clusters = self._clusters.updated(update.resources)
+        if not self._is_delta:
+            # The new objects watch what the old ones do: the request says nothing new (W4).
+            self._ask("eds", None)
 
-    def _take_eds(self, update: DeltaUpdate) -> None:
+    def _take_eds(self, update: PushedUpdate) -> None:
         """Clusters that warm are in service again with it, and the CDS ACK leaves before its own (W2)."""
         wanted = update.resources
         difference = self._hosts.only(wanted.names).difference_to(wanted)
@@ -198,7 +239,7 @@ class Settling:
                 "eds",
                 lambda c: eds_cost_ns(
                     c,
-                    is_delta=True,
+                    is_delta=self._is_delta,
                     present=len(wanted),
                     first=len(first),
                     endpoints=endpoints,
@@ -216,10 +257,11 @@ class Settling:
                 raise Unsettled("a cluster warms and its endpoints come in no response of the same push")
             step.publish(post_ns, self._waiting + waits)
             assert self._cds_at is not None
-            self.steps[self._cds_at].ack_with = len(self.steps) - 1
+            self._ask("cds", self._cds_at)
             self._warming, self._waiting = NO_NAMES, []
+        self._answer(update)
 
-    def _take_lds(self, update: DeltaUpdate) -> None:
+    def _take_lds(self, update: PushedUpdate) -> None:
         difference = self._difference(self._listeners, update)
         built = difference.changed
         step = self._step(
@@ -227,7 +269,7 @@ class Settling:
                 "lds",
                 lambda c: lds_cost_ns(
                     c,
-                    is_delta=True,
+                    is_delta=self._is_delta,
                     present=len(update.resources),
                     built=len(built),
                     removed=0,
@@ -245,8 +287,9 @@ class Settling:
                 raise Unsettled("a listener that waits for something new")
             self._listeners = self._listeners.updated(update.resources)
             step.publish(self._costs.ns("post_listeners"), waits)
+        self._answer(update)
 
-    def _take_rds(self, update: DeltaUpdate) -> None:
+    def _take_rds(self, update: PushedUpdate) -> None:
         difference = self._difference(self._routes, update)
         differing = update.resources.only(difference.changed)
         virtual_hosts = differing.total("virtual hosts", lambda r: route_of(r).virtual_hosts)
@@ -260,6 +303,7 @@ class Settling:
         done, _, publishes = self._sorted(update, NO_NAMES)
         if publishes or update.resources:
             step.publish(self._costs.ns("post_routes"), done)
+        self._answer(update)
 
 
 def waits_for(listeners: Resources, name: str) -> tuple[object, ...]:
@@ -268,7 +312,7 @@ def waits_for(listeners: Resources, name: str) -> tuple[object, ...]:
     return body.route_name, body.secret, body.filters, body.scopes
 
 
-_TAKERS: Mapping[str, Callable[[Settling, DeltaUpdate], None]] = {
+_TAKERS: Mapping[str, Callable[[Settling, PushedUpdate], None]] = {
     "cds": Settling._take_cds,
     "eds": Settling._take_eds,
     "lds": Settling._take_lds,

@@ -10,7 +10,7 @@ from typing import Any
 from simulator.experiment.errors import ExperimentStopped
 from simulator.experiment.executors import Players
 from simulator.experiment.journal import Journal
-from simulator.experiment.play import CannotWrite, play
+from simulator.experiment.play import CannotWrite
 from simulator.experiment.progress import OnProgress, Progress
 from simulator.experiment.task import Task
 from simulator.experiment.worker_processes import WorkerDied
@@ -46,7 +46,7 @@ class Conductor:
         return self._journal.records(tasks)
 
     def _play_all(self, todo: deque[Task]) -> None:
-        waiting: dict[Future[RunRecord], Task] = {}
+        waiting: dict[Future[Any], Task] = {}
         refused: ExperimentStopped | None = None
         try:
             while todo or waiting:
@@ -68,9 +68,9 @@ class Conductor:
             self._save_what_is_done(waiting)
             raise
 
-    def _submit(self, task: Task) -> Future[RunRecord]:
+    def _submit(self, task: Task) -> Future[Any]:
         try:
-            return self._players.executor.submit(play, task)
+            return self._players.executor.submit(self._players.play, task)
         except (BrokenExecutor, RuntimeError) as error:
             raise ExperimentStopped(f"the executor takes no more runs: {error}") from error
 
@@ -79,7 +79,7 @@ class Conductor:
         self._count(record)
         self._tell()
 
-    def _save_what_is_done(self, waiting: dict[Future[RunRecord], Task]) -> None:
+    def _save_what_is_done(self, waiting: dict[Future[Any], Task]) -> None:
         """Interrupted: runs that have ended but were not looked at yet are kept, the others called off."""
         for future, task in waiting.items():
             if future.cancel() or not future.done():

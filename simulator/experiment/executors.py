@@ -12,10 +12,14 @@ import re
 import warnings
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future
+from dataclasses import dataclass
 from typing import Any, Final
 
 from simulator.experiment.errors import ExperimentError
-from simulator.experiment.worker_processes import WorkerProcesses
+from simulator.experiment.play import play, play_and_write_later
+from simulator.experiment.task import Task
+from simulator.experiment.worker_processes import IN_HAND, Later, WorkerProcesses
+from simulator.results.records import RunRecord
 
 __all__ = ["DEFAULT", "Players", "check_executor", "open_executor", "processors"]
 
@@ -25,12 +29,19 @@ _DASK_WAIT: Final = "10s"
 _KNOWN: Final = "serial, processes, processes:N or dask://HOST:PORT"
 
 
+@dataclass(frozen=True, slots=True)
 class Players:
-    """An executor, and how many runs it should be given at once to keep everybody busy."""
+    """Who plays.
 
-    def __init__(self, executor: Executor, at_once: Callable[[], int]) -> None:
-        self.executor = executor
-        self.at_once = at_once
+    Attributes:
+        executor: What runs are handed to.
+        at_once: How many runs it should be given at once to keep everybody busy.
+        play: What is called there with each of them.
+    """
+
+    executor: Executor
+    at_once: Callable[[], int]
+    play: Callable[[Task], RunRecord | Later] = play
 
 
 class _Serial(Executor):
@@ -80,7 +91,8 @@ def open_executor(executor: str | Executor) -> Iterator[Players]:
         workers = int(detail) if detail else processors()
         pool = WorkerProcesses(workers)
         try:
-            yield Players(pool, lambda: 2 * workers)
+            # One more for each than it may have, to be taken when it has answered.
+            yield Players(pool, lambda: (IN_HAND + 1) * workers, play_and_write_later)
         finally:
             pool.shutdown(wait=True, cancel_futures=True)
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from simulator.experiment.engines import played
 from simulator.experiment.provenance import manifest
 from simulator.experiment.task import Measure, Task
+from simulator.experiment.worker_processes import Later
 from simulator.recording.instants import find_metric
 from simulator.recording.recorder import Recorder
 from simulator.results.records import RunRecord, write_record
@@ -15,7 +16,7 @@ from simulator.results.result import Result, kept_tables
 from simulator.results.storage import TOKEN
 from simulator.scenario.schema import Scenario
 
-__all__ = ["CannotWrite", "play"]
+__all__ = ["CannotWrite", "play", "play_and_write_later"]
 
 
 class CannotWrite(OSError):
@@ -30,14 +31,26 @@ def play(task: Task) -> RunRecord:
 
     A run that fails gives a record that says why. Raises CannotWrite.
     """
+    return _write(task, *_play(task))
+
+
+def play_and_write_later(task: Task) -> Later:
+    """The same for a worker process, which plays the next run while the disk takes this one's record."""
+    record, result = _play(task)
+    return Later(lambda: _write(task, record, result))
+
+
+def _play(task: Task) -> tuple[RunRecord, Result | None]:
     try:
-        record, result = _played(task)
+        return _played(task)
     except Exception as error:
         told = " ".join(str(error).split()) or "no further message"
         is_final = not isinstance(error, MemoryError | OSError)
         text = f"{type(error).__name__}: {told}"
-        record = RunRecord.of_error(task.fingerprint, task.replication, text, is_final=is_final)
-        result = None
+        return RunRecord.of_error(task.fingerprint, task.replication, text, is_final=is_final), None
+
+
+def _write(task: Task, record: RunRecord, result: Result | None) -> RunRecord:
     if task.runs is None or not _is_reachable(task.runs, task.token):
         return record
     path = task.runs / f"{task.fingerprint}.run"
@@ -61,7 +74,7 @@ def _played(task: Task) -> tuple[RunRecord, Result]:
 
     world = played(scenario, task.seed, task.replication, prepare)
     told = manifest(scenario, task.seed, task.replication, world.engine, world.reason)
-    result = Result.from_recorder(world.recorder, told, expectations=scenario.expect)
+    result = Result.from_recorder(world.recorder, told, expectations=scenario.asked)
     measures = {} if measure is None else measure(result)
     record = RunRecord.of_result(task.fingerprint, task.replication, result, measures)
     if task.keeps_tables:
@@ -74,7 +87,7 @@ def _record_less(recorder: Recorder, scenario: Scenario, measure: Measure | None
     recorder.keeps_deliveries = recorder.keeps_proxy_pushes = True
     if measure is not None or task.keeps_tables:
         return
-    looked_at = [find_metric(expectation.metric).table for expectation in scenario.expect]
+    looked_at = [find_metric(expectation.metric).table for expectation in scenario.asked]
     recorder.keeps_messages &= "messages" in looked_at
     recorder.keeps_states &= "states" in looked_at
     recorder.keeps_queues &= "queues" in looked_at

@@ -118,5 +118,5 @@ def run(
 def _once(scenario: Scenario, seed: int, replication: int) -> Result:
     world = played(scenario, seed, replication)
     return Result.from_recorder(
-        world.recorder, manifest(scenario, seed, replication, world.engine, world.reason), scenario.expect
+        world.recorder, manifest(scenario, seed, replication, world.engine, world.reason), scenario.asked
     )

@@ -99,6 +99,8 @@ def scores_of(subject: Subject, seed: int | None = None) -> list[Score]:
     """
     lines = [line for reference in subject.references for line in reference.expect]
     scenario = load_scenario(subject.scenario).with_(**{**subject.settings, "expect": lines})
+    if any(line.condition is not None for line in scenario.expect):
+        raise ExperimentError(f"{subject.scenario}: a reference number cannot have a condition (... if ...)")
     outcomes = iter(run(scenario, seed=seed).expectations)
     scores = []
     for reference in subject.references:

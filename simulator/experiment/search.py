@@ -119,6 +119,8 @@ def search(
     if not lines:
         raise ExperimentError("a search needs at least one line that is to be met")
     asked = scenario.with_(expect=list(lines))
+    if any(line.condition is not None for line in asked.expect):
+        raise ExperimentError("a line that is to be met cannot have a condition (... if KEY is VALUE)")
     for end in (0.0, 1.0):
         asked.with_(**{key: range_.at(end)})
     candidates = _candidates(range_)

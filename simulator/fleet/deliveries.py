@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.answers import Answers
 from simulator.fleet.streams import NULL, Batch, Carried, Ints, Small
 
 OUTCOMES = ("pending", "active", "superseded")
@@ -36,12 +37,18 @@ class Announced:
 
 
 def delivery_parts(
-    announced: Sequence[Announced], batches: Sequence[Batch], entity: Ints, group: Small, end_ns: int
+    announced: Sequence[Announced],
+    replica: int,
+    batches: Sequence[Batch],
+    entity: Ints,
+    group: Small,
+    end_ns: int,
 ) -> Iterator[Mapping[str, Any]]:
     """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
 
     Args:
         announced: The changes, in order.
+        replica: Who holds the streams of these proxies.
         batches: What reached the proxies, ACKs read (`read_acks`).
         entity: Proxies by place, ascending.
         group: Their groups.
@@ -56,7 +63,7 @@ def delivery_parts(
     for change in announced:
         concerned = np.isin(group, change.groups)
         places = slice(None) if concerned.all() else np.flatnonzero(concerned)
-        columns = _of_change(change, wanted.get(change.change, []), len(entity), end_ns)
+        columns = _of_change(replica, wanted.get(change.change, []), len(entity), end_ns)
         part = {name: values[places] for name, values in columns.items()}
         count = len(part["outcome"])
         if count:
@@ -71,7 +78,7 @@ def delivery_parts(
 
 
 def _of_change(
-    change: Announced,
+    replica: int,
     found: Sequence[tuple[Batch, NDArray[np.int64] | slice, Carried]],
     count: int,
     end_ns: int,
@@ -83,7 +90,7 @@ def _of_change(
         instants = instants_of(batch, rows, carried, end_ns)
         values: dict[str, Ints | int] = {
             **instants,
-            "replica": 0,
+            "replica": replica,
             "push_id": NULL if carried.push is None else carried.push,
             "carried_by": CARRIERS.index("earlier_push" if carried.push is None else "push"),
             "outcome": np.where(instants["t_active_ns"] >= 0, OUTCOMES.index(carried.outcome), 0),
@@ -133,9 +140,7 @@ class Rows:
     outcome: NDArray[np.object_]
 
     @classmethod
-    def of(
-        cls, batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int
-    ) -> Rows:
+    def of(cls, batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int) -> Rows:
         """Those that a push carries to the proxies of these rows."""
         instants = instants_of(batch, rows, carried, end_ns)
         ended = instants["t_active_ns"] >= 0
@@ -153,9 +158,14 @@ def _until(instants: Ints, end_ns: int) -> Ints:
 
 
 def read_acks(
-    batches: Sequence[Batch], count: int, in_hand: tuple[NDArray[np.int64], Ints], end_ns: int
+    batches: Sequence[Batch],
+    count: int,
+    in_hand: tuple[NDArray[np.int64], Ints],
+    end_ns: int,
+    answers: Answers,
 ) -> None:
-    """An ACK that arrives while its connection's worker makes the next push is read when that is sent."""
+    """An ACK that arrives while its connection's worker makes the next push is read when that is sent; what
+    it means to the changes is for `answers` to say."""
     places, since_ns = in_hand
     # Backwards, so that the pushes that follow are known.
     follow = _Following(count, len(places) + sum(len(batch.place) for batch in batches))
@@ -163,6 +173,7 @@ def read_acks(
     for batch in reversed(batches):
         for at, acked in enumerate(batch.acked_ns):
             batch.acked_ns[at] = follow.read(batch.place, acked)
+        answers.settle(batch)
         follow.add(batch.place, batch.dequeued_ns, batch.sent_ns)
 
 

@@ -40,14 +40,18 @@ class Folding:
 
     Args:
         recorder: Gets the tally.
+        replica: Who holds the streams of these proxies.
         entity: Proxies by place, ascending.
         group: Their groups.
         end_ns: End of the run.
     """
 
-    def __init__(self, recorder: Recorder, entity: Ints, group: Small, end_ns: int) -> None:
+    def __init__(self, recorder: Recorder, replica: int, entity: Ints, group: Small, end_ns: int) -> None:
         self._recorder, self._entity, self._group, self._end_ns = recorder, entity, group, end_ns
-        recorder.delivery_tally = self._tally = DeliveryTally()
+        self._replica = replica
+        if recorder.delivery_tally is None:
+            recorder.delivery_tally = DeliveryTally()
+        self._tally = recorder.delivery_tally
         self._waiting: list[_Waiting] = []
         self._seat = np.full(len(entity), -1, np.int32)
         self._counted = np.zeros(0, np.int64)
@@ -117,7 +121,9 @@ class Folding:
         renumbered = [
             replace(batch, place=np.searchsorted(of, batch.place).astype(np.int32)) for batch in self._sample
         ]
-        return delivery_parts(announced, renumbered, self._entity[of], self._group[of], self._end_ns)
+        return delivery_parts(
+            announced, self._replica, renumbered, self._entity[of], self._group[of], self._end_ns
+        )
 
     def _narrow(self, share: float) -> None:
         """Of fewer proxies the rows are kept from here on; they are among those of before."""
@@ -168,7 +174,9 @@ class Folding:
         count = len(columns["t_sent_ns"])
         who = np.array([change.change for change in changes])
         own = np.array([(c.t_changed_ns, *c.instants) for c in changes]).T
-        instants = dict(zip(("t_changed_ns", "t_observed_ns", "t_debounced_ns", "t_enqueued_ns"), own, strict=True))
+        instants = dict(
+            zip(("t_changed_ns", "t_observed_ns", "t_debounced_ns", "t_enqueued_ns"), own, strict=True)
+        )
         if changes[0].push is None:
             instants["t_dequeued_ns"] = instants["t_observed_ns"]
         ordered: dict[str, Ints] = {}

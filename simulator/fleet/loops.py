@@ -80,6 +80,8 @@ class Loops:
         applied_ns: when it was applied,
         served: polls served,
         open_version: content of the last answer that carried changes and is not acknowledged, or `NO_OPEN`,
+        opened_by: the loop that got it,
+        opened_ns: when its service began,
         open_from: the publication after which these begin,
         open_to: the one that ends them.
         doubles: How many loops there are beyond one for each key.
@@ -153,6 +155,7 @@ class Loops:
         self.applied_ns = np.full(size, -1, np.int64)
         self.served = np.zeros(size, np.int32)
         self.open_version = np.full(size, NO_OPEN, np.int32)
+        self.opened_by, self.opened_ns = (np.full(size, -1, np.int64) for _ in range(2))
         self.open_from, self.open_to = (np.zeros(size, np.int32) for _ in range(2))
         self._begin_waits()
 

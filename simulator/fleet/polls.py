@@ -3,7 +3,7 @@
 Between two publications a poll alters nothing for anybody else but the server's queue, and the next poll of a
 loop comes at least ``refresh_delay`` after the one before. So polls are worked out in *windows* of that
 length: the requests of a window are sorted as the clock would handle them, the server is a recursion over
-them (`poll_server`), and what the answers do is done proxy by proxy on the main threads (`answers`). Within a
+them (`poll_server`), and what the answers do is done proxy by proxy on the main threads (`updates`). Within a
 window requests are served in *slices*, up to the instant that is asked for; a slice ends early where an
 answer that is to be applied may start a loop at once (a cluster that warms), and where what the proxy has
 applied by then decides what an answer carries.
@@ -22,11 +22,11 @@ from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
-from simulator.fleet.answers import Answers, Arrived
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.loops import ANSWERED, AWAY, FREE, NEVER, NO_OPEN, Loops, LoopSettings
 from simulator.fleet.poll_server import Capacity
 from simulator.fleet.subscriptions import NOTHING, Subscriptions
+from simulator.fleet.updates import Arrived, Updates
 from simulator.xds.resources import Names, Resources
 
 Ints = NDArray[np.int64]
@@ -69,12 +69,12 @@ class Polls:
         clock: Clock,
         draws: Draws,
         subscriptions: Subscriptions[Resources, Names],
-        answers: Answers,
+        answers: Updates,
         servers: int,
         entity: Ints,
     ) -> None:
         self._settings, self._clock = settings, clock
-        self._subscriptions, self._answers, self._entity = subscriptions, answers, entity
+        self._subscriptions, self._updates, self._entity = subscriptions, answers, entity
         self._loops = Loops(settings.loops, draws, subscriptions, entity)
         self._capacity = Capacity(servers)
         self._others: deque[tuple[int, int, Callable[[], int]]] = deque()
@@ -155,8 +155,12 @@ class Polls:
         self.advance(end_ns)
         while not self._work_off(end_ns + 1):
             self.advance(end_ns)
-        late = (loops.state == AWAY) & (loops.arrival_ns <= end_ns)
-        self._count_requests(loops.sub[late])
+        waiting = np.flatnonzero((loops.state == AWAY) & (loops.arrival_ns <= end_ns))
+        self._count_requests(loops.sub[waiting])
+        if self._opened:
+            _, first = np.unique(loops.key[waiting], return_index=True)
+            ids = waiting[first]
+            self._read_acks(ids, loops.sub[ids], loops.key[ids], loops.arrival_ns[ids])
 
     def advance(self, last_ns: int, *, is_strict: bool = False) -> None:
         """Every request is served that starts up to an instant; at that instant itself, if `is_strict`, only
@@ -263,7 +267,7 @@ class Polls:
         if not self._may_warm:
             return first_ns
         # A request that arrives at that instant itself comes before one that is sent at it.
-        least_ns = max(1, self._answers.least_ns + loops.shortest_ns)
+        least_ns = max(1, self._updates.least_ns + loops.shortest_ns)
         for ids in self._answered:
             those = ids[self._has_clusters(ids)]
             if len(those):
@@ -271,7 +275,7 @@ class Polls:
         return first_ns
 
     def _has_clusters(self, ids: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Answers at or before proxies that may make clusters warm."""
+        """Updates at or before proxies that may make clusters warm."""
         loops = self._loops
         has: NDArray[np.bool_] = self._subscriptions.is_cds[loops.sub[ids]] & (loops.answer[ids] != NOTHING)
         return has
@@ -328,7 +332,7 @@ class Polls:
         if self._may_warm:
             warms = np.flatnonzero(self._warms(ids))
             if len(warms):
-                least_ns = 2 * loops.shortest_ns + self._answers.least_ns
+                least_ns = 2 * loops.shortest_ns + self._updates.least_ns
                 until_ns = int(loops.arrival_ns[ids[warms[0]]]) + max(0, least_ns - 1)
                 count = int(np.searchsorted(loops.arrival_ns[ids], until_ns, "right"))
                 ids, is_main = ids[:count], is_main[:count]
@@ -430,11 +434,13 @@ class Polls:
     def _read_acks(self, ids: NDArray[np.int64], sub: NDArray[np.int32], key: Ints, arrival_ns: Ints) -> None:
         """A request states the version last accepted (propagation/http_server.py: Acknowledgements)."""
         loops = self._loops
+        if loops.doubles and ((loops.opened_by[key] != ids) & (loops.opened_ns[key] > arrival_ns)).any():
+            raise CannotTakeFleet("polls of two loops of one subscription that wait at once")
         acks = np.flatnonzero(loops.open_version[key] == loops.version[ids])
         if not len(acks):
             return
         keys = key[acks]
-        self._answers.acked(
+        self._updates.acked(
             sub[acks],
             loops.place[ids[acks]],
             loops.open_from[keys],
@@ -459,11 +465,12 @@ class Polls:
         loops.carry_from[ids], loops.carry_to[ids] = seen, self._subscriptions.publications
         loops.started_ns[ids], loops.left_ns[ids] = starts, left_ns
         loops.unapplied[key] += 1
-        carries = self._answers.sent(sub, loops.place[ids], seen, loops.arrival_ns[ids], starts, left_ns)
+        carries = self._updates.sent(sub, loops.place[ids], seen, loops.arrival_ns[ids], starts, left_ns)
         if carries.any():
             keys = key[carries]
             self._opened += int((loops.open_version[keys] == NO_OPEN).sum())
             loops.open_version[keys] = answer[carries]
+            loops.opened_by[keys], loops.opened_ns[keys] = ids[carries], starts[carries]
             loops.open_from[keys], loops.open_to[keys] = (
                 seen[carries],
                 self._subscriptions.publications,
@@ -493,7 +500,7 @@ class Polls:
     def _handle(self, ids: NDArray[np.int64]) -> None:
         """Of each proxy the first of these jobs, then the second, and so on."""
         loops = self._loops
-        mark = self._answers.mark
+        mark = self._updates.mark
         while len(ids):
             places, at = loops.place[ids], np.arange(len(ids), dtype=np.int32)
             mark[places[::-1]] = at[::-1]
@@ -520,7 +527,7 @@ class Polls:
                 ids, at_ns, is_new, instant = (a[~dropped] for a in (ids, at_ns, is_new, instant))
         place = loops.place[ids]
         if not has_new:
-            done_ns = self._answers.idle_jobs(place, at_ns)
+            done_ns = self._updates.idle_jobs(place, at_ns)
         else:
             done_ns = self._jobs_with_content(ids, place, at_ns, is_new, (instant & 1).astype(bool))
         loops.turns += 2
@@ -558,12 +565,12 @@ class Polls:
             at_ns[which] > loops.superseded_ns[chosen],
             loops.stopped_ns[chosen],
         )
-        done_ns = self._answers.jobs(place, at_ns, which, arrived)
+        done_ns = self._updates.jobs(place, at_ns, which, arrived)
         kept = done_ns[which] < loops.stopped_ns[chosen]
         self._accept(chosen[kept], done_ns[which][kept])
-        for begun in self._answers.take_warmed():
+        for begun in self._updates.take_warmed():
             self._extras = np.concatenate([self._extras, loops.start(*begun)])
-        for place_, sub, t_ns in self._answers.take_served():
+        for place_, sub, t_ns in self._updates.take_served():
             loops.stop_older(self._subscriptions.layout.keys(place_, sub), t_ns)
         return done_ns
 

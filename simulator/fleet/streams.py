@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -60,6 +60,20 @@ class Carried:
     instants: tuple[int, int, int]
 
 
+class Request(NamedTuple):
+    """A request of a proxy.
+
+    Attributes:
+        after: Position of the message after whose application it leaves.
+        size: Bytes.
+        answers: Position of the message it answers; NULL for none.
+    """
+
+    after: int
+    size: int
+    answers: int
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Move:
     """What a push does to proxies that were in one state, message by message.
@@ -70,7 +84,8 @@ class Move:
         costs: Main-thread ns.
         clusters: Cluster objects, for the stats flush.
         delays: Longest delay to the workers; None for none.
-        ack_with: Position of the message after which the ACK leaves.
+        types: Their types.
+        requests: What the proxies send, in order.
         carried: Changes.
         cds: Position of the CDS message and number of what it carries, where it carries changes.
         lds: The same of LDS.
@@ -81,7 +96,8 @@ class Move:
     costs: tuple[int, ...]
     clusters: tuple[int, ...]
     delays: tuple[int | None, ...]
-    ack_with: tuple[int, ...]
+    types: tuple[str, ...]
+    requests: tuple[Request, ...]
     carried: tuple[Carried, ...]
     cds: tuple[int, int] | None = None
     lds: tuple[int, int] | None = None
@@ -103,20 +119,20 @@ class StreamSettings:
         hop: Of the agent between; None for none.
         bytes_per_second: Bandwidth; None for no limit.
         window_bytes: What may be under way unread.
-        ack_bytes: Size of an ACK.
         flush_interval_ns: Of the stats; 0 for never.
         flush_per_cluster: Its cost.
         end_ns: End of the run.
+        answers_differ: Not every answer acknowledges what its message carried.
     """
 
     latency: Delay
     hop: Delay | None
     bytes_per_second: int | None
     window_bytes: int
-    ack_bytes: int
     flush_interval_ns: int
     flush_per_cluster: Delay
     end_ns: int
+    answers_differ: bool
 
 
 class _Direction:
@@ -204,7 +220,12 @@ class StatsFlushes:
 class Batch:
     """Pushes to distinct proxies, in order of their ends: one column for each message.
 
-    `workers_ns` is what the workers had before each message.
+    Attributes:
+        workers_ns: What the workers had before each message.
+        acked_ns: When its answer reaches istiod.
+        moves: The moves that carry changes, with their rows.
+        all_moves: All of them, where answers differ (StreamSettings), and
+        of: the one of each row; None where there is one move alone.
     """
 
     place: Small
@@ -215,6 +236,8 @@ class Batch:
     workers_ns: list[Ints]
     acked_ns: list[Ints]
     moves: list[tuple[NDArray[np.int64] | slice, Move]]
+    all_moves: Sequence[Move]
+    of: Ints | None
 
     def part(self, chosen: NDArray[np.bool_]) -> Batch:
         """Some of its rows."""
@@ -224,13 +247,21 @@ class Batch:
             of = np.flatnonzero(chosen) if isinstance(rows, slice) else rows[chosen[rows]]
             if len(of):
                 moves.append((seat[of], move))
-        columns = (self.received_ns, self.applied_ns, self.workers_ns, self.acked_ns)
+        received, applied, workers, acked = (
+            [values[chosen] for values in column]
+            for column in (self.received_ns, self.applied_ns, self.workers_ns, self.acked_ns)
+        )
         return Batch(
             self.place[chosen],
             self.dequeued_ns[chosen],
             self.sent_ns[chosen],
-            *([values[chosen] for values in column] for column in columns),
+            received,
+            applied,
+            workers,
+            acked,
             moves,
+            self.all_moves,
+            None if self.of is None else self.of[chosen],
         )
 
 
@@ -321,12 +352,15 @@ class Streams:
         moves = [self._move(int(number)) for number in found]
         of = np.zeros(len(place), np.int64) if len(moves) == 1 else np.searchsorted(found, key)
         length = max(len(move.sizes) for move in moves)
-        batch = Batch(place, dequeued_ns, sent_ns, [], [], [], [], [])
+        batch = Batch(place, dequeued_ns, sent_ns, [], [], [], [], [], [], None)
+        if self._settings.answers_differ:
+            batch.all_moves, batch.of = moves, None if len(moves) == 1 else of
         self._check_window(moves, of, place, sent_ns)
         for at in range(length):
             self._one_message(at, moves, of, batch)
-        for at in range(length):
-            self._one_ack(at, moves, of, batch)
+        batch.acked_ns = [np.full(len(of), NULL, np.int64) for _ in range(length)]
+        for at in range(max(len(move.requests) for move in moves)):
+            self._one_request(at, moves, of, batch)
         self._settle(moves, of, batch)
         if self.folding is None:
             self.batches.append(batch)
@@ -387,20 +421,23 @@ class Streams:
         ):
             columns_.append(_spread(values, rows, len(of)))
 
-    def _one_ack(self, at: int, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
-        has = np.array([at < len(m.sizes) for m in moves])
-        leaves = np.array([m.ack_with[at] if at < len(m.sizes) else 0 for m in moves], np.int64)
+    def _one_request(self, at: int, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
+        """The request at this position of each move leaves with the end of a main-thread job."""
+        none = Request(0, 0, NULL)
+        asked = [m.requests[at] if at < len(m.requests) else none for m in moves]
+        has = np.array([at < len(m.requests) for m in moves])
+        after, size, answers = (np.array(column, np.int64)[of] for column in zip(*asked, strict=True))
         rows: NDArray[np.bool_] | slice = slice(None) if has.all() else has[of]
-        place = batch.place[rows]
-        left = np.empty(len(of), np.int64)
-        for message in dict.fromkeys(leaves.tolist()):
-            those = leaves[of] == message
-            left[those] = batch.applied_ns[message][those]
-        arrived = self._up.arrival_ns(place, left[rows], self._settings.ack_bytes)
-        in_time = int((arrived <= self._settings.end_ns).sum())
-        self.messages += in_time
-        self.bytes += in_time * self._settings.ack_bytes
-        batch.acked_ns.append(_spread(arrived, rows, len(of)))
+        left = _chosen(batch.applied_ns, after, [request.after for request in asked])
+        arrived = self._up.arrival_ns(batch.place[rows], left[rows], size[rows])
+        in_time = arrived <= self._settings.end_ns
+        self.messages += int(in_time.sum())
+        self.bytes += int(size[rows][in_time].sum())
+        arrived = _spread(arrived, rows, len(of))
+        for message in dict.fromkeys(request.answers for request in asked):
+            if message >= 0:
+                those = answers == message
+                batch.acked_ns[message][those] = arrived[those]
 
     def _settle(self, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
         place = batch.place
@@ -441,6 +478,15 @@ def _rounds(place: Small) -> Sequence[NDArray[np.int64] | slice]:
     earlier[order] = np.arange(len(place)) - np.repeat(begins, np.diff(begins, append=len(place)))
     ends = np.cumsum(np.bincount(earlier))[:-1]
     return np.split(np.argsort(earlier, kind="stable"), ends)
+
+
+def _chosen(columns: Sequence[Ints], number: Ints, numbers: Sequence[int]) -> Ints:
+    """Of each row the value in the column of that number; `numbers` are those that occur."""
+    found = list(dict.fromkeys(numbers))
+    chosen = columns[found[0]]
+    for column in found[1:]:
+        chosen = np.where(number == column, columns[column], chosen)
+    return chosen
 
 
 def _delay(move: Move, at: int) -> int:

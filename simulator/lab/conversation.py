@@ -79,6 +79,8 @@ class Reading:
         )
         self._alone = _window(self._parent_ended_ns() if number else None, following["t_started_ns"])
         self.origin_ns = self._origin_ns()
+        self.after_first_s = (self.origin_ns - Reading(result, proxy).origin_ns) / 1e9 if number else 0.0
+        """From the origin of the Envoy's first start, which the script's times count from, to this one's."""
         self.said = self._said()
 
     def _origin_ns(self) -> int:

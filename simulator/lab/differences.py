@@ -22,6 +22,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from statistics import median
+from typing import Final
 
 from simulator.engine.clock import DurationError, parse_duration
 from simulator.lab.conversation import PHASES, Entered, Reading, Said, starts_of
@@ -33,6 +34,10 @@ from simulator.results.result import Result
 from simulator.scenario.schema import Scenario
 
 __all__ = ["AGREES", "DIFFERS", "RACES", "Row", "Tolerance", "compare"]
+
+
+_OF_CDS: Final = "t_cds_initialized_ns"
+"""Without CDS Envoy's log does not tell of it."""
 
 
 def compare(
@@ -86,6 +91,7 @@ class _Comparison:
         self._tolerance = tolerance
         self._number = number
         self._simulated = Reading(simulated, proxy, number)
+        self._has_xds = scenario.control_plane.kind != "none"
         self._is_polled = scenario.propagation.strategy == "poll"
         self._is_random = _reconnects(scenario) and not self._is_polled
         self._until_s = self._common_window()
@@ -115,7 +121,7 @@ class _Comparison:
 
     def rows(self) -> list[Row]:
         """The rows of this start."""
-        rows = [self._phase(column) for column in PHASES]
+        rows = [self._phase(column) for column in PHASES if self._has_xds or column != _OF_CDS]
         rows.append(self._equal("fetch timeouts", told_timeouts))
         rows.append(self._equal("outcome", lambda one: str(one.startup["outcome"])))
         rows += self._polls() if self._is_polled else self._messages()

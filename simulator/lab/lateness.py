@@ -43,9 +43,12 @@ class MeasuredRun:
             if there is not None and abs(there.at_s - said.at_s) <= MOST_DRIFT_S:
                 self._drifts.append((said.at_s, there.at_s - said.at_s))
         self._shifts: list[float] = []
+        if reading.after_first_s:
+            # What the script does by its own clock comes so much earlier after a child that is late.
+            self._shifts.append(simulated.after_first_s - reading.after_first_s)
         if is_random:
             here, there_opened = simulated.openings(), reading.openings()
-            self._shifts = [there_opened[key] - at_s for key, at_s in here.items() if key in there_opened]
+            self._shifts += [there_opened[key] - at_s for key, at_s in here.items() if key in there_opened]
 
     def is_near(self, simulated_s: float, measured_s: float, tolerance: Tolerance) -> bool:
         """Whether the times agree, as they are or as late as what came before."""

@@ -264,7 +264,7 @@ class Stage:
             "envoy": str(envoy_binary()),
             KEY: round(self.pulse.most_late_s * 1e3, 3),
         }
-        return Result.from_recorder(self.recorder, told, expectations=self._scenario.expect)
+        return Result.from_recorder(self.recorder, told, expectations=self._scenario.asked)
 
     def _probe(self, proxy: int, entry: TrafficEntry) -> None:
         traffic, until_ns = entry.traffic, self._scenario.duration

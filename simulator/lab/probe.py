@@ -187,8 +187,10 @@ class TrafficProbe:
                     reader.readexactly(_length(head)), self._request_ns / 1e9 + _ANSWER_TIMEOUT_S
                 )
             except asyncio.CancelledError:
+                writer.close()
                 return str(status), None  # The play is over, and it was going well.
             except (OSError, asyncio.IncompleteReadError):
+                writer.close()
                 return "UC", None
         except BaseException:
             writer.close()

@@ -11,14 +11,12 @@ pkg/kubelet/pod_workers.go, pkg/volume/util/atomic_writer.go.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from functools import partial
 from typing import Protocol
 
-from simulator.engine.clock import S
-from simulator.engine.delays import Uniform
 from simulator.engine.draws import Draws
 from simulator.engine.events import After, Band, Clock
+from simulator.mesh.kubelet import KubeletRhythm, KubeletSettings
 from simulator.wire.contract import ConfigConsumer, ProxyProcess, Update
 from simulator.wire.delivery import cost_ns, deliver
 from simulator.xds.resource_types import ResourceType
@@ -122,38 +120,19 @@ class FilesystemSubscriptions:
             deliver(update, consumer)
 
 
-@dataclass(frozen=True, slots=True)
-class KubeletSettings:
-    """How often a kubelet synchronizes a pod: every ``syncFrequency`` x U[1, 1 + jitter).
-
-    Attributes:
-        sync_period_ns: ``syncFrequency`` (KubeletConfiguration, 1m).
-        jitter: workerResyncIntervalJitterFactor (pkg/kubelet/pod_workers.go, 0.5).
-    """
-
-    sync_period_ns: int = 60 * S
-    jitter: float = 0.5
-
-    @property
-    def interval(self) -> Uniform:
-        """Between two synchronizations of one pod."""
-        return Uniform(self.sync_period_ns, self.sync_period_ns * (1 + self.jitter))
-
-
 class _Volumes:
     """The ConfigMap volumes of one pod."""
 
-    __slots__ = ("content", "files", "next_sync_ns", "published", "scheduled", "syncs", "versions")
+    __slots__ = ("content", "files", "published", "rhythm", "scheduled", "versions")
 
-    def __init__(self, content: FileTree, published: int) -> None:
+    def __init__(self, content: FileTree, published: int, rhythm: KubeletRhythm) -> None:
         self.content = content
+        self.rhythm = rhythm
         self.files: FilesystemSubscriptions | None = None
         self.published = published
         """Publications of the log that are on disk."""
         self.versions: dict[tuple[ResourceType, str], str] = {}
         """What the Envoy has read."""
-        self.next_sync_ns = 0
-        self.syncs = 0
         self.scheduled: After | None = None
 
 
@@ -184,17 +163,9 @@ class KubeletSync:
         self._log: list[tuple[ResourceType, Names | None]] = []
 
     def mount(self, proxy: int) -> None:
-        """A pod is created: its volumes hold what is published now.
-
-        A pod that is there before t = 0 is met at a random point of its rhythm.
-        """
-        now_ns = self._clock.now_ns
-        volumes = self._volumes[proxy] = _Volumes(self._latest(), len(self._log))
-        u = self._draws.uniform("kubelet.sync", proxy, 0)
-        if now_ns < 0:
-            volumes.next_sync_ns = self._interval.residual_ns(u)
-        else:
-            volumes.next_sync_ns = now_ns + self._interval.ns(u)
+        """A pod is created: its volumes hold what is published now."""
+        rhythm = KubeletRhythm(self._draws, proxy, self._interval, self._clock.now_ns)
+        self._volumes[proxy] = _Volumes(self._latest(), len(self._log), rhythm)
 
     def watch(self, proxy: int, files: FilesystemSubscriptions) -> None:
         """This Envoy of the pod reads the files from now on."""
@@ -216,20 +187,14 @@ class KubeletSync:
                 self._schedule(proxy, volumes)
 
     def _schedule(self, proxy: int, volumes: _Volumes) -> None:
-        while volumes.next_sync_ns < self._clock.now_ns:
-            self._advance(proxy, volumes)
+        next_ns = volumes.rhythm.skip_to(self._clock.now_ns)
         volumes.scheduled = self._clock.at(
-            volumes.next_sync_ns, partial(self._sync, proxy, volumes), band=Band.TIMER, entity=proxy
+            next_ns, partial(self._sync, proxy, volumes), band=Band.TIMER, entity=proxy
         )
-
-    def _advance(self, proxy: int, volumes: _Volumes) -> None:
-        volumes.syncs += 1
-        u = self._draws.uniform("kubelet.sync", proxy, volumes.syncs)
-        volumes.next_sync_ns += max(1, self._interval.ns(u))
 
     def _sync(self, proxy: int, volumes: _Volumes) -> None:
         volumes.scheduled = None
-        self._advance(proxy, volumes)
+        volumes.rhythm.advance()
         fresh, volumes.published = self._log[volumes.published :], len(self._log)
         volumes.content = self._latest()
         files = volumes.files

@@ -170,6 +170,7 @@ _CERTIFICATES: Final = {
     "t_wanted_ns": "int64",
     "t_requested_ns": "int64?",
     "t_issued_ns": "int64?",
+    "t_mounted_ns": "int64?",
     "t_active_ns": "int64?",
     "t_expires_ns": "int64?",
     "failures": "int64",

@@ -143,6 +143,8 @@ class CertificateRow:
     t_wanted_ns: int
     t_requested_ns: int | None = None
     t_issued_ns: int | None = None
+    t_mounted_ns: int | None = None
+    """The kubelet wrote it into the pod's volume, where there is one."""
     t_active_ns: int | None = None
     t_expires_ns: int | None = None
     failures: int = 0
@@ -183,6 +185,8 @@ class Recorder:
     __slots__ = (
         "_depths",
         "_given_names",
+        "_lost_ns",
+        "_open_streams",
         "certificate_rows",
         "change_rows",
         "component_rows",
@@ -208,6 +212,8 @@ class Recorder:
         "proxy_push_columns",
         "proxy_push_rows",
         "push_rows",
+        "streams_opened_ns",
+        "unconnected_ns",
         "queue_rows",
         "regression_rows",
         "startup_rows",
@@ -278,6 +284,12 @@ class Recorder:
         self.xds_messages = 0
         """xDS messages of the run, polls that find nothing new included; counted at every recording level."""
         self.xds_bytes = 0
+        self.streams_opened_ns: list[int] = []
+        """When streams entered a table of connections, from 0 on."""
+        self.unconnected_ns = 0
+        """Time between the loss of a proxy's stream and its next one, all proxies together."""
+        self._open_streams: dict[int, int] = {}
+        self._lost_ns: dict[int, int] = {}
         """Encoded bytes of these messages."""
         self.control_plane_busy_ns = 0
         """Time that processors of the control plane were busy, set once at the end of the run."""
@@ -477,8 +489,23 @@ class Recorder:
         refused by its limit of new streams (turned_away). Kept with the queues; those that are open when the
         clock starts are opened at 0.
         """
+        self._count_streams(t_ns, proxy, event)
         if self.keeps_queues:
             self.connection_rows.append((max(t_ns, 0), proxy, replica, event))
+
+    def _count_streams(self, t_ns: int, proxy: int, event: str) -> None:
+        """New streams, and how long proxies that lost theirs were without one."""
+        if event == "turned_away":
+            return
+        before = self._open_streams.get(proxy, 0)
+        self._open_streams[proxy] = before + (1 if event == "opened" else -1)
+        if event == "opened":
+            if t_ns >= 0:
+                self.streams_opened_ns.append(t_ns)
+            if before == 0:
+                self.unconnected_ns += t_ns - self._lost_ns.pop(proxy, t_ns)
+        elif before == 1:
+            self._lost_ns[proxy] = t_ns
 
     def regression(
         self,

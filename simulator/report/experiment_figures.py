@@ -15,6 +15,7 @@ from simulator.report.plots.paired_differences import height as paired_height
 from simulator.report.plots.pareto import HEIGHT as PARETO_HEIGHT
 from simulator.report.plots.sweep_heatmap import height as heatmap_height
 from simulator.report.plots.sweep_lines import HEIGHT as LINES_HEIGHT
+from simulator.report.plots.sweep_points import HEIGHT as POINTS_HEIGHT
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -24,6 +25,8 @@ if TYPE_CHECKING:
 __all__ = ["EXPERIMENT_FIGURES", "ExperimentFigure", "write_experiment_figures"]
 
 _DEBOUNCE: Final = "control_plane.debounce.after"
+_CPU: Final = "control_plane_cpu"
+_STALENESS: Final = "staleness"
 _PAIRED_ROWS: Final = 12
 
 
@@ -45,7 +48,13 @@ def _paired(comparison: Any) -> Axes:
 
 
 def _pareto(experiment: Experiment) -> Axes:
-    return plots.pareto(experiment, ax=look.figure(PARETO_HEIGHT))
+    """The delay against what it costs the control plane: its CPU, or messages where CPU costs nothing."""
+    works = all(experiment.estimate(cell.index, _CPU).value > 0 for cell in experiment.cells)
+    return plots.pareto(experiment, _CPU if works else "xds_messages", ax=look.figure(PARETO_HEIGHT))
+
+
+def _pareto_bytes(experiment: Experiment) -> Axes:
+    return plots.pareto(experiment, "xds_bytes", _STALENESS, ax=look.figure(PARETO_HEIGHT))
 
 
 def _lines(experiment: Experiment) -> Axes:
@@ -57,6 +66,10 @@ def _heatmap(experiment: Experiment) -> Axes:
     return plots.sweep_heatmap(experiment, ax=look.figure(heatmap_height(rows)))
 
 
+def _points(experiment: Experiment) -> Axes:
+    return plots.sweep_points(experiment, ax=look.figure(POINTS_HEIGHT))
+
+
 def _debounce(experiment: Experiment) -> Axes:
     return plots.debounce_curve(experiment, ax=look.figure(DEBOUNCE_HEIGHT))
 
@@ -65,13 +78,22 @@ def _is_comparison(experiment: Experiment) -> bool:
     return experiment.kind == "compare"
 
 
+def _is_lines(experiment: Any) -> bool:
+    """Whether the cells of a sweep have neighbours: those of a grid, and of a design of one key."""
+    return experiment.kind == "sweep" and (experiment.is_grid or len(experiment.keys) == 1)
+
+
 EXPERIMENT_FIGURES: Final[Mapping[str, ExperimentFigure]] = MappingProxyType(
     {
         "comparison": ExperimentFigure(_cdf, lambda experiment: experiment.kind != "sweep"),
         "paired": ExperimentFigure(_paired, _is_comparison),
         "pareto": ExperimentFigure(_pareto, _is_comparison),
-        "sweep": ExperimentFigure(_lines, lambda it: it.kind == "sweep" and len(it.keys) != 2),
-        "heatmap": ExperimentFigure(_heatmap, lambda it: it.kind == "sweep" and len(it.keys) == 2),
+        "pareto-bytes": ExperimentFigure(
+            _pareto_bytes, lambda it: _is_comparison(it) and _STALENESS in it.metrics
+        ),
+        "sweep": ExperimentFigure(_lines, lambda it: _is_lines(it) and len(it.keys) != 2),
+        "heatmap": ExperimentFigure(_heatmap, lambda it: _is_lines(it) and len(it.keys) == 2),
+        "points": ExperimentFigure(_points, lambda it: it.kind == "sweep" and not _is_lines(it)),
         "debounce": ExperimentFigure(_debounce, lambda it: it.kind == "sweep" and it.keys == [_DEBOUNCE]),
     }
 )

@@ -262,12 +262,14 @@ def end_axis_at(ax: Axes, end: float, room: float) -> None:
     ax.spines["bottom"].set_bounds(0, end)
 
 
-def beside(ax: Axes, x: float, y: float, words: str, colour: str = INK) -> None:
-    """Words to the right of a bar that ends at ``x``; they cover the lines that run behind them."""
+def beside(ax: Axes, x: float, y: float, words: str, colour: str = INK, up: float = 0) -> None:
+    """Words to the right of a bar that ends at ``x``, or ``up`` points higher; they cover the lines that run
+    behind them.
+    """
     ax.annotate(
         words,
         xy=(x, y),
-        xytext=(8, 0),
+        xytext=(8, up),
         textcoords="offset points",
         va="center",
         ha="left",

@@ -9,6 +9,7 @@ import pandas as pd
 
 from simulator.recording.bottlenecks import QUANTILES
 from simulator.results.experiment import Experiment
+from simulator.results.disruption import DISRUPTIONS
 from simulator.results.paired import COSTS, paired_differences
 
 __all__ = ["Comparison"]
@@ -20,10 +21,11 @@ class Comparison(Experiment):
     kind: ClassVar[str] = "compare"
 
     def table(self, metric: str | None = None) -> pd.DataFrame:
-        """One row a variant: percentiles and mean of one metric with their 95 % intervals, staleness, costs.
+        """One row a variant: percentiles and mean of one metric with their 95 % intervals, staleness, costs,
+        and what was disturbed.
 
         Without a `metric`: the delay until active, or the time to ready where no change concerns any proxy.
-        Costs and staleness are means, costs per run; `bottleneck_p50` and `bottleneck_p99` say which stage
+        Costs, disturbances and staleness are means, but for staleness per run; `bottleneck_p50` and `bottleneck_p99` say which stage
         owns that quantile of the delay.
         """
         chosen = self.headline_metric() if metric is None else metric
@@ -38,7 +40,7 @@ class Comparison(Experiment):
             row |= {stat: found.value, f"{stat}_low": found.low, f"{stat}_high": found.high}
         pooled = self.pooled(index, metric)
         row |= {"n": pooled.n, "pending": pooled.never}
-        for name in ("staleness", *COSTS):
+        for name in ("staleness", *COSTS, *DISRUPTIONS):
             found = self.estimate(index, name)
             row |= {name: found.value, f"{name}_low": found.low, f"{name}_high": found.high}
         failed = int(here["error"].notna().sum())

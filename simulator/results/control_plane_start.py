@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 __all__ = ["PROCESSES", "control_plane_start", "spans"]
 
-PROCESSES: Final = ("citadel", "galley", "pilot", "istiod", "injector")
+PROCESSES: Final = ("citadel", "galley", "pilot", "istiod", "injector", "node-agent")
 """Processes of a control plane, in the order of what waits for what."""
 
 

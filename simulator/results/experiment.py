@@ -330,9 +330,8 @@ def _runs_frame(
         for index, seed, record in ordered
     ]
     keys = list(cells[0].varied) if cells else []
-    numbers = list(
-        dict.fromkeys(name for row in rows for name in row if name not in (*_IDENTITY, *keys, *_OF_RUN))
-    )
+    others = {*_IDENTITY, *keys, *_OF_RUN}
+    numbers = dict.fromkeys(name for row in rows for name in row if name not in others)
     single = [name for name in numbers if not name.endswith(tuple(f".{stat}" for stat in STATISTICS))]
     spread = [f"{metric}.{stat}" for metric in METRICS for stat in STATISTICS]
     columns = {
@@ -341,7 +340,7 @@ def _runs_frame(
         **dict.fromkeys(keys, "string"),
         **_OF_RUN,
         **dict.fromkeys(single, "float64"),
-        **dict.fromkeys((name for name in spread if name in dict.fromkeys(numbers)), "float64"),
+        **dict.fromkeys((name for name in spread if name in numbers), "float64"),
     }
     return pd.DataFrame(
         {

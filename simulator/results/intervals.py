@@ -3,10 +3,10 @@
 The samples inside a unit may depend on each other as they like, as the deliveries of one push do; only the
 units are taken to be independent. Means are ratios of sums over units (a unit may hold any number of
 samples), with Student's t, which takes the units for normal: where few of them carry the scatter, or a unit
-is as skewed as one exponential sample, a 95 % interval covers 92.7 % with thirty units and 94 % with a hundred
-(measured; tests/statistical). Quantiles pool all samples; their interval is Woodruff's (1952): the standard
-error of the share of samples below the quantile comes from its scatter between units, and is turned into
-the effective number of independent samples (Korn and Graubard 1998), whose order statistics bound the
+is as skewed as one exponential sample, a 95 % interval covers 92.7 % with thirty units and 94 % with a
+hundred (measured; tests/statistical). Quantiles pool all samples; their interval is Woodruff's (1952): the
+standard error of the share of samples below the quantile comes from its scatter between units, and is turned
+into the effective number of independent samples (Korn and Graubard 1998), whose order statistics bound the
 quantile. Where no formula fits, as for the difference of two quantiles, whole units are drawn again
 (bootstrap), in pairs where the units are paired.
 """

@@ -9,6 +9,7 @@ from typing import Any, Final
 import numpy as np
 import pandas as pd
 
+from simulator.results.disruption import DISRUPTIONS
 from simulator.results.estimates import totals_and_counts
 from simulator.results.experiment import Experiment
 from simulator.results.intervals import (
@@ -32,6 +33,7 @@ HEADLINES: Final = (
     "xds_messages",
     "xds_bytes",
     "control_plane_cpu",
+    *DISRUPTIONS,
 )
 """The metrics that are compared unless others are named."""
 COSTS: Final = ("xds_messages", "xds_bytes", "control_plane_cpu")

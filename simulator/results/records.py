@@ -37,6 +37,10 @@ TOTALS: Final[Mapping[str, tuple[str, str]]] = MappingProxyType(
         "xds_bytes": ("B", "encoded bytes of these messages"),
         "control_plane_cpu": ("s", "time that processors of the control plane were busy"),
         "push_rounds": ("count", "push rounds of all replicas"),
+        "without_configuration": ("s", "process start until ready, of all starts together but hot restarts"),
+        "most_without_configuration": ("count", "processes between start and ready, the most at once"),
+        "without_stream": ("s", "between the loss of a proxy's stream and its next one, all together"),
+        "most_new_streams": ("count", "streams opened within one second, the most"),
     }
 )
 """What a run costs as a whole: name -> (unit, meaning). Each is one number a run."""

@@ -18,6 +18,7 @@ from simulator.recording.counters import prometheus
 from simulator.recording.recorder import Recorder
 from simulator.results import metrics, rest_cycles, storage
 from simulator.results.bottleneck import Owner, owners_of
+from simulator.results.disruption import disruption
 from simulator.results.expectations import Expectation, Outcome, evaluate
 from simulator.results.folded import FoldedDeliveries, fold
 from simulator.results.histograms import RELATIVE_ERROR
@@ -100,6 +101,7 @@ class Result:
             warnings=recorder.warnings,
             counters_text=_counters_text(recorder),
         )
+        result.manifest["totals"] |= disruption(tables["startups"], recorder, result.end_ns)
         if folded is not None:
             result._stand_for(folded)
         result.expectations = [evaluate(expectation, result) for expectation in expectations]

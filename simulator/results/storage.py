@@ -11,6 +11,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import secrets
 from collections.abc import Mapping
 from pathlib import Path
@@ -32,6 +33,9 @@ RUNS: Final = "runs"
 """Directory of the records of an experiment's runs."""
 TOKEN: Final = ".token"
 """Names the experiment that a directory of runs belongs to."""
+
+_BESIDE: Final = re.compile(r"\..+\.[0-9]+\.[0-9a-f]{8}")
+"""Names of files that are being written."""
 
 _ARROW_TYPES: Final[Mapping[str, pa.DataType]] = {
     "int64": pa.int64(),
@@ -147,6 +151,13 @@ def write_bytes(path: Path, content: bytes) -> None:
         beside.replace(path)
     finally:
         beside.unlink(missing_ok=True)
+
+
+def remove_unfinished(directory: Path) -> None:
+    """Remove what `write_bytes` was writing into this directory when its process was killed."""
+    for path in directory.glob(".*"):
+        if _BESIDE.fullmatch(path.name):
+            path.unlink(missing_ok=True)
 
 
 def _arrow_column(column: pd.Series[Any], kind: str) -> pa.Array[Any]:

@@ -50,8 +50,8 @@ class Sweep(Experiment):
 
         One row a pair of cells that differ in one key, whose values are neighbours in the order given:
         `key`, `before`, `after`, `others` (what the other keys were), then the columns of
-        `Comparison.paired`, `b` before the step and `a` after it. Designs other than grids have no such
-        pairs.
+        `Comparison.paired`, `b` before the step and `a` after it. Designs have no neighbours, and so no
+        rows.
         """
         chosen = self.headline_metric() if metric is None else metric
         heads, rows = [], []
@@ -65,8 +65,13 @@ class Sweep(Experiment):
         head = pd.DataFrame(heads, columns=["key", "before", "after", "others"])
         return pd.concat([head, pd.DataFrame(rows, columns=list(PAIRED_COLUMNS))], axis=1)
 
+    @property
+    def is_grid(self) -> bool:
+        """Whether every combination of values was played, not scattered points of a design."""
+        return self.manifest.get("design", "grid") == "grid"
+
     def _neighbours(self) -> Iterator[tuple[str, ExperimentCell, ExperimentCell]]:
-        for key in self.keys:
+        for key in self.keys if self.is_grid else ():
             values = list(dict.fromkeys(cell.varied[key] for cell in self.cells))
             following = dict(pairwise(values))
             at = {tuple(cell.varied.items()): cell for cell in self.cells}
@@ -77,12 +82,15 @@ class Sweep(Experiment):
                     yield key, cell, other
 
     def plot(self, metric: str | None = None, stat: str = "p99", x: str | None = None, ax: Any = None) -> Any:
-        """Draw a statistic over the keys: a line with its interval, or, for two keys, a heat map.
+        """Draw a statistic over the keys: a line with its interval, or, for two keys, a heat map; of a
+        design of several keys its points.
 
-        With `x`, always lines: one for each combination of the other keys.
+        With `x`, lines: one for each combination of the other keys; of a design, the points over `x`.
         """
-        from simulator.report.plots import sweep_heatmap, sweep_lines
+        from simulator.report.plots import sweep_heatmap, sweep_lines, sweep_points
 
+        if not self.is_grid and len(self.keys) > 1:
+            return sweep_points(self, metric=metric, stat=stat, x=x, ax=ax)
         if len(self.keys) == 2 and x is None:
             return sweep_heatmap(self, metric=metric, stat=stat, ax=ax)
         return sweep_lines(self, metric=metric, stat=stat, x=x, ax=ax)

@@ -10,6 +10,7 @@ from simulator.control_plane.components.mcp import McpStream
 from simulator.control_plane.components.pilot import Pilot
 from simulator.control_plane.components.settings import GalleySettings, LifecycleSettings, McpSettings
 from simulator.control_plane.components.versions import GALLEY_MAX, GALLEY_QUIESCE
+from simulator.control_plane.istiod.certificate_authority import IstiodAuthority
 from simulator.control_plane.istiod.deployment import Deployment, MakeReplica
 from simulator.control_plane.istiod.replica import Replica
 from simulator.control_plane.istiod.versions import behaviour
@@ -19,6 +20,13 @@ from simulator.engine.delays import Constant, Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.recording.recorder import Recorder
+from simulator.scenario.certificates import CertificatesOfMesh, SdsByPodAgents, certificate_provider
+from simulator.scenario.certificates_before_istiod import (
+    HotRestart,
+    MountedSecrets,
+    SdsByNodeAgents,
+    make_citadel,
+)
 from simulator.scenario.istiod_processes import IstiodProcesses
 from simulator.scenario.mesh_sources import Sources
 from simulator.scenario.schema import Scenario
@@ -94,6 +102,34 @@ def make_components(
     )
     is_running = plane.start == "running"
     return Components(clock, draws, recorder, settings, galley, are_running=is_running)
+
+
+def make_certificates(
+    scenario: Scenario,
+    deployment: Deployment,
+    latency: Delay,
+    api_call: Delay,
+    components: Components | None,
+    hot_restart: HotRestart,
+) -> CertificatesOfMesh | None:
+    """The way of the workloads' certificates; None where they are there at once."""
+    provider = certificate_provider(scenario)
+    clock, draws, recorder, ledger = (
+        deployment.clock,
+        deployment.draws,
+        deployment.recorder,
+        deployment.ledger,
+    )
+    if provider == "none":
+        return None
+    if provider == "istiod":
+        authority = IstiodAuthority(deployment, latency, scenario.agent.certificates.signing)
+        return SdsByPodAgents(scenario, clock, draws, recorder, ledger, authority, authority)
+    assert components is not None, "Citadel is one of the components"
+    citadel = components.citadel = make_citadel(scenario, clock, draws, api_call)
+    if provider == "citadel":
+        return MountedSecrets(scenario, clock, draws, recorder, ledger, citadel, hot_restart)
+    return SdsByNodeAgents(scenario, clock, draws, recorder, ledger, citadel, latency, api_call)
 
 
 def hop_of(scenario: Scenario) -> Delay:

@@ -1,27 +1,28 @@
 """Joins a mesh under istiod whose many proxies are rows of arrays.
 
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
-class and zone, whose start shows what all of them subscribe; gateways; and proxies whose connection reaches
-its maximum age within the run. All others are rows (`simulator.fleet`).
+class and zone at each replica, whose start shows what all of them subscribe and fills its caches; gateways;
+and proxies whose connection reaches its maximum age within the run. All others are rows (`simulator.fleet`).
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
+from itertools import chain
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.control_plane.istiod.deployment import Deployment
+from simulator.control_plane.istiod.deployment import Deployment, first_backends
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
+from simulator.envoy.settings import EnvoySettings
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
-from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
-from simulator.fleet.folding import Folding
+from simulator.fleet.deliveries import Announced
 from simulator.fleet.line import PushLine
-from simulator.fleet.streams import Ints, Small, Streams, StreamSettings
+from simulator.fleet.streams import Streams, StreamSettings
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
@@ -29,11 +30,11 @@ from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
+from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
 from simulator.scenario.world import World
-from simulator.xds.messages import ENVELOPE_BYTES
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
 
@@ -43,17 +44,20 @@ class _Sidecars:
     """The sidecars of the start.
 
     Attributes:
-        groups: Class and zone of each group, in order of their first proxies.
+        groups: Class of each group, in order of their first proxies: those of one class and zone that one
+            replica took.
         shown: These first proxies.
         entity: Proxies that are rows, by place, ascending.
         group: Their groups.
+        replica: Which one holds their streams.
         others: Those that are not.
     """
 
-    groups: list[tuple[int, int]]
+    groups: list[int]
     shown: list[int]
     entity: NDArray[np.int64]
     group: NDArray[np.int32]
+    replica: NDArray[np.int64]
     others: list[int]
 
 
@@ -70,14 +74,23 @@ class FleetWorld(MeshWorld):
     """A mesh in arrays; see the module."""
 
     _has_streams = True
-    """Connections that reach an age; who polls or reads files has none."""
+    """Its connections reach an age; who polls or reads files has none."""
 
     def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
         super().__init__(scenario, seed, replication)
         self._recorder.counts_all = False
-        self._streams: Streams | None = None
+        self._rows: list[ReplicaRows] = []
+        """Of each replica, from the beginning of the run on."""
         self._announced: list[Announced] = []
-        self._folding: Folding | None = None
+
+    @property
+    def _is_delta(self) -> bool:
+        return self._scenario.propagation.protocol == "delta"
+
+    @property
+    def _answers_differ(self) -> bool:
+        """Which answer acknowledges what is then known at the end of the run only."""
+        return not self._is_delta
 
     # --- who is a row, who is not
 
@@ -94,7 +107,9 @@ class FleetWorld(MeshWorld):
         seen = max(len(proxies.sidecars), len(proxies.vms))
         either = proxies.sidecars if len(proxies.sidecars) == seen else proxies.vms
         class_ = np.array([self._visibility.of(proxies[p]).index for p in either[:each]], np.int64)
-        key = class_[own % each] * zones + own % zones
+        replica = first_backends(self._draws, id_, self._scenario.control_plane.replicas)
+        of_class = class_[own % each]
+        key = (replica * (int(class_.max(initial=0)) + 1) + of_class) * zones + own % zones
         found, first, which = np.unique(key, return_index=True, return_inverse=True)
         in_order = np.argsort(first)
         number = np.empty(len(found), np.int32)
@@ -110,9 +125,15 @@ class FleetWorld(MeshWorld):
                 BEFORE_NS,
             )
             is_row &= ends_ns > self._scenario.duration
-        keys = [divmod(int(k), zones) for k in found[in_order]]
-        shown = id_[first[in_order]].tolist()
-        return _Sidecars(keys, shown, id_[is_row], number[which[is_row]], id_[~is_row].tolist())
+        shown = first[in_order]
+        return _Sidecars(
+            of_class[shown].tolist(),
+            id_[shown].tolist(),
+            id_[is_row],
+            number[which[is_row]],
+            replica[is_row],
+            id_[~is_row].tolist(),
+        )
 
     def _played(self) -> list[Proxy]:
         """See the module."""
@@ -132,41 +153,45 @@ class FleetWorld(MeshWorld):
 
     def _ahead(self, horizon_ns: int) -> None:
         self._begin_once()
-        self._line.advance(horizon_ns)
+        # What one replica does to another goes through events that are on the clock by then: each is
+        # advanced as if it were alone.
+        for rows in self._rows:
+            rows.line.advance(horizon_ns)
 
     def _begin_once(self) -> None:
-        if self._streams is None:
+        if not self._rows:
             self._begin()
-
-    def _fold(self) -> None:
-        """From here on deliveries are counted, not kept."""
-        streams = self._streams
-        assert streams is not None
-        self._folding = folding = Folding(self._recorder, self._entity, self._group, self._scenario.duration)
-        for batch in streams.batches:
-            folding.take(batch)
-        streams.batches.clear()
-        streams.folding = folding
 
     def _begin(self) -> None:
         """What was configured before the run shows what every row is configured with."""
-        replica = self._deployment.replicas[0]
-        assert isinstance(replica, FleetReplica)
-        self._replica = replica
-        entity, group = self._sidecars.entity, self._sidecars.group
-        self._entity, self._group = entity, group
-        connections = {c.proxy: c for c in replica.connections}
-        first = self._sidecars.shown
+        self._concerning: list[list[ConcerningChange]] = [[] for _ in self._sidecars.groups]
+        settled = [self._settled(proxy) for proxy in self._sidecars.shown]
+        for number, replica in sorted(self._deployment.replicas.items()):
+            assert isinstance(replica, FleetReplica)
+            its = self._sidecars.replica == number
+            self._rows.append(
+                self._rows_of(replica, self._sidecars.entity[its], self._sidecars.group[its], settled)
+            )
+
+    def _rows_of(
+        self,
+        replica: FleetReplica,
+        entity: NDArray[np.int64],
+        group: NDArray[np.int32],
+        settled: list[SettledEnvoy],
+    ) -> ReplicaRows:
+        connections = {c.proxy: c for r in self._deployment.replicas.values() for c in r.connections}
         types = [resource_type(name) for name in RESOURCE_TYPES]
-        making = GroupMaking(replica, [GroupConnection.of(connections[p], types) for p in first])
-        self._making = making
-        self._concerning: list[list[ConcerningChange]] = [[] for _ in first]
+        making = GroupMaking(
+            replica, [GroupConnection.of(connections[p], types) for p in self._sidecars.shown]
+        )
         envoy = envoy_settings(self._scenario, self._calibration)
-        moves = Moves(making.made, SettledCosts(envoy.costs), replica.known, self._concerning)
-        states = np.array([moves.begin(n, self._settled(p)) for n, p in enumerate(first)], np.int32)
-        self._streams = Streams(self._stream_settings(), self._draws, entity, states[group], moves)
+        moves = Moves(making.made, making.groups, SettledCosts(envoy.costs), replica.known, self._concerning)
+        states = np.array([moves.begin(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
+        streams = Streams(self._stream_settings(envoy), self._draws, entity, states[group], moves)
         limits = istiod_settings(self._scenario)
-        self._line = PushLine(
+        rows = ReplicaRows(replica, entity, group, making, streams, self._scenario.duration)
+        rows.line = PushLine(
             self._clock,
             entity,
             group,
@@ -174,32 +199,25 @@ class FleetWorld(MeshWorld):
             limit=limits.push_throttle,
             cores=limits.procs,
             making=making,
-            taker=self,
+            taker=rows,
             start_push=replica._start_push,
         )
-        replica.take_line(self._line, entity)
+        replica.take_line(rows.line, entity)
+        return rows
 
-    def _stream_settings(self) -> StreamSettings:
+    def _stream_settings(self, envoy: EnvoySettings) -> StreamSettings:
         scenario, latency = self._scenario, self._scenario.network.latency
-        envoy = envoy_settings(scenario, self._calibration)
         flush = envoy.costs["stats_flush_per_cluster"]
         return StreamSettings(
             self._calibration.loopback if latency is None else latency,
             scenario.agent.hop,
             scenario.network.bandwidth,
             scenario.agent.window_bytes,
-            ENVELOPE_BYTES,
             envoy.stats_flush_interval_ns,
             flush,  # type: ignore[arg-type]  # a law, not a formula
             scenario.duration,
+            answers_differ=self._answers_differ,
         )
-
-    def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
-        """What the line did goes on its way (fleet/line.py: Taker)."""
-        assert self._streams is not None
-        self._streams.take(place, request, made, dequeued_ns, sent_ns)
-        if self._folding is not None:
-            self._folding.settle(int(sent_ns.max()), self._line.in_hand())
 
     def _settled(self, proxy: int) -> SettledEnvoy:
         server = self._servers[proxy]
@@ -227,12 +245,12 @@ class FleetWorld(MeshWorld):
     ) -> Change[Names]:
         self._begin_once()
         parts = {class_.index: parts for class_, parts in concerned}
-        keys = self._sidecars.groups
-        groups = [n for n, (class_, _) in enumerate(keys) if class_ in parts]
-        counts = np.bincount(self._sidecars.group, minlength=len(keys))
+        classes = self._sidecars.groups
+        groups = [n for n, class_ in enumerate(classes) if class_ in parts]
+        counts = np.bincount(self._sidecars.group, minlength=len(classes))
         rows = int(counts[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
-        self._announce_to_rows(change, [(n, parts[keys[n][0]]) for n in groups])
+        self._announce_to_rows(change, [(n, parts[classes[n]]) for n in groups])
         return change
 
     def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
@@ -242,59 +260,24 @@ class FleetWorld(MeshWorld):
             self._announced.append(Announced(change.id, change.t_changed_ns, groups))
         for group, parts in concerned:
             self._concerning[group].append(ConcerningChange(change, parts))
-        if self._folding is None and self._recorder.folds:
-            self._fold()
+        if self._recorder.folds and not self._answers_differ:
+            for one in self._rows:
+                one.fold(self._recorder)
 
     # --- the end of the run
 
     def _finish(self) -> None:
         """The rows become tables."""
-        streams = self._streams
-        if streams is None:
-            return
-        self._line.hand_on()
         recorder, end_ns = self._recorder, self._scenario.duration
-        self._write_last_sent(streams)
-        recorder.xds_messages += streams.messages
-        recorder.xds_bytes += streams.bytes
-        if self._folding is not None:
-            self._folding.finish(self._announced, self._line.in_hand())
-            recorder.delivery_parts = partial(self._folding.rows, self._announced)
-        elif self._announced:
-            read_acks(streams.batches, len(self._entity), self._line.in_hand(), end_ns)
-            recorder.delivery_parts = partial(
-                delivery_parts, self._announced, streams.batches, self._entity, self._group, end_ns
-            )
-        busy_ns = int(streams.main_thread_busy_ns.max(initial=0))
+        for rows in self._rows:
+            rows.close(recorder)
+        if any(rows.streams.log.place for rows in self._rows):
+            pushes = [rows.proxy_pushes() for rows in self._rows]
+            recorder.proxy_push_columns = {
+                name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]
+            }
+        if self._announced:
+            parts = [rows.deliveries(self._announced, is_delta=self._is_delta) for rows in self._rows]
+            recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
+        busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
-
-    def _write_last_sent(self, streams: Streams) -> None:
-        """When the last push of each round was sent, and what each push was."""
-        log = streams.log
-        if not log.place:
-            return
-        requests, sent = np.concatenate(log.request), np.concatenate(log.sent_ns)
-        made = np.concatenate(log.made)
-        sends = np.array([bool(m.responses) for m in self._making.made] + [False])[made] & (sent >= 0)
-        last = np.full(len(self._line.requests), -1, np.int64)
-        np.maximum.at(last, requests[sends], sent[sends])
-        for number in np.flatnonzero(last >= 0).tolist():
-            for push in self._line.requests[number].rounds:
-                row = self._recorder.push_rows[push]
-                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, int(last[number]))
-        place, dequeued = np.concatenate(log.place), np.concatenate(log.dequeued_ns)
-        starts = np.array([r.start_ns for r in self._line.requests], np.int64)[requests]
-        types = [[g.type.name for g in m.responses] for m in self._making.made]
-        shown = np.empty(len(types) + 1, object)
-        for seat, names in enumerate([*types, []]):
-            shown[seat] = names
-        self._recorder.proxy_push_columns = {
-            "push_id": np.array([r.rounds[-1] for r in self._line.requests], np.int64)[requests],
-            "proxy": self._entity[place],
-            "replica": np.zeros(len(place), np.int64),
-            "t_start_ns": starts,
-            "t_enqueued_ns": starts,
-            "t_dequeued_ns": dequeued,
-            "t_sent_ns": np.where(sends, sent, -1),
-            "types": shown[np.where(sends, made, -1)],
-        }

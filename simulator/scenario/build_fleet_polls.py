@@ -16,12 +16,12 @@ from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.push_request import PushRequest
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts
-from simulator.fleet.answers import Answers, AnswerSettings
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.loops import LoopSettings
 from simulator.fleet.parted import delivery_parts
 from simulator.fleet.polls import PollingSettings, Polls
 from simulator.fleet.streams import StatsFlushes
+from simulator.fleet.updates import Updates, UpdateSettings
 from simulator.mesh.content import ConfigChange
 from simulator.mesh.services import Service
 from simulator.propagation.http_loop import HttpSubscriptions
@@ -88,7 +88,7 @@ class PolledFleetWorld(FleetWorld):
         rank = np.zeros(len(entity), np.int64)
         for places in self._members:
             rank[places] = np.arange(len(places))
-        self._answers = self._make_answers(rank)
+        self._updates = self._make_updates(rank)
         scenario, latency = self._scenario, self._scenario.network.latency
         propagation = scenario.propagation
         source = self._sources
@@ -108,7 +108,7 @@ class PolledFleetWorld(FleetWorld):
             self._clock,
             self._draws,
             subscriptions,
-            self._answers,
+            self._updates,
             source.at_a_time,
             entity,
         )
@@ -116,19 +116,19 @@ class PolledFleetWorld(FleetWorld):
         replica.on_published = self._on_published
         return self._polls
 
-    def _make_answers(self, rank: NDArray[np.int64]) -> Answers:
+    def _make_updates(self, rank: NDArray[np.int64]) -> Updates:
         envoy, group = envoy_settings(self._scenario, self._calibration), self._sidecars.group
         costs = SettledCosts(envoy.costs)
         clusters = [self._servers[p].clusters.cluster_count() for p in self._sidecars.shown]
-        return Answers(
-            AnswerSettings(
+        return Updates(
+            UpdateSettings(
                 costs.ns("rest_update"),
                 envoy.initial_fetch_timeout_ns["eds"],
                 self._scenario.duration,
             ),
             self._publications.subscriptions,
             AnswerSteps(costs),
-            StatsFlushes(self._stream_settings(), self._draws, self._sidecars.entity),
+            StatsFlushes(self._stream_settings(envoy), self._draws, self._sidecars.entity),
             rank,
             np.array(clusters, np.int64)[group],
         )
@@ -157,7 +157,7 @@ class PolledFleetWorld(FleetWorld):
         if polls is None:
             return
         polls.finish()
-        self._answers.check_fetches()
+        self._updates.check_fetches()
         recorder, end_ns = self._recorder, self._scenario.duration
         recorder.xds_messages += polls.messages
         recorder.xds_bytes += polls.bytes
@@ -166,5 +166,5 @@ class PolledFleetWorld(FleetWorld):
             recorder.delivery_parts = partial(
                 delivery_parts, announced, self._sidecars.entity, self._members, "poll"
             )
-        busy_ns = int(self._answers.main_thread_busy_ns.max(initial=0))
+        busy_ns = int(self._updates.main_thread_busy_ns.max(initial=0))
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)

@@ -16,7 +16,6 @@ from simulator.agent.settings import TerminationSettings
 from simulator.agent.termination import termination
 from simulator.calibration.costs import Law
 from simulator.control_plane.components.lifecycle import ComponentState
-from simulator.control_plane.istiod.certificate_authority import IstiodAuthority
 from simulator.control_plane.istiod.deployment import DEFAULT_REVISION, Deployment
 from simulator.control_plane.istiod.replica import Replica
 from simulator.engine.delays import Delay, draw_ns
@@ -25,6 +24,7 @@ from simulator.engine.events import Band, Clock, Deadlines
 from simulator.envoy.process import Process
 from simulator.envoy.startup import Server
 from simulator.mesh.content import ConfigChange, ContentFactory
+from simulator.mesh.endpoints import DEFAULT_ACCOUNT
 from simulator.mesh.kinds import KINDS, config_key
 from simulator.mesh.kubernetes import Kubernetes, KubernetesSettings
 from simulator.mesh.services import (
@@ -41,19 +41,22 @@ from simulator.scenario.architectures import (
     PILOT,
     PilotProcesses,
     hop_of,
+    make_certificates,
     make_components,
     make_galley,
     make_replica,
 )
-from simulator.scenario.certificates import CertificatesOfMesh, has_certificates
+from simulator.scenario.certificates import CertificatesOfMesh, has_workload_sds
+from simulator.scenario.certificates_before_istiod import SdsByNodeAgents
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.envoys import Envoys
 from simulator.scenario.happenings import happenings
+from simulator.scenario.hot_restarts import HotRestarts
 from simulator.scenario.istiod import agent_settings, istiod_laws, istiod_settings
 from simulator.scenario.istiod_processes import IstiodProcesses
 from simulator.scenario.mesh_sources import Files, LongPolls, Polls, Sources, Streams
 from simulator.scenario.mesh_start import PodsAtStart, Proxies
-from simulator.scenario.mesh_traffic import MeshTraffic
+from simulator.scenario.mesh_traffic import HotRestartedTraffic, MeshTraffic
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import MigrateRevisionEntry, RolloutEntry, ScaleUpEntry
 from simulator.scenario.world import EVENT_BUDGET, World
@@ -114,6 +117,7 @@ class MeshWorld:
             self._ledger,
         )
         self._sources = self._make_sources()
+        self._hot_restarts = HotRestarts(self._clock, self._draws, self._recorder, self._make_child)
         self._certificates = self._make_certificates()
         self._istiod = self._make_processes()
         self._istiod_pods = self._make_istiod_pods()
@@ -170,7 +174,7 @@ class MeshWorld:
             self._visibility.services,
             Sizes(sizes.cluster, sizes.endpoint, sizes.assignment, sizes.listener, sizes.route),
             sends_unhealthy=settings.sends_unhealthy,
-            workload_secret=WORKLOAD_SECRET if has_certificates(self._scenario) else None,
+            workload_secret=WORKLOAD_SECRET if has_workload_sds(self._scenario) else None,
         )
         return Deployment(
             clock=self._clock,
@@ -235,20 +239,29 @@ class MeshWorld:
         )
 
     def _make_certificates(self) -> CertificatesOfMesh | None:
-        scenario = self._scenario
-        if not has_certificates(scenario):
-            return None
-        latency = scenario.network.latency
-        authority = IstiodAuthority(
+        return make_certificates(
+            self._scenario,
             self._deployment,
-            self._calibration.loopback if latency is None else latency,
-            scenario.agent.certificates.signing,
+            self._latency,
+            _law(self._laws, "token_review"),
+            self._components,
+            self._hot_restarts.restart_when_live,
         )
-        return CertificatesOfMesh(scenario, self._clock, self._draws, self._recorder, self._ledger, authority)
 
     def _config_source(self, process: Process) -> ConfigSource:
         source = self._sources.make(process)
         return source if self._certificates is None else self._certificates.discovery(process, source)
+
+    def _pod_created(self, proxy: Proxy, account: str) -> None:
+        if self._certificates is not None:
+            self._certificates.pod_created(proxy.id, f"{proxy.namespace}/{account}")
+
+    def _when_startable(self, proxy: int, start: Callable[[], None]) -> None:
+        """Before Istio 1.5 an agent may wait for files before it executes Envoy."""
+        if self._certificates is None:
+            start()
+        else:
+            self._certificates.when_startable(proxy, start)
 
     def _begin_agent(self, proxy: int) -> None:
         if self._certificates is not None:
@@ -335,8 +348,12 @@ class MeshWorld:
         return int(self._draws.uniform("mesh.start", proxy.id) * start.over) if start.over else 0
 
     def _starter(self, proxy: Proxy) -> Callable[[], None]:
-        def start() -> None:
+        def start_envoy() -> None:
             self._start_envoy(proxy, "start")
+
+        def start() -> None:
+            self._pod_created(proxy, DEFAULT_ACCOUNT)
+            self._when_startable(proxy.id, start_envoy)
             self._traffic.begin(proxy, self._visibility.of(proxy), max(0, self._clock.now_ns))
 
         return start
@@ -379,10 +396,27 @@ class MeshWorld:
         class_ = self._visibility.of(proxy)
         self._alive.setdefault(class_.index, {})[proxy.id] = None
         self._traffic.follow(server, proxy, class_)
+        self._hot_restarts.follow(server, [HotRestartedTraffic(self._traffic, proxy, class_)])
         server.start()
         return server
 
+    def _make_child(self, proxy: int, epoch: int, on_exit: Callable[[Server], None]) -> Server:
+        self._epochs[proxy] = epoch
+        is_gateway = self._proxies[proxy].kind == "gateway"
+        child = self._envoys.make(
+            proxy,
+            self._config_source,
+            cause="hot_restart",
+            epoch=epoch,
+            is_gateway=is_gateway,
+            on_exit=on_exit,
+        )
+        self._servers[proxy] = child
+        self._world.servers.append(child)
+        return child
+
     def _stop_envoy(self, proxy: int) -> None:
+        self._hot_restarts.kill(proxy)
         server = self._servers.pop(proxy, None)
         if server is not None and not server.process.is_exited:
             server.stop()
@@ -461,9 +495,12 @@ class MeshWorld:
         self._deployment.revision_of[proxy.id] = self._labels.get(proxy.namespace, DEFAULT_REVISION)
         self._recorder.add_proxy(proxy.id, proxy.name)
 
-        def start_envoy() -> None:
+        def execute_envoy() -> None:
             server = self._start_envoy(proxy, "restart" if proxy.id in self._epochs else pod.cause)
             server.on_ready = start.proxy_ready
+
+        def start_envoy() -> None:
+            self._when_startable(proxy.id, execute_envoy)
 
         def begin_traffic() -> None:
             self._traffic.begin(proxy, self._visibility.of(proxy), self._clock.now_ns)
@@ -484,6 +521,7 @@ class MeshWorld:
 
         def create() -> None:
             if pod.id not in self._gone:
+                self._pod_created(proxy, pod.service_account)
                 start.begin()
 
         if self._components is None:
@@ -538,7 +576,20 @@ class MeshWorld:
             if proxy not in self._gone:
                 self._start_envoy(self._proxies[proxy], "restart")
 
-        self._clock.after(delay_ns, start_again, band=Band.TIMER, entity=proxy)
+        def bootstrapped() -> None:
+            self._when_startable(proxy, start_again)
+
+        self._clock.after(delay_ns, bootstrapped, band=Band.TIMER, entity=proxy)
+
+    def hot_restart(self, proxy: int) -> None:
+        """A new Envoy takes over from the one that runs."""
+        if proxy in self._servers:
+            self._hot_restarts.restart(proxy)
+
+    def restart_node_agent(self, node: int | None, down_for_ns: int) -> None:
+        """The agent of a node, or of every one, ends and starts again so much later."""
+        assert isinstance(self._certificates, SdsByNodeAgents), "there are no node agents"
+        self._certificates.restart(node, down_for_ns)
 
     def partition(self, proxy: int, is_on: bool) -> None:
         """Cuts the proxy off from the control plane, or lets it through again."""

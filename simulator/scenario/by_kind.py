@@ -45,6 +45,12 @@ NEEDS_MESH = (
 _FIRST_FETCH_TIMEOUT = {"cds": "15s", "lds": "15s"}
 """Up to Istio 1.9 the bootstrap says nothing of it, so that Envoy's own default holds (istio/istio#31825)."""
 
+_OF_CITADEL = {"ttl": "2160h"}
+"""Citadel's default of 90 days (security/pkg/cmd/constants.go at 1.4.10)."""
+
+_OF_NODE_AGENT = {"retry_backoff": "2s"}
+"""A node agent's INITIAL_BACKOFF_MSEC (security/cmd/node_agent_k8s/main.go at 1.4.10)."""
+
 _OF_MESH = ("from", "dead_endpoint", "retries")
 _OF_SCRIPTED = ("connection", "request_time")
 """Keys of `traffic` that the other kind has no meaning for."""
@@ -99,6 +105,9 @@ def _fill_by_pilot(filled: dict[str, Any], kind: str, version: str) -> None:
             "period": format_duration(READINESS_PERIOD.at(minor)),
         }
         _fill(filled, "control_plane", {"readiness": readiness})
+        _fill(filled, "envoy", {"drain_strategy": "gradual"})
+        is_of_node = _given(filled, ("agent", "certificates", "provider")) == "node-agent"
+        _fill(filled, "agent", {"certificates": dict(_OF_NODE_AGENT if is_of_node else _OF_CITADEL)})
 
 
 def _probe(settings: ProbeSettings) -> dict[str, Any]:
@@ -151,7 +160,8 @@ def out_of_place(data: Mapping[str, Any], workload: tuple[Any, ...]) -> Iterator
         if not isinstance(entry, TrafficEntry):
             if kind not in entry.GOES_WITH:
                 said = f"goes with control_plane.kind: {_listed(entry.GOES_WITH)}, and kind is {kind}"
-                why = ": Istio runs Envoy with hot restart disabled since 1.5" if "hot" in entry.KIND else ""
+                is_disabled = "hot" in entry.KIND and kind == "istiod"
+                why = ": Istio runs Envoy with hot restart disabled since 1.5" if is_disabled else ""
                 yield (*place, entry.KIND), said + why
             continue
         given = listed[position] if isinstance(listed, list | tuple) else None

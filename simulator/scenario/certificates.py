@@ -1,13 +1,14 @@
-"""Joins certificates: the agents that want them, the CA that signs, and Envoy's SDS."""
+"""Joins certificates: agents that want them, the CA that signs, Envoy's SDS; here from Istio 1.5 on."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from dataclasses import replace
+from typing import Protocol
 
 from simulator.agent.certificates import CertificateSettings, WorkloadCertificate
 from simulator.agent.secret_discovery import ROOT_SECRETS, SecretDiscovery
 from simulator.agent.settings import certificate_jitter_by_default
-from simulator.control_plane.istiod.certificate_authority import IstiodAuthority
 from simulator.engine.clock import format_duration
 from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
@@ -17,7 +18,7 @@ from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import CertificateRow, Recorder
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.operations import CaOutageEntry, RootRotationEntry
-from simulator.wire.certificates import Signed
+from simulator.wire.certificates import CertificateAuthority, Signed
 from simulator.wire.contract import ConfigSource
 from simulator.xds.resource_types import SDS
 from simulator.xds.resources import Names
@@ -26,12 +27,24 @@ ROOT_CHANGE = "RootCertificate"
 """Kind of the change that a new root is; a proxy has it with its next certificate."""
 
 
+def certificate_provider(scenario: Scenario) -> str:
+    """Who signs, with ``auto`` resolved: none, istiod, citadel or node-agent."""
+    provider = scenario.agent.certificates.provider
+    if provider != "auto":
+        return provider
+    if not any(isinstance(entry, CaOutageEntry | RootRotationEntry) for entry in scenario.workload):
+        return "none"
+    return "citadel" if scenario.control_plane.kind == "components" else "istiod"
+
+
 def has_certificates(scenario: Scenario) -> bool:
     """Whether certificates are asked for, or there at once."""
-    provider = scenario.agent.certificates.provider
-    if provider == "auto":
-        return any(isinstance(entry, CaOutageEntry | RootRotationEntry) for entry in scenario.workload)
-    return provider != "none"
+    return certificate_provider(scenario) != "none"
+
+
+def has_workload_sds(scenario: Scenario) -> bool:
+    """Whether Envoys ask an agent for them; else they read files, or nothing."""
+    return certificate_provider(scenario) in ("istiod", "node-agent")
 
 
 def certificate_settings(scenario: Scenario) -> CertificateSettings:
@@ -39,7 +52,7 @@ def certificate_settings(scenario: Scenario) -> CertificateSettings:
     given = scenario.agent.certificates
     jitter = given.grace_period_ratio_jitter
     version = scenario.control_plane.version
-    return CertificateSettings(
+    settings = CertificateSettings(
         ttl_ns=given.ttl,
         grace_ratio=given.grace_period_ratio,
         grace_jitter=certificate_jitter_by_default(version) if jitter == "auto" else jitter,
@@ -47,10 +60,73 @@ def certificate_settings(scenario: Scenario) -> CertificateSettings:
         retries=given.retries,
         retry_backoff_ns=given.retry_backoff,
     )
+    if certificate_provider(scenario) != "node-agent":
+        return settings
+    return replace(settings, scan_ns=given.secret_job_run_interval, warm_up=None)
 
 
-class CertificatesOfMesh:
-    """All agents' certificates under istiod.
+class SigningCa(Protocol):
+    """The state of a CA that the workload changes."""
+
+    root: int
+    is_down: bool
+    slowness: Delay | None
+
+
+class CertificatesOfMesh(Protocol):
+    """The certificates of all proxies, whichever way they come."""
+
+    def pod_created(self, proxy: int, account: str) -> None:
+        """A pod with that service account (``namespace/name``) has a node."""
+
+    def begin_agent(self, proxy: int) -> None:
+        """The agent of a pod starts, or starts anew."""
+
+    def end_agent(self, proxy: int) -> None:
+        """It ends, with what it had."""
+
+    def when_startable(self, proxy: int, start: Callable[[], None]) -> None:
+        """Starts Envoy when its agent executes it."""
+
+    def discovery(self, process: Process, inner: ConfigSource) -> ConfigSource:
+        """The source of a new Envoy, with SDS where it has any."""
+
+    def outage(self, is_on: bool, delay: Delay | None) -> None:
+        """The CA fails, or works again."""
+
+    def rotate_root(self, alive: Iterable[int]) -> None:
+        """A new root: every proxy that runs is concerned."""
+
+    def finish(self) -> None:
+        """Certificates in use that ran out are said aloud."""
+
+
+def switch_ca(ca: SigningCa, is_on: bool, delay: Delay | None) -> None:
+    """The CA fails or is slow, or works again."""
+    if delay is None:
+        ca.is_down = is_on
+    else:
+        ca.slowness = delay if is_on else None
+
+
+def announce_root(ledger: ChangeLedger[Names], alive: Iterable[int], now_ns: int) -> None:
+    """A new root is a change that concerns every proxy that runs."""
+    parts = {SDS.name: ROOT_SECRETS}
+    ledger.announce_parts(ROOT_CHANGE, "istio-ca-root-cert", ROOT_SECRETS, now_ns, [(sorted(alive), parts)])
+
+
+def warn_of_expired(recorder: Recorder, expiries_ns: Iterable[int | None], end_ns: int) -> None:
+    """Certificates in use that ran out before the end of the run."""
+    expired = [expires_ns for expires_ns in expiries_ns if expires_ns is not None and expires_ns <= end_ns]
+    if expired:
+        recorder.warn(
+            f"the certificates of {len(expired)} proxies ran out, the first at "
+            f"{format_duration(min(expired))}: mTLS with them fails, which requests do not show"
+        )
+
+
+class SdsByPodAgents:
+    """An agent in each pod asks istiod, and Envoy the agent.
 
     Args:
         scenario: What is told of them.
@@ -59,6 +135,7 @@ class CertificatesOfMesh:
         recorder: Where rows go.
         ledger: A new root is a change.
         authority: Who signs.
+        ca: Its state.
     """
 
     def __init__(
@@ -68,7 +145,8 @@ class CertificatesOfMesh:
         draws: Draws,
         recorder: Recorder,
         ledger: ChangeLedger[Names],
-        authority: IstiodAuthority,
+        authority: CertificateAuthority,
+        ca: SigningCa,
     ) -> None:
         self._hop: Delay = scenario.agent.hop
         self._end_ns = scenario.duration
@@ -78,11 +156,19 @@ class CertificatesOfMesh:
         self._recorder = recorder
         self._ledger = ledger
         self._authority = authority
+        self._ca = ca
         self._agents: dict[int, WorkloadCertificate] = {}
         self._discovery: dict[int, SecretDiscovery] = {}
         self._starts: dict[int, int] = {}
 
     # --- agents and Envoys
+
+    def pod_created(self, proxy: int, account: str) -> None:
+        """Its agent asks when it starts."""
+
+    def when_startable(self, proxy: int, start: Callable[[], None]) -> None:
+        """Envoy starts at once, and waits for its certificate itself."""
+        start()
 
     def begin_agent(self, proxy: int) -> None:
         """The agent of a pod starts, or starts anew: it has nothing and asks at once."""
@@ -106,7 +192,7 @@ class CertificatesOfMesh:
             self._end_ns,
         )
         if self._clock.now_ns < 0:
-            agent.begin_held(self._authority.root)
+            agent.begin_held(self._ca.root)
         else:
             agent.begin()
 
@@ -122,19 +208,24 @@ class CertificatesOfMesh:
         proxy = process.proxy
         if proxy not in self._agents:
             self.begin_agent(proxy)
-        hop_ns = draw_ns(self._hop, self._draws, "agent.sds.hop", proxy, process.row.epoch)
-        discovery = SecretDiscovery(process, inner, hop_ns, self._carrier(proxy))
-        self._discovery[proxy] = discovery
+        discovery = self._discovery[proxy] = self._stream(process, inner)
         held = self._agents[proxy].held
         if held is not None:
             discovery.issued(held, None)
         return discovery
 
+    def _stream(
+        self, process: Process, inner: ConfigSource, on_asked: Callable[[], None] = lambda: None
+    ) -> SecretDiscovery:
+        proxy = process.proxy
+        hop_ns = draw_ns(self._hop, self._draws, "agent.sds.hop", proxy, process.row.epoch)
+        return SecretDiscovery(process, inner, hop_ns, self._carrier(proxy), on_asked)
+
     def _carrier(self, proxy: int) -> Callable[[Signed], tuple[int, ...]]:
         """A certificate under the root of now carries the change to it."""
 
         def carries(signed: Signed) -> tuple[int, ...]:
-            if signed.root < self._authority.root:
+            if signed.root < self._ca.root:
                 return ()
             return self._ledger.carry(proxy, SDS.name, ROOT_SECRETS, self._clock.now_ns, "request")
 
@@ -144,31 +235,14 @@ class CertificatesOfMesh:
 
     def outage(self, is_on: bool, delay: Delay | None) -> None:
         """The CA fails, or works again."""
-        if delay is None:
-            self._authority.is_down = is_on
-        else:
-            self._authority.slowness = delay if is_on else None
+        switch_ca(self._ca, is_on, delay)
 
     def rotate_root(self, alive: Iterable[int]) -> None:
-        """A new root: every proxy that runs is concerned."""
-        self._authority.root += 1
-        self._ledger.announce_parts(
-            ROOT_CHANGE,
-            "istio-ca-root-cert",
-            ROOT_SECRETS,
-            self._clock.now_ns,
-            [(sorted(alive), {SDS.name: ROOT_SECRETS})],
-        )
+        """A new root: a proxy has it with its next certificate."""
+        self._ca.root += 1
+        announce_root(self._ledger, alive, self._clock.now_ns)
 
     def finish(self) -> None:
         """Certificates in use that ran out are said aloud."""
-        expired = [
-            agent.expires_ns
-            for agent in self._agents.values()
-            if agent.expires_ns is not None and agent.expires_ns <= self._end_ns
-        ]
-        if expired:
-            self._recorder.warn(
-                f"the certificates of {len(expired)} proxies ran out, the first at "
-                f"{format_duration(min(expired))}: mTLS with them fails, which requests do not show"
-            )
+        expiries = [agent.expires_ns for agent in self._agents.values()]
+        warn_of_expired(self._recorder, expiries, self._end_ns)

@@ -48,10 +48,9 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     is_pushed = propagation.strategy == "push"
     wanted = {
         f"propagation.strategy: {propagation.strategy}": propagation.strategy not in ("push", "poll"),
-        "propagation.protocol: sotw": is_pushed and propagation.protocol == "sotw",
+        "control_plane.replicas above 1 by polls": not is_pushed and plane.replicas != 1,
         "propagation.streams: separate": is_pushed and propagation.streams != "ads",
         "mesh.start other than connected": mesh.start.kind != "connected",
-        "control_plane.replicas above 1": plane.replicas != 1,
         "control_plane.start: cold": plane.start != "running",
         "control_plane.flow_control": plane.flow_control,
         "agent.certificates": has_certificates(scenario),

@@ -21,7 +21,7 @@ from simulator.envoy.startup import Server
 from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
 from simulator.scenario.by_kind import MESH_KINDS
-from simulator.scenario.certificates import has_certificates
+from simulator.scenario.certificates import has_workload_sds
 from simulator.scenario.resources import static_resources
 from simulator.scenario.schema import RuntimeLayer, Scenario
 from simulator.wire.backoff import BackoffSettings
@@ -149,7 +149,7 @@ def envoy_settings(scenario: Scenario, calibration: Calibration) -> EnvoySetting
         static_listeners=listeners,
         rtds_layers=Names(layer.rtds_layer.name for layer in envoy.runtime_layers if layer.rtds_layer),
         runtime_layers=tuple(map(_runtime_layer, envoy.runtime_layers)),
-        agent_secrets=WORKLOAD_SECRETS if has_certificates(scenario) else NO_NAMES,
+        agent_secrets=WORKLOAD_SECRETS if has_workload_sds(scenario) else NO_NAMES,
         drain_time_ns=envoy.drain_time,
         parent_shutdown_ns=envoy.parent_shutdown_time,
         drain_is_gradual=envoy.drain_strategy == "gradual",

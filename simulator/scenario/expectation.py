@@ -2,12 +2,14 @@
 
 ``p99(active_delay) < 2s``, ``share(outcome, kind=cds) == 1``, ``startups.timed_out == 0``. Without a
 statistic the assertion speaks of every row, or of the total where the metric is one that counts.
-Durations compare in seconds.
+Durations compare in seconds. ``... if propagation.strategy is push or long-poll`` behind it leaves it out
+where the scenario, with all that was set for the run, says something else.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,11 +33,49 @@ _SUBJECT = re.compile(r"(?:(?P<stat>[A-Za-z][\w.]*)\s*\((?P<inside>.*)\)|(?P<bar
 _QUANTILE = re.compile(r"p([0-9]{1,2}(?:\.[0-9]{1,6})?)")
 _METRIC = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(\.[A-Za-z_][A-Za-z0-9_]*)?")
 _NUMBER = re.compile(r"[+-]?([0-9]+(\.[0-9]*)?|\.[0-9]+)([eE][+-]?[0-9]{1,3})?")
+_CONDITION = re.compile(
+    r"(?P<claim>.*\S)\s+if\s+(?P<key>\S+)\s+is\s+(?P<values>\S+(?:\s+or\s+\S+)*)", re.DOTALL
+)
 _WORD = re.compile(r"[A-Za-z_][A-Za-z0-9_.:/-]*|[0-9]+[A-Za-z_][A-Za-z0-9_-]*")
 
 
 class ExpectationProblem(ValueError):
     """An expectation that cannot be read; the message says why."""
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """When an assertion is asked about: a key of the scenario has one of these values, as text."""
+
+    key: str
+    values: tuple[str, ...]
+
+    def holds(self, scenario: Mapping[str, Any]) -> bool:
+        """Whether it does.
+
+        Args:
+            scenario: With every default spelt out.
+
+        Raises:
+            ExpectationProblem: There is no such key, or it has no plain value.
+        """
+        here: Any = scenario
+        for step in self.key.split("."):
+            if isinstance(here, Mapping) and step not in here:
+                raise ExpectationProblem(f"if: unknown key {self.key!r}; {suggestion(step, here)}")
+            if not isinstance(here, Mapping):
+                raise ExpectationProblem(f"if: {self.key} is no path of keys, such as propagation.strategy")
+            here = here[step]
+        if isinstance(here, Mapping | list):
+            raise ExpectationProblem(f"if: {self.key} has no plain value to compare with")
+        return _written(here) in self.values
+
+
+def _written(value: object) -> str:
+    """A value as a file would hold it."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "none"}[value]
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,6 +90,7 @@ class Expectation:
         op: One of `OPERATORS`.
         literal: What it is compared with: a number (durations in seconds, percentages as fractions), a
             word, a boolean or None.
+        condition: When it is asked about; None for always.
     """
 
     text: str
@@ -58,13 +99,19 @@ class Expectation:
     filters: tuple[tuple[str, str], ...]
     op: str
     literal: Literal
+    condition: Condition | None = None
 
 
 def parse_expectation(text: str) -> Expectation:
     """Reads one assertion; raises ExpectationProblem for what is none or names what does not exist."""
     if len(text) > _LONGEST:
         raise ExpectationProblem(f"is longer than {_LONGEST} characters")
-    subject, op, value = _split(text.strip())
+    conditional = _CONDITION.fullmatch(text.strip())
+    claim, condition = text.strip(), None
+    if conditional is not None:
+        claim = conditional["claim"]
+        condition = Condition(conditional["key"], tuple(re.split(r"\s+or\s+", conditional["values"].strip())))
+    subject, op, value = _split(claim)
     match = _SUBJECT.fullmatch(subject)
     if match is None:
         raise ExpectationProblem(
@@ -84,7 +131,7 @@ def parse_expectation(text: str) -> Expectation:
         and (metric.unit != "s" or stat in ("count", "share"))
     ):
         raise ExpectationProblem(f"{subject} is no time and cannot be compared with the duration {value}")
-    return Expectation(text.strip(), stat, metric_name, filters, op, literal)
+    return Expectation(text.strip(), stat, metric_name, filters, op, literal, condition)
 
 
 def _split(text: str) -> tuple[str, str, str]:

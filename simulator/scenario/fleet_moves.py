@@ -7,12 +7,26 @@ from dataclasses import dataclass
 
 from simulator.control_plane.istiod.generator import Generated
 from simulator.control_plane.istiod.push_context import CarriedByPush, KnownChanges, PushContext
-from simulator.envoy.settled import DeltaUpdate, SettledCosts, SettledEnvoy, Settling, Step, Unsettled
+from simulator.envoy.settled import (
+    Asked,
+    PushedUpdate,
+    SettledCosts,
+    SettledEnvoy,
+    Settling,
+    Step,
+    Unsettled,
+)
 from simulator.fleet.errors import CannotTakeFleet
-from simulator.fleet.streams import Carried, Move
+from simulator.fleet.streams import NULL, Carried, Move, Request
 from simulator.recording.ledger import Change, Sending
-from simulator.scenario.fleet_replica import Made
-from simulator.xds.messages import DeltaDiscoveryResponse
+from simulator.scenario.fleet_replica import GroupConnection, Made
+from simulator.xds.messages import (
+    DeltaDiscoveryRequest,
+    DeltaDiscoveryResponse,
+    DiscoveryRequest,
+    DiscoveryResponse,
+)
+from simulator.xds.resource_types import resource_type
 from simulator.xds.resources import Names, Resources
 
 
@@ -44,6 +58,7 @@ class Moves:
 
     Args:
         made: What pushes send, by number; grows.
+        groups: Their connections.
         costs: Of Envoys.
         known: What the replica knows of the changes.
         concerning: By group the changes that concern it; grow.
@@ -52,11 +67,13 @@ class Moves:
     def __init__(
         self,
         made: Sequence[Made],
+        groups: Sequence[GroupConnection],
         costs: SettledCosts,
         known: KnownChanges,
         concerning: Sequence[Sequence[ConcerningChange]],
     ) -> None:
-        self._made, self._costs, self._known, self._concerning = made, costs, known, concerning
+        self._made, self._groups, self._costs = made, groups, costs
+        self._known, self._concerning = known, concerning
         self._states: list[_State] = []
         self._numbers: dict[object, int] = {}
         self._content: dict[tuple[int, ...], Resources] = {}
@@ -88,8 +105,9 @@ class Moves:
             again = [names for message in late.get(name, ()) for names in self._messages[message]]
             if response.removed:
                 raise CannotTakeFleet("resources that are removed")
-            updates.append(DeltaUpdate(name, response.resources, changes, again))
-        settling = Settling(before.envoy, self._costs)
+            updates.append(PushedUpdate(name, response.resources, changes, again))
+        group = self._groups[before.group]
+        settling = Settling(before.envoy, self._costs, is_delta=group.is_delta)
         envoy = self._canonical(settling.take(updates))
         carried = frozenset((*before.carried, *found))
         floor = before.floor
@@ -108,11 +126,12 @@ class Moves:
         at = {response.type.name: place for place, response in enumerate(made.responses)}
         return Move(
             self._number(after),
-            tuple(_size(response) for response in made.responses),
+            tuple(_size(response, is_delta=group.is_delta) for response in made.responses),
             tuple(step.cost_ns for step in settling.steps),
             tuple(step.clusters for step in settling.steps),
             tuple(step.delay_ns for step in settling.steps),
-            tuple(step.ack_with for step in settling.steps),
+            tuple(at),
+            tuple(_request(asked, group) for asked in settling.requests),
             _carried(found, settling.steps, at),
             (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
             (at["lds"], self._message(latest["lds"])) if latest["lds"] else None,
@@ -233,5 +252,14 @@ def _supersedes(newer: ConcerningChange, older: ConcerningChange) -> bool:
     )
 
 
-def _size(response: Generated) -> int:
-    return DeltaDiscoveryResponse(response.type, "", "", response.resources, response.removed).size_bytes
+def _size(response: Generated, *, is_delta: bool) -> int:
+    if is_delta:
+        return DeltaDiscoveryResponse(response.type, "", "", response.resources, response.removed).size_bytes
+    return DiscoveryResponse(response.type, "", "", response.resources).size_bytes
+
+
+def _request(asked: Asked, group: GroupConnection) -> Request:
+    """Over delta it says nothing but which response it answers; else it says all that is subscribed."""
+    type_ = resource_type(asked.type_name)
+    said = DeltaDiscoveryRequest(type_) if group.is_delta else DiscoveryRequest(type_, group.names(type_))
+    return Request(asked.after, said.size_bytes, NULL if asked.answers is None else asked.answers)

@@ -22,7 +22,7 @@ from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Names, Resources
 
 
 class AnswerSteps:
-    """Works out what answers do (fleet/answers.py: Stepping)."""
+    """Works out what answers do (fleet/updates.py: Stepping)."""
 
     def __init__(self, costs: SettledCosts) -> None:
         self._costs = costs

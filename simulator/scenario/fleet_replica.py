@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
@@ -120,14 +120,19 @@ class GroupConnection:
     context: PushContext
     sent_names: dict[ResourceType, Names]
     subscribed: dict[ResourceType, Names]
-    is_delta: bool = field(default=True, init=False)
+    is_delta: bool
 
     @classmethod
     def of(cls, connection: Connection, types: Iterable[ResourceType]) -> GroupConnection:
         """The group that this connection belongs to."""
         subscribed = {type_: connection.names(type_) for type_ in types if connection.watches(type_)}
         return cls(
-            connection.class_, connection.zone, connection.context, dict(connection.sent_names), subscribed
+            connection.class_,
+            connection.zone,
+            connection.context,
+            dict(connection.sent_names),
+            subscribed,
+            connection.is_delta,
         )
 
     def watches(self, type_: ResourceType) -> bool:
@@ -158,7 +163,8 @@ class GroupMaking:
 
     def concerns(self, group: int, request: PushRequest) -> bool:
         """See Making."""
-        return self._replica.generator.concerns(request, self.groups[group].class_, is_delta=True)
+        connection = self.groups[group]
+        return self._replica.generator.concerns(request, connection.class_, is_delta=connection.is_delta)
 
     def edition(self) -> object:
         """See Making."""

@@ -72,7 +72,9 @@ class _Translation:
             case section.RestartIstiodEntry():
                 return entries.RestartIstiodEntry(arrivals, entry.restart_istiod, entry.down_for)
             case section.RestartComponentEntry():
-                return entries.RestartComponentEntry(arrivals, entry.restart_component, entry.down_for)
+                return entries.RestartComponentEntry(
+                    arrivals, entry.restart_component, entry.down_for, entry.node
+                )
             case section.AddIstiodEntry():
                 return entries.AddIstiodEntry(arrivals, entry.add_istiod)
             case section.RolloutIstiodEntry():

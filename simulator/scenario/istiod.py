@@ -45,6 +45,8 @@ def istiod_settings(scenario: Scenario) -> IstiodSettings:
         send_timeout_ns=dated.send_timeout_ns if plane.send_timeout == "auto" else plane.send_timeout,
         has_free_gate=dated.has_free_gate,
         pushes_in_full=dated.pushes_in_full and not is_polled,
+        client_qps=plane.kubernetes_client.qps,
+        client_burst=plane.kubernetes_client.burst,
     )
 
 

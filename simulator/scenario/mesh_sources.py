@@ -16,8 +16,9 @@ from simulator.engine.delays import Delay
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
 from simulator.envoy.process import Process
+from simulator.mesh.kubelet import KubeletSettings
 from simulator.mesh.services import Service
-from simulator.propagation.file import FilesystemSubscriptions, KubeletSettings, KubeletSync
+from simulator.propagation.file import FilesystemSubscriptions, KubeletSync
 from simulator.propagation.http_loop import HttpSubscriptions, RestNetwork
 from simulator.propagation.http_server import Acknowledgements, PinnedConnection, PollServer, Serving
 from simulator.propagation.long_poll import LongPollReplica, LongPollSettings, LongPollSubscriptions
@@ -105,20 +106,21 @@ class Streams:
     def make(self, process: Process) -> ConfigSource:
         """ADS, or a stream for each subscription, through the pod's agent."""
         proxy = process.proxy
-        if proxy not in self._paths:
-            self._paths[proxy] = self._path(proxy)
+        if proxy not in self._paths or process.row.cause == "hot_restart":
+            self._paths[proxy] = self._path(process)
         self._processes[proxy] = process
         return self._envoys.over_streams(process, self._paths[proxy])
 
-    def _path(self, proxy: int) -> Path:
+    def _path(self, process: Process) -> Path:
+        """Parent and child of a hot restart dial on their own, on the link that they share."""
+        proxy = process.proxy
+        purpose = f"network.latency/{process.row.epoch}" if proxy in self._paths else "network.latency"
         network, plane = self._scenario.network, self._scenario.control_plane
         hop, bandwidth = self._hop, network.bandwidth
-        trouble = self._troubles[proxy] = Trouble(
-            self._clock,
-            self._draws,
-            proxy,
-            TroubleSettings(plane.keepalive.interval, plane.keepalive.timeout, loss=network.loss),
-        )
+        trouble = self._troubles.get(proxy)
+        if trouble is None:
+            troubles = TroubleSettings(plane.keepalive.interval, plane.keepalive.timeout, loss=network.loss)
+            trouble = self._troubles[proxy] = Trouble(self._clock, self._draws, proxy, troubles)
         self._agents[proxy] = XdsProxy(
             self._clock,
             proxy,
@@ -129,8 +131,8 @@ class Streams:
         return Path(
             self._clock,
             proxy,
-            Link(self._latency, self._draws, "network.latency.to_server", proxy, hop, bandwidth),
-            Link(self._latency, self._draws, "network.latency.to_client", proxy, hop, bandwidth),
+            Link(self._latency, self._draws, f"{purpose}.to_server", proxy, hop, bandwidth),
+            Link(self._latency, self._draws, f"{purpose}.to_client", proxy, hop, bandwidth),
             self._deployment,
             self._recorder,
             self._agents[proxy],

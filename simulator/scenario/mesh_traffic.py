@@ -72,11 +72,15 @@ class MeshTraffic:
         self._end_ns = end_ns
         self._requests = [_request(entry, services, connect_timeout_ns, end_ns) for entry in entries]
         self._senders: dict[int, _Sender] = {}
+        self._processes: dict[int, dict[Server, Published]] = {}
+        """What the workers of each proxy's processes hold, the oldest process first: one, but for hot
+        restarts."""
 
     def follow(self, server: Server, proxy: Proxy, class_: VisibilityClass) -> None:
         """An Envoy starts: what it knows is followed from now on."""
         edges = self._sender(proxy, class_).edges
         if edges:
+            self._processes.setdefault(proxy.id, {})[server] = Published()
             DataPlane(server, partial(self._on_published, server, edges, class_))
 
     def begin(self, proxy: Proxy, class_: VisibilityClass, t_ns: int) -> None:
@@ -104,8 +108,8 @@ class MeshTraffic:
             and proxy.service is not r.destination
         ]
 
-    @staticmethod
     def _on_published(
+        self,
         server: Server,
         edges: list[tuple[_Request, EdgeTraffic]],
         class_: VisibilityClass,
@@ -114,14 +118,22 @@ class MeshTraffic:
     ) -> None:
         if server.process.is_exited:
             return
+        processes = self._processes[server.process.proxy]
+        processes[server] = published
+        published = _accepting(processes)
         for request, edge in edges:
             edge.set(max(0, t_ns), view_of(published, request.destination, class_))
 
     def interrupt(self, proxy: int, t_ns: int) -> None:
         """Its Envoy is gone, for now or for good."""
+        self._processes.pop(proxy, None)
         if proxy in self._senders:
             for _, edge in self._senders[proxy].edges:
                 edge.set(t_ns, NOT_LISTENING)
+
+    def terminated(self, parent: Server) -> None:
+        """It ended after a hot restart; its successor accepts."""
+        self._processes.get(parent.process.proxy, {}).pop(parent, None)
 
     def end(self, proxy: int, t_ns: int) -> None:
         """The pod of the sender is deleted: it sends nothing more, or never will."""
@@ -148,6 +160,35 @@ class MeshTraffic:
                 row.attempts,
                 row.requests,
             )
+
+
+def _accepting(processes: dict[Server, Published]) -> Published:
+    """What the newest process that accepts connections holds; the newest of all where none does."""
+    newest_first = list(reversed(processes.values()))
+    return next((view for view in newest_first if view.listeners), newest_first[0])
+
+
+class HotRestartedTraffic:
+    """A `hot_restarts.Watch`: the requests of one proxy's application while Envoys take over from each other.
+
+    Each request chooses a connection anew, so none is cut with the parent.
+    """
+
+    def __init__(self, traffic: MeshTraffic, proxy: Proxy, class_: VisibilityClass) -> None:
+        self._traffic = traffic
+        self._proxy = proxy
+        self._class = class_
+
+    def follow(self, server: Server) -> None:
+        """See Watch."""
+        self._traffic.follow(server, self._proxy, self._class)
+
+    def on_drained(self, parent: Server) -> None:
+        """Its successor accepts already."""
+
+    def on_terminated(self, parent: Server) -> None:
+        """See Watch."""
+        self._traffic.terminated(parent)
 
 
 def view_of(published: Published, service: Service, class_: VisibilityClass) -> RoutingView:

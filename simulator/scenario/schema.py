@@ -16,8 +16,9 @@ from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, Va
 
 from simulator.engine.clock import S
 from simulator.scenario.by_kind import MESH_KINDS, filled_in_by_kind, out_of_place, without_idle_keys
+from simulator.scenario.certificate_references import unusable_certificates
 from simulator.scenario.durations import DurationNs, PositiveDurationNs
-from simulator.scenario.expectation import Expectation, ExpectationText
+from simulator.scenario.expectation import Expectation, ExpectationProblem, ExpectationText
 from simulator.scenario.explain import explained, is_within, locations, without
 from simulator.scenario.mesh_references import unknown_in_mesh
 from simulator.scenario.problems import Location, Problem, ScenarioError, suggestion
@@ -45,10 +46,8 @@ from simulator.scenario.sections.resources import (
 )
 from simulator.scenario.sections.scripted import Answer, Connect, Push
 from simulator.scenario.sections.workload import (
-    CaOutageEntry,
     HotRestartEntry,
     MigrateRevisionEntry,
-    RootRotationEntry,
     RuntimeFlagEntry,
     Traffic,
     TrafficEntry,
@@ -170,7 +169,8 @@ class Scenario(Settings):
     lab: Lab = setting("The bench of real Envoys", Lab(), stands_for="the machine", source=FORMAT)
     recording: Recording = setting("What is kept of a run", Recording(), stands_for=SPELLING, source=FORMAT)
     expect: tuple[Annotated[Expectation, ExpectationText()], ...] = setting(
-        "Assertions about the results: [stat(]metric[, column=value ...][)] op literal",
+        "Assertions about the results: [stat(]metric[, column=value ...][)] op literal; with `if key is value"
+        " or value` behind it, asked only where a key of the scenario has one of these values",
         (),
         stands_for=SPELLING,
         source=FORMAT,
@@ -212,6 +212,14 @@ class Scenario(Settings):
         Keys that mean nothing to its kind of control plane are left out.
         """
         return without_idle_keys(self.model_dump(mode="json", by_alias=True), self.control_plane.kind)
+
+    @property
+    def asked(self) -> tuple[Expectation, ...]:
+        """The expectations whose conditions hold."""
+        if all(one.condition is None for one in self.expect):
+            return self.expect
+        resolved = self.resolved()
+        return tuple(one for one in self.expect if one.condition is None or one.condition.holds(resolved))
 
     @property
     def traffic(self) -> tuple[TrafficEntry, ...]:
@@ -282,6 +290,20 @@ def _prepared(data: Any, wrong: list[Location]) -> Any:
     return filled_in_by_kind(without(data, wrong) if wrong else data)
 
 
+def _unusable_conditions(scenario: Scenario) -> list[tuple[Location, str]]:
+    """Expectations asked about only if a key has a value, where there is no such key."""
+    found: list[tuple[Location, str]] = []
+    resolved = scenario.resolved()
+    for position, expectation in enumerate(scenario.expect):
+        if expectation.condition is None:
+            continue
+        try:
+            expectation.condition.holds(resolved)
+        except ExpectationProblem as problem:
+            found.append((("expect", position), str(problem)))
+    return found
+
+
 def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[Location, str]]:
     """Problems between sections, as far as they do not follow from those at the `wrong` places."""
     found: list[tuple[Location, str]] = []
@@ -297,23 +319,16 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
         place[:1] in (("duration",), ("warm_up",)) for place in wrong
     ):
         found.append((("warm_up",), "must be shorter than duration: nothing would be counted"))
-    if scenario.agent.certificates.provider == "none":
-        found += [
-            (
-                ("workload", position, entry.KIND),
-                "needs certificates, and agent.certificates.provider is none",
-            )
-            for position, entry in enumerate(scenario.workload)
-            if isinstance(entry, CaOutageEntry | RootRotationEntry)
-        ]
+    found += unusable_certificates(scenario)
     found += _unusable_flags(scenario)
+    found += _unusable_conditions(scenario)
     if scenario.propagation.strategy != "push":
         found += [
             (("workload", position, entry.KIND), "needs propagation.strategy: push")
             for position, entry in enumerate(scenario.workload)
             if isinstance(entry, MigrateRevisionEntry)
         ]
-    if scenario.envoy.preset == "istio":
+    if scenario.envoy.preset == "istio" and scenario.control_plane.kind != "components":
         found += [
             (
                 ("workload", position, entry.KIND),

@@ -26,8 +26,10 @@ def of_replicas(
     further = recorder.proxy_push_columns
     if further:
         sent = further["t_sent_ns"] >= 0
-        in_hand_ns = further["t_sent_ns"][sent] - further["t_dequeued_ns"][sent]
-        pushing[0] = pushing.get(0, 0) + int(in_hand_ns.sum())
+        in_hand_ns = further["t_sent_ns"] - further["t_dequeued_ns"]
+        for number in sorted(replicas):
+            its = sent & (further["replica"] == number)
+            pushing[number] = pushing.get(number, 0) + int(in_hand_ns[its].sum())
     busy: dict[str, float] = {}
     for number, replica in sorted(replicas.items()):
         for station, busy_ns, servers in (

@@ -110,6 +110,9 @@ class ProxyActions(Protocol):
     def restart_proxy(self, proxy: int) -> None:
         """Its Envoy is killed and starts anew; without effect on one that exists no more."""
 
+    def hot_restart(self, proxy: int) -> None:
+        """A new Envoy takes over from the one that runs; without effect on one that exists no more."""
+
     def partition(self, proxy: int, is_on: bool) -> None:
         """Cuts it off from the control plane, or lets it through again; packets vanish meanwhile."""
 
@@ -157,6 +160,9 @@ class IstiodActions(Protocol):
 COMPONENTS = ("citadel", "galley", "injector")
 """Processes of the control plane before istiod, beside Pilot."""
 
+NODE_AGENT = "node-agent"
+"""The process on each node that hands out certificates, where there is one."""
+
 
 class ComponentActions(Protocol):
     """What happens to the components before istiod."""
@@ -183,6 +189,9 @@ class RevisionActions(Protocol):
 
 class MeshActions(PodActions, IncidentActions, IstiodActions, RevisionActions, Protocol):
     """All that the workload does."""
+
+    def restart_node_agent(self, node: int | None, down_for_ns: int) -> None:
+        """The agent of a node, or of every one, ends and starts again so much later."""
 
     def services(self) -> Sequence[Service]:
         """The services that a happening without one may choose from."""

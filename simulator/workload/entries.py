@@ -196,12 +196,13 @@ class RestartIstiodEntry:
 
 @dataclass(frozen=True, slots=True)
 class RestartComponentEntry:
-    """Citadel, Galley, the injector, or all components with every Pilot, end; each starts again after
-    ``down_for_ns``."""
+    """Citadel, Galley, the injector, or all components with every Pilot, end, or a node agent (None: every
+    node's); each starts again after ``down_for_ns``."""
 
     arrivals: Arrivals
     component: str
     down_for_ns: int = 0
+    node: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,14 @@ from collections.abc import Callable
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.workload.contract import IncidentActions
-from simulator.workload.entries import CaOutageEntry, PartitionEntry, RestartEntry, Selection, SlowReaderEntry
+from simulator.workload.entries import (
+    CaOutageEntry,
+    HotRestartEntry,
+    PartitionEntry,
+    RestartEntry,
+    Selection,
+    SlowReaderEntry,
+)
 from simulator.workload.selection import chosen_proxies
 from simulator.workload.timeline import Happening
 
@@ -59,10 +66,12 @@ class Incidents:
         """Proxies stop reading, for a while or for good."""
         self._hold(self._slow, happening, entry)
 
-    def restart(self, happening: Happening, entry: RestartEntry) -> None:
-        """Envoys are killed and start anew."""
+    def restart(self, happening: Happening, entry: RestartEntry | HotRestartEntry) -> None:
+        """Envoys are killed and start anew, or new ones take over from them."""
+        is_hot = isinstance(entry, HotRestartEntry)
+        restart = self._actions.hot_restart if is_hot else self._actions.restart_proxy
         for proxy in self._chosen(happening, entry.proxies):
-            self._actions.restart_proxy(proxy)
+            restart(proxy)
 
     def ca_outage(self, entry: CaOutageEntry) -> None:
         """The CA fails, for a while or for good."""

@@ -8,13 +8,14 @@ from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.mesh.kubernetes import Kubernetes
 from simulator.workload.churn import Churn
-from simulator.workload.contract import COMPONENTS, ComponentActions, MeshActions
+from simulator.workload.contract import COMPONENTS, NODE_AGENT, ComponentActions, MeshActions
 from simulator.workload.edits import Edits
 from simulator.workload.entries import (
     AddIstiodEntry,
     CaOutageEntry,
     EditEntry,
     EndpointsEntry,
+    HotRestartEntry,
     MigrateRevisionEntry,
     PartitionEntry,
     RestartComponentEntry,
@@ -55,6 +56,7 @@ class Workload:
         components: ComponentActions | None = None,
     ) -> None:
         self._clock = clock
+        self._actions = actions
         self._next = 0
         self._timeline: Sequence[Happening] = ()
         self.edits = Edits(draws, actions.services, actions.edit)
@@ -97,7 +99,7 @@ class Workload:
                 self.incidents.partition(happening, entry)
             case SlowReaderEntry() as entry:
                 self.incidents.slow_reader(happening, entry)
-            case RestartEntry() as entry:
+            case RestartEntry() | HotRestartEntry() as entry:
                 self.incidents.restart(happening, entry)
             case MigrateRevisionEntry() as entry:
                 self.revisions.migrate(happening, entry)
@@ -115,6 +117,9 @@ class Workload:
             self.incidents.root_rotation()
 
     def _restart_component(self, entry: RestartComponentEntry) -> None:
+        if entry.component == NODE_AGENT:
+            self._actions.restart_node_agent(entry.node, entry.down_for_ns)
+            return
         assert self._components is not None, "there are no components"
         assert self.istiod is not None, "nobody told the workload of Pilot's pods"
         for name in COMPONENTS if entry.component == "all" else (entry.component,):

@@ -81,26 +81,26 @@ def numbers(proxies: int) -> Numbers:
     of = scenario(proxies)
     fleet = FleetWorld(of, of.seed, 0)
     fleet.world().run()
-    assert fleet._streams is not None
-    (move,) = {id(m): m for m in fleet._streams._moves.values() if m.carried}.values()
+    (rows,) = fleet._rows
+    (move,) = {id(m): m for m in rows.streams._moves.values() if m.carried}.values()
     (change,) = move.carried
     latency, draws, ids = of.network.latency, Draws(of.seed, 0), np.arange(proxies, dtype=np.int64)
-    order = ids[fleet._replica.random_order(ids, 0)].tolist()
-    slots = int(fleet._line._reg[LIMIT])
+    order = ids[rows.replica.random_order(ids, 0)].tolist()
+    slots = int(rows.line._reg[LIMIT])
     assert 0 not in order[:slots], "p0 is no row: what the first push costs would not be seen"
-    service = fleet._line._service[np.concatenate(fleet._streams.log.place)]
+    service = rows.line._service[np.concatenate(rows.streams.log.place)]
     assert latency is not None
     return Numbers(
         order,
         change.instants[2],
         slots,
-        int(fleet._line._reg[SERVERS]),
+        int(rows.line._reg[SERVERS]),
         int(service.max()),
         int(service.min()),
         [_network(draws, latency, of.agent.hop, ids, m, "to_client") for m in range(len(move.sizes))],
         list(move.costs),
         [_network(draws, latency, of.agent.hop, ids, m, "to_server") for m in range(len(move.sizes))],
-        list(move.ack_with),
+        [request.after for request in move.requests],
         change.active,
         change.active_delay_ns,
     )

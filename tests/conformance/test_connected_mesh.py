@@ -42,3 +42,18 @@ def test_endpoints_that_a_stream_got_from_the_live_index_are_not_lost_when_it_is
     assert list(deliveries["outcome"].unique()) == ["active"]
     assert list(deliveries["carried_by"].unique()) != ["push"]
     assert not len(result.regressions)
+
+
+def test_requests_of_before_the_first_instant_pass_the_rate_limit_of_an_envoy() -> None:
+    # One token in ten seconds: a start would take minutes. Theirs is over, and left the bucket full.
+    result = xs.run(
+        xs.Scenario(
+            duration="3s",
+            mesh={"proxies": 2, "services": 2},
+            control_plane={"kind": "istiod"},
+            envoy={"rate_limit": {"max_tokens": 1, "fill_rate": "6/min"}},
+            workload=[{"endpoints": "s0", "at": "1s"}],
+        )
+    )
+    assert set(result.deliveries["outcome"]) == {"active"}
+    assert result.deliveries["t_acked_ns"].notna().all()

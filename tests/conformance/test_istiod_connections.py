@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import Any
-
 import numpy as np
 import pytest
 
 import simulator as xs
-from simulator.scenario import build_mesh
 from simulator.scenario.build_mesh import MeshWorld
-from simulator.scenario.istiod import istiod_settings
-from simulator.scenario.schema import Scenario
 from tests.conformance.istiod import mesh, metric, of_proxy, requests, responses, run
 
 SOON = {"readiness": {"initial_delay": "0s", "period": "1s"}}
@@ -83,14 +77,9 @@ def test_two_surviving_replicas_take_them_back_twice_as_fast() -> None:
 
 
 @pytest.mark.slow
-def test_where_token_reviews_are_slower_than_the_limiter_they_set_the_rate(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    def slower(scenario: Scenario) -> Any:
-        return replace(istiod_settings(scenario), client_qps=2.5, client_burst=1)
-
-    monkeypatch.setattr(build_mesh, "istiod_settings", slower)
-    returned, _ = storm(1000, "300s", {"max_requests_per_second": 50})
+def test_where_token_reviews_are_slower_than_the_limiter_they_set_the_rate() -> None:
+    reviews = {"qps": 2.5, "burst": 1}
+    returned, _ = storm(1000, "300s", {"max_requests_per_second": 50, "kubernetes_client": reviews})
     assert_drains_at(returned, 2.5)
 
 

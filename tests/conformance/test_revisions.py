@@ -110,6 +110,24 @@ def test_an_upgrade_in_place_restarts_no_pod_and_reconnects_all_a_canary_restart
     assert carried <= {"push", "reconnect", "request", "earlier_push"}
 
 
+@pytest.mark.slow
+def test_what_an_upgrade_disturbs_is_told_in_numbers() -> None:
+    """In place all streams break together and no process starts; by revision processes start, and no stream
+    of a running one breaks."""
+    rollout = {"rollout_istiod": {"max_surge": "100%"}, "at": "10s"}
+    in_place, canary = (play(one, EDITS).manifest["totals"] for one in (rollout, migrate(every="5s")))
+    assert in_place["without_configuration"] == 0
+    assert in_place["most_without_configuration"] == 0
+    assert 0 < in_place["without_stream"] <= 4 * 0.5, "the first back-off is below half a second"
+    assert in_place["most_new_streams"] == 4
+    assert canary["without_stream"] == 0
+    # Surge 25 % of two pods rounds up to one new pod at a time.
+    assert canary["most_new_streams"] == canary["most_without_configuration"] == 1
+    starts = play(migrate(every="5s"), EDITS).startups
+    waited = (starts.t_ready_ns - starts.t_started_ns).sum() / 1e9
+    assert canary["without_configuration"] == pytest.approx(waited)
+
+
 @pytest.mark.parametrize("strategy", ["poll", "file"])
 def test_a_migration_needs_streams(strategy: str) -> None:
     with pytest.raises(xs.ScenarioError, match=r"needs propagation\.strategy: push"):

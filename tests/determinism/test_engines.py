@@ -124,6 +124,28 @@ def test_a_run_that_ends_in_the_middle_of_a_push_leaves_the_same_rows_pending() 
     assert {"active", "pending"} <= set(table(arrays, "deliveries")["outcome"])
 
 
+def test_a_state_of_the_world_server_ignores_answers_to_older_responses() -> None:
+    late = {"propagation.protocol": "sotw", "network.latency": {"uniform": ["20ms", "90ms"]}}
+    of = mesh(debounce={"after": "0s", "max": "1s"}).with_(**{"mesh.proxies": 8}, **late)
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"].dropna(subset=["t_acked_ns"])
+    together = rows.groupby(["proxy_id", "t_acked_ns"])["change_id"].nunique()
+    assert together.max() > 2, "every answer was read before the next response left"
+
+
+def test_each_replica_pushes_to_the_rows_that_it_holds_when_it_is_ready() -> None:
+    of = mesh(replicas=3, cpu="500m", push_throttle=2).with_(**{"mesh.proxies": 30})
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"].dropna(subset=["t_enqueued_ns"])
+    assert rows.groupby("proxy_id")["replica"].nunique().max() == 1
+    assert set(rows["replica"]) == {0, 1, 2}
+    of_one = rows[rows["change_id"] == 0].groupby("replica")["t_enqueued_ns"].agg(["min", "max"])
+    assert (of_one["min"] == of_one["max"]).all()
+    assert of_one["min"].nunique() == 3
+
+
 @pytest.mark.slow
 def test_the_compiled_kernel_gives_the_same_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     if compiled() is None:
@@ -169,9 +191,12 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"propagation.strategy": "poll"}, "propagation.strategy: poll"),
-        ({"propagation.protocol": "sotw"}, "propagation.protocol: sotw"),
-        ({"control_plane.replicas": 2}, "control_plane.replicas"),
+        ({"propagation.strategy": "long-poll"}, "propagation.strategy: long-poll"),
+        ({"propagation.streams": "separate"}, "propagation.streams: separate"),
+        (
+            {"control_plane.version": "1.12", "control_plane.flow_control": True},
+            "control_plane.flow_control",
+        ),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
         ({"envoy.costs.cds": "1ms", "envoy.costs.post_routes": {"uniform": ["1ms", "2ms"]}}, "post_routes"),

@@ -8,17 +8,18 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ProcessPoolExecutor
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import ProcessPoolExecutor, ThreadPoolExecutor
 from multiprocessing import get_context
 from pathlib import Path
+from typing import Any
 
 import psutil
 import pytest
 
 import simulator as xs
 from simulator.engine.draws import Draws
-from simulator.experiment.worker_processes import WorkerProcesses
+from simulator.results.records import read_record
 from tests.many import TINY_YAML, bytes_of, mesh, tiny
 
 ROOT = Path(__file__).parents[2]
@@ -108,29 +109,16 @@ def tables(out: Path) -> dict[str, bytes]:
 
 
 KILLED_OVER = {"network.latency": ["1ms", {"exponential": {"mean": "5ms"}}]}
-KILLED_REPLICATIONS = 5
-KILLED_RUNS = 10
+KILLED_REPLICATIONS = 12
+KILLED_RUNS = 24
 
 NURSERY = f"""
-import functools, os, signal, subprocess, sys, types
+import os, signal, sys
 import simulator as xs
 path, = sys.argv[1:]
 scenario = xs.load_scenario(path)
 import simulator.experiment.campaign
-import simulator.experiment.worker as worker
-import simulator.experiment.worker_processes as worker_processes
 
-def serve():
-    # In the child that was to become a fresh Python, its pipes in place: it is one already.
-    os.closerange(3, 1024)  # other workers' pipes too, or these would not end with their parent
-    sys.stdin = os.fdopen(0)
-    worker.main()
-    os._exit(0)
-
-at_once = functools.partial(subprocess.Popen, preexec_fn=serve)
-worker_processes.subprocess = types.SimpleNamespace(
-    Popen=at_once, PIPE=subprocess.PIPE, TimeoutExpired=subprocess.TimeoutExpired
-)
 signal.signal(signal.SIGCHLD, signal.SIG_IGN)  # nobody asks how the children ended
 for line in sys.stdin:
     pid = os.fork()
@@ -142,8 +130,7 @@ for line in sys.stdin:
         os._exit(0)
     print(pid, flush=True)
 """
-"""Starts sweeps in processes of their own that need not import anything first, and neither do their workers:
-both are copies of this process, where importing costs many times what is killed and played again."""
+"""Starts sweeps in processes of their own that need not import anything first; their workers do."""
 
 
 @pytest.fixture
@@ -168,40 +155,49 @@ def nursery(tmp_path: Path) -> Iterator[Callable[[Path], psutil.Process]]:
         told.close()
 
 
+def kill(processes: Iterable[psutil.Process]) -> None:
+    for process in processes:
+        with contextlib.suppress(psutil.NoSuchProcess):  # it was quicker
+            process.kill()
+
+
+def children(process: psutil.Process) -> list[psutil.Process]:
+    with contextlib.suppress(psutil.NoSuchProcess):
+        return process.children()
+    return []
+
+
 @pytest.mark.slow
 def test_a_sweep_killed_twenty_times_at_random_moments_ends_with_the_same_table(
     tmp_path: Path, nursery: Callable[[Path], psutil.Process]
 ) -> None:
+    """kill -9 of the parent; of a worker and then of the parent; of all of them."""
     scenario = xs.load_scenario(tmp_path / "tiny.yaml")
     whole = tmp_path / "whole"
     draws = Draws(11)
     interrupted = 0
-    with WorkerProcesses(2) as players:
-        xs.sweep(scenario, KILLED_OVER, replications=KILLED_REPLICATIONS, executor=players, out=whole)
+    with ThreadPoolExecutor(1) as players:
+        given: dict[str, Any] = {"replications": KILLED_REPLICATIONS, "executor": players}
+        xs.sweep(scenario, KILLED_OVER, **given, out=whole)
         for number in range(20):
             out = tmp_path / f"killed-{number}"
             process = nursery(out)
             # Killed when some number of runs is there, and a little later.
             wanted = int(draws.uniform("runs", number) * KILLED_RUNS)
-            until = time.monotonic() + 60
-            workers: dict[int, psutil.Process] = {}
+            until = time.monotonic() + 120
             while len(finished(out)) < wanted and process.is_running() and time.monotonic() < until:
                 time.sleep(0.002)
             time.sleep(draws.uniform("moment", number) * 0.05)
-            with contextlib.suppress(psutil.NoSuchProcess):  # it was quicker
-                workers = {worker.pid: worker for worker in process.children()}
-                process.kill()
-            psutil.wait_procs(workers.values(), timeout=30)  # they end when they find nobody at the other end
+            if number % 3 == 1:
+                kill(children(process)[:1])
+                time.sleep(draws.uniform("later", number) * 0.05)
+            workers = children(process)
+            kill([process, *workers] if number % 3 == 2 else [process])
+            psutil.wait_procs(workers, timeout=30)  # they end when they find nobody at the other end
             before = finished(out)
             interrupted += len(before) < KILLED_RUNS
-            xs.sweep(
-                scenario,
-                KILLED_OVER,
-                replications=KILLED_REPLICATIONS,
-                executor=players,
-                out=out,
-                resume=True,
-            )
+            assert all(read_record(out / "runs" / name) is not None for name in before), "a torn record"
+            xs.sweep(scenario, KILLED_OVER, **given, out=out, resume=True)
             after = finished(out)
             assert {name: after[name] for name in before} == before, "a finished run was played again"
             assert tables(out) == tables(whole), number

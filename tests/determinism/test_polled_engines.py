@@ -25,6 +25,7 @@ SEEN_IN_THE_RUN = (
     "clusters that change while others warm",
     "endpoints that come after envoy.initial_fetch_timeout",
     "polls that time out while a cluster of the proxy warms",
+    "polls of two loops of one subscription that wait at once",
 )
 
 
@@ -69,12 +70,15 @@ def test_a_cluster_that_warms_has_two_loops_as_event_by_event() -> None:
     events, _ = both(of)
     rules = build_tables(events)["deliveries"].merge(build_tables(events)["changes"], on="change_id")
     rules = rules[(rules["kind"] == "DestinationRule") & (rules["outcome"] == "active")]
-    assert (rules["t_active_ns"] - rules["t_applied_ns"] > 240_000_000).all(), "no cluster had to be asked for"
+    assert (rules["t_active_ns"] - rules["t_applied_ns"] > 240_000_000).all(), (
+        "no cluster had to be asked for"
+    )
 
 
 def test_a_server_that_is_too_small_queues_and_times_out_as_event_by_event() -> None:
-    of = mesh(**{"propagation.server": {"concurrency": 2, "service_time": "9ms"}})
-    of = of.with_(**{"propagation.request_timeout": "150ms", "duration": "4s"})
+    of = mesh(**{"propagation.server": {"concurrency": 2, "service_time": "14ms"}})
+    edits = [{"edit": "VirtualService", "every": "300ms", "from": "1s", "until": "3s"}]
+    of = of.with_(**{"propagation.request_timeout": "150ms", "duration": "4s", "workload": edits})
     assert_equal(of)
     events, _ = both(of)
     rows = build_tables(events)["deliveries"]
@@ -99,9 +103,21 @@ def test_a_run_that_ends_while_polls_are_on_their_way_leaves_the_same_rows_pendi
     assert {"active", "pending"} <= set(table(arrays, "deliveries")["outcome"])
 
 
+def test_what_polls_meet_in_the_run_alone_is_named() -> None:
+    of = mesh(**{"propagation.server": {"concurrency": 2, "service_time": "9ms"}})
+    of = of.with_(**{"propagation.request_timeout": "150ms"})
+    with pytest.raises(CannotTakeFleet, match="clusters that change while others warm"):
+        build(of.with_(engine="fleet"), 1).run()
+
+
 def test_auto_takes_the_arrays_for_many_proxies_that_poll() -> None:
     many = build(mesh(**{"mesh.proxies": 2000}), 1)
     assert many.engine == "fleet"
+
+
+def test_several_replicas_that_are_polled_are_refused_by_name() -> None:
+    with pytest.raises(ScenarioError, match=r"control_plane\.replicas above 1"):
+        mesh(**{"engine": "fleet", "control_plane.replicas": 2})
 
 
 def test_costs_of_answers_that_are_drawn_are_refused_by_name() -> None:
@@ -117,7 +133,9 @@ def test_polls_that_do_not_arrive_in_time_are_named() -> None:
 
 @pytest.mark.parametrize("is_strict", [False, True])
 @pytest.mark.parametrize("servers", [1, 3])
-def test_the_recursion_of_the_server_is_the_same_with_a_heap_and_compiled(servers: int, is_strict: bool) -> None:
+def test_the_recursion_of_the_server_is_the_same_with_a_heap_and_compiled(
+    servers: int, is_strict: bool
+) -> None:
     draws = Draws(3)
     arrivals = np.sort((draws.uniform_array("arrival", np.arange(400)) * 1000).astype(np.int64))
     services = (draws.uniform_array("service", np.arange(400)) * 3 * servers).astype(np.int64)

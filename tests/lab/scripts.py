@@ -93,6 +93,22 @@ def scripts() -> list[xs.Scenario]:
             answers={"eds": {"after": "300ms"}},
         ),
         script(
+            "hot-restart",
+            "6s",
+            envoy={"parent_shutdown_time": "2s"},
+            answers={"rds": [{}, {"after": "700ms"}]},
+            pushes=[{"at": "5s", "type": "rds", "change": ["r0"]}],
+            workload=[
+                {"hot_restart": {"proxies": ["p0"]}, "at": "1500ms"},
+                {"traffic": {"to": "l0", "rate": "50/s", "connection": "kept"}, "from": "300ms"},
+                {
+                    "traffic": {"to": "l0", "rate": "4/s", "request_time": "10s"},
+                    "from": "300ms",
+                    "until": "4s",
+                },
+            ],
+        ),
+        script(
             "files",
             "3s",
             propagation={"strategy": "file"},

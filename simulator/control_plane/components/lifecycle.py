@@ -19,6 +19,7 @@ from simulator.engine.events import Band, Clock
 from simulator.engine.machine import Machine, bind
 
 if TYPE_CHECKING:
+    from simulator.control_plane.components.citadel import Citadel
     from simulator.control_plane.components.galley import Galley
     from simulator.control_plane.components.settings import LifecycleSettings
     from simulator.engine.draws import Draws
@@ -164,6 +165,8 @@ class Components:
         self.recorder = recorder
         self.settings = settings
         self._galley = galley
+        self.citadel: Citadel | None = None
+        """What Citadel does for workloads; None where nobody asks it."""
         self._has_secrets = are_running or not settings.needs_citadel
         self._mounting: list[tuple[int, Callable[[], None]]] = []
         self._injecting: list[Callable[[], None]] = []
@@ -200,6 +203,8 @@ class Components:
         """A process works."""
         if name == GALLEY and self._galley is not None:
             self._galley.start()
+        if name == CITADEL and self.citadel is not None:
+            self.citadel.start()
         if name == CITADEL and not self._has_secrets:
             self._has_secrets = True
             waiting, self._mounting = self._mounting, []
@@ -217,6 +222,8 @@ class Components:
         """A process ended. What Citadel wrote stays."""
         if name == GALLEY and self._galley is not None:
             self._galley.stop()
+        if name == CITADEL and self.citadel is not None:
+            self.citadel.stop()
 
 
 def _next_mount_ns(since_ns: int, now_ns: int) -> int:

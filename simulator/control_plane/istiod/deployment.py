@@ -10,6 +10,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Protocol
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simulator.control_plane.istiod.generator import ConfigObject
 from simulator.control_plane.istiod.replica import Replica
 from simulator.mesh.content import ConfigChange, ContentFactory, MeshContent
@@ -45,6 +48,8 @@ class Ingestion(Protocol):
 MakeReplica = Callable[[int, "Deployment"], Replica]
 MakeSession = Callable[["Stream", "Publisher"], "PushSession"]
 
+
+_BACKEND = "kube_proxy.backend"
 
 DEFAULT_REVISION = "default"
 """The control plane that is there at the start."""
@@ -224,20 +229,22 @@ class Deployment:
         if not self.in_service:
             return None
         dials = self._dialled[stream.proxy] = self._dialled.get(stream.proxy, -1) + 1
-        replica = self.backend("kube_proxy.backend", stream.proxy, dials)
+        replica = self.backend(_BACKEND, stream.proxy, dials)
         return None if replica is None else replica.connect(stream)
 
     def backend(self, purpose: str, proxy: int, index: int) -> Replica | None:
         """One of the backends of the proxy's revision that kube-proxy knows, at random; None where nobody is
         there."""
-        revision = self.revision_of.get(proxy, DEFAULT_REVISION)
-        backends = sorted(
-            number for number in self.in_service if self.revisions.get(number, DEFAULT_REVISION) == revision
-        )
+        backends = self._backends(self.revision_of.get(proxy, DEFAULT_REVISION))
         if not backends:
             return None
         chosen = self.draws.integer_below(len(backends), purpose, proxy, index)
         return self.replicas.get(backends[chosen])
+
+    def _backends(self, revision: str) -> list[int]:
+        return sorted(
+            number for number in self.in_service if self.revisions.get(number, DEFAULT_REVISION) == revision
+        )
 
     def opened(self, stream: Stream) -> int:
         """Counts the streams of one proxy and purpose; how many with this one."""
@@ -293,3 +300,8 @@ class Deployment:
             else:
                 kept.append(change)
         return kept
+
+
+def first_backends(draws: Draws, proxies: NDArray[np.int64], replicas: int) -> NDArray[np.int64]:
+    """The replica that takes the first stream of each of these proxies where so many serve from the start."""
+    return draws.integers_below(replicas, _BACKEND, proxies, 0)

@@ -52,5 +52,5 @@ class IstiodSettings:
     send_timeout_ns: int = 0
     has_free_gate: bool = True
     pushes_in_full: bool = False
-    client_qps: int = 80
+    client_qps: float = 80
     client_burst: int = 160

@@ -23,6 +23,7 @@ from simulator.report.plots.startup import startup
 from simulator.report.plots.states import states
 from simulator.report.plots.sweep_heatmap import sweep_heatmap
 from simulator.report.plots.sweep_lines import sweep_lines
+from simulator.report.plots.sweep_points import sweep_points
 from simulator.report.plots.two_worlds import two_worlds
 from simulator.report.plots.waterfall import waterfall
 
@@ -46,6 +47,7 @@ __all__ = [
     "states",
     "sweep_heatmap",
     "sweep_lines",
+    "sweep_points",
     "two_worlds",
     "waterfall",
 ]

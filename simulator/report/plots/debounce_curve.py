@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Final
 from matplotlib.lines import Line2D
 
 from simulator.report import look
-from simulator.report.plots.sweep_axes import KeyAxis, value_label
+from simulator.report.plots.sweep_axes import KeyAxis, log_ticks, value_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -66,8 +66,7 @@ def debounce_curve(experiment: Experiment, key: str = _KEY, ax: Axes | None = No
     ax.grid(axis="y", color=look.GRID, linewidth=0.8)
     values = [estimate.value for curve in curves.values() for estimate in curve if estimate.value > 0]
     if max(values) > 10 * min(values):
-        ax.set_yscale("log")
-        ax.yaxis.set_minor_formatter(lambda *_: "")
+        log_ticks(ax, "y")
     else:
         ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(lambda value, _: value_label(value, "s"))

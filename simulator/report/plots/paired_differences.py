@@ -85,5 +85,6 @@ def _finding(rows: list[tuple[str, dict[str, Any]]], a: str, b: str) -> str:
 def _subject(rows: list[tuple[str, dict[str, Any]]]) -> str:
     known = [row["correlation"] for _, row in rows if not math.isnan(row["correlation"])]
     runs = rows[0][1]["runs"]
-    said = f"; correlation between the pairs {min(known):.2f} to {max(known):.2f}" if known else ""
+    ends = dict.fromkeys(f"{end:.2f}" for end in (min(known), max(known))) if known else ()
+    said = f"; correlation between the pairs {' to '.join(ends)}" if ends else ""
     return f"{runs:,} replications, each with the same changes and random numbers on both sides{said}"

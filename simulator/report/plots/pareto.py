@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 from matplotlib.lines import Line2D
 
 from simulator.report import look
-from simulator.report.plots.sweep_axes import value_label
+from simulator.report.plots.sweep_axes import log_ticks, value_label
 from simulator.results.estimates import parse_statistic
 
 if TYPE_CHECKING:
@@ -21,6 +21,10 @@ __all__ = ["HEIGHT", "pareto"]
 
 HEIGHT: Final = 5.6
 _LOG_FROM: Final = 20
+_LETTER: Final = 5.0
+"""Width of a letter of a label, in points: about."""
+_ROW: Final = 11.0
+"""Height of a label, in points."""
 
 
 def pareto(
@@ -47,7 +51,6 @@ def pareto(
     if not points:
         return look.blank(ax, "No variant has both numbers", "Every run failed, or something never ended.")
     front = _front(points)
-    _scales(ax, points)
     ax.plot(
         [x_of.value for _, x_of, _ in front],
         [y_of.value for _, _, y_of in front],
@@ -71,15 +74,13 @@ def pareto(
             markeredgewidth=2,
             zorder=4,
         )
-        look.beside(ax, x_of.value, y_of.value, look.literal(label))
-    _from_zero(ax)
+    _scales(ax, points)
+    _labels(ax, points)
     look.frame(ax)
     ax.grid(axis="y", color=look.GRID, linewidth=0.8)
     x_unit, y_unit = experiment.unit(x_metric), experiment.unit(y_metric)
     ax.xaxis.set_major_formatter(lambda at, _: value_label(at, x_unit))
     ax.yaxis.set_major_formatter(lambda at, _: value_label(at, y_unit))
-    ax.xaxis.set_minor_formatter(lambda *_: "")
-    ax.yaxis.set_minor_formatter(lambda *_: "")
     ax.set_xlabel(look.literal(f"{across} of {x_metric}"), fontsize=9, color=look.INK, loc="left")
     ax.set_ylabel(look.literal(f"{upwards} of {y_metric}"), fontsize=9, color=look.INK)
     look.legend(
@@ -99,7 +100,7 @@ def pareto(
     )
     look.headline(
         ax,
-        look.literal(_finding(points, front, y_metric)),
+        look.literal(_finding(points, front, x_metric, y_metric)),
         "down and left is better; bars: 95 % confidence intervals",
     )
     return ax
@@ -128,26 +129,44 @@ def _cross(ax: Axes, x_of: Estimate, y_of: Estimate, colour: str) -> None:
 
 
 def _scales(ax: Axes, points: list[tuple[str, Estimate, Estimate]]) -> None:
-    for place, scale in ((1, ax.set_xscale), (2, ax.set_yscale)):
+    """Logarithmic where the points span much, otherwise from 0. The points are drawn: the axes span them."""
+    ax.margins(x=0.25, y=0.15)
+    for axis, place in (("x", 1), ("y", 2)):
         values = [point[place].value for point in points]  # type: ignore[union-attr]
         if min(values) > 0 and max(values) >= _LOG_FROM * min(values):
-            scale("log")
-    ax.margins(x=0.25, y=0.15)
+            log_ticks(ax, axis)
+        else:
+            # A set limit ends the automatic ones: all there is to draw is drawn.
+            getattr(ax, f"set_{axis}lim")(0, getattr(ax, f"get_{axis}lim")()[1])
 
 
-def _from_zero(ax: Axes) -> None:
-    """Linear axes begin at 0; only once the points are drawn, since a set limit ends the automatic ones."""
-    if ax.get_xscale() == "linear":
-        ax.set_xlim(left=0)
-    if ax.get_yscale() == "linear":
-        ax.set_ylim(bottom=0)
+def _labels(ax: Axes, points: list[tuple[str, Estimate, Estimate]]) -> None:
+    """The names of the points, each to the right of its point, higher or lower where another stands there."""
+    to_points = 72 / ax.get_figure(root=True).dpi  # type: ignore[union-attr]
+    taken: list[tuple[float, float, float]] = []
+    for label, x_of, y_of in points:
+        x, y = ax.transData.transform((x_of.value, y_of.value)) * to_points
+        width = len(label) * _LETTER
+        up = next(
+            step
+            for step in (sign * rows * _ROW for rows in range(len(points)) for sign in (1, -1))
+            if all(
+                abs(y + step - other_y) >= _ROW or x + width < other_x or other_x + other_width < x
+                for other_x, other_y, other_width in taken
+            )
+        )
+        taken.append((x, y + up, width))
+        look.beside(ax, x_of.value, y_of.value, look.literal(label), up=up)
 
 
 def _finding(
-    points: list[tuple[str, Estimate, Estimate]], front: list[tuple[str, Estimate, Estimate]], metric: str
+    points: list[tuple[str, Estimate, Estimate]],
+    front: list[tuple[str, Estimate, Estimate]],
+    x_metric: str,
+    y_metric: str,
 ) -> str:
     if len(front) == 1:
-        return f"{front[0][0]} is best in both"
+        return f"{front[0][0]} has the smallest {x_metric} and the smallest {y_metric}"
     cheapest, quickest = front[0][0], front[-1][0]
-    told = f"{cheapest} costs least, {quickest} has the smallest {metric}"
+    told = f"{cheapest} has the smallest {x_metric}, {quickest} the smallest {y_metric}"
     return f"{told}: {len(front)} of {len(points)} are on the front"

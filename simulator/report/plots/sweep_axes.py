@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Final
@@ -12,11 +13,14 @@ from simulator.report.wording import amount_text, seconds_text
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
+    from matplotlib.axis import Axis
 
-__all__ = ["KeyAxis", "value_label"]
+__all__ = ["KeyAxis", "log_ticks", "value_label"]
 
 _LOGARITHMIC_FROM: Final = 20
 """Values that span this factor or more stand on a logarithmic axis."""
+_FEW_LABELS: Final = 100
+"""An axis that spans less would have two or three labels at powers of ten alone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +78,23 @@ class KeyAxis:
 
 def value_label(value: float, unit: str) -> str:
     """A value of a metric in its unit."""
-    return seconds_text(value * 1e9) if unit == "s" else amount_text(value)
+    if unit == "s":
+        return seconds_text(value * 1e9)
+    told = amount_text(value)
+    if unit != "B" or not math.isfinite(value):
+        return told
+    return f"{told}B" if told[-1].isalpha() else f"{told} B"  # 1.2 MB, 12 B
+
+
+def log_ticks(ax: Axes, axis: str) -> None:
+    """Make an axis logarithmic; where it spans little, 2 and 5 times the powers of ten have labels too."""
+    from matplotlib.ticker import LogLocator
+
+    getattr(ax, f"set_{axis}scale")("log")
+    it: Axis = getattr(ax, f"{axis}axis")
+    low, high = it.get_view_interval()
+    it.set_major_locator(LogLocator(subs=(1, 2, 5) if high < _FEW_LABELS * low else (1,), numticks=9))
+    it.set_minor_formatter(lambda *_: "")
 
 
 def _number(text: str) -> float | None:

@@ -47,9 +47,11 @@ def sweep_heatmap(
     rows = KeyAxis.of(upwards, [cell.varied[upwards] for cell in experiment.cells])
     ax = look.own_axes(ax, height(len(rows.texts)))
     values = np.full((len(rows.texts), len(columns.texts)), math.nan)
+    played = np.full(values.shape, False)
     for cell in experiment.cells:
         place = rows.texts.index(cell.varied[upwards]), columns.texts.index(cell.varied[across])
         values[place] = experiment.estimate(cell.index, chosen, stat).value
+        played[place] = True
     finite = values[np.isfinite(values)]
     if not len(finite):
         return look.blank(
@@ -66,6 +68,8 @@ def sweep_heatmap(
     )
     for (row, column), value in np.ndenumerate(values):
         shade = 0.0 if not math.isfinite(value) else float(norm(value))
+        if not played[row, column]:
+            continue
         words = "failed" if math.isnan(value) else value_label(value, unit)
         colour = "white" if shade > _DARK else look.INK
         ax.text(column + 0.5, row + 0.5, words, ha="center", va="center", fontsize=9, color=colour)

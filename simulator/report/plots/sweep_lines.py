@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 from matplotlib.markers import CARETUPBASE
 
 from simulator.report import look
-from simulator.report.plots.sweep_axes import KeyAxis, value_label
+from simulator.report.plots.sweep_axes import KeyAxis, log_ticks, value_label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -114,8 +114,7 @@ def _vertical(ax: Axes, found: list[Estimate], what: str, unit: str) -> None:
     look.frame(ax)
     ax.grid(axis="y", color=look.GRID, linewidth=0.8)
     if values and max(values) >= _LOG_FROM * min(values):
-        ax.set_yscale("log")
-        ax.yaxis.set_minor_formatter(lambda *_: "")
+        log_ticks(ax, "y")
     else:
         ax.set_ylim(bottom=0)
     ax.yaxis.set_major_formatter(lambda at, _: value_label(at, unit))

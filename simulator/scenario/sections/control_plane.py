@@ -38,6 +38,7 @@ from simulator.scenario.sections.istiod import (
     Cache,
     Debounce,
     Keepalive,
+    KubernetesClient,
     ReadinessProbe,
     Registry,
 )
@@ -65,6 +66,7 @@ OWNERS: dict[str, tuple[str, ...]] = {
             "max_connection_age",
             "max_connection_age_grace",
             "keepalive",
+            "kubernetes_client",
         ),
         _PILOTS,
     ),
@@ -162,6 +164,12 @@ class ControlPlane(Settings):
         Keepalive(),
         stands_for="GRPC_KEEPALIVE_*",
         source="pkg/keepalive/options.go",
+    )
+    kubernetes_client: KubernetesClient = setting(
+        "Rate limit of istiod's calls to the API server",
+        KubernetesClient(),
+        stands_for="--kubernetesApiQPS, --kubernetesApiBurst",
+        source="pilot/cmd/pilot-discovery/app/cmd.go",
     )
     cache: Cache = setting(
         "Caches of generated resources",

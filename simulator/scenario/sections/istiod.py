@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from simulator.engine.clock import MS, S
 from simulator.scenario.durations import DurationNs, PositiveDurationNs
-from simulator.scenario.kubernetes_quantities import Auto, ProbabilityField
+from simulator.scenario.kubernetes_quantities import Auto, Number, ProbabilityField
 from simulator.scenario.quantities import Flag, Switch, Whole
 from simulator.scenario.settings import Settings, setting
 
@@ -52,6 +52,23 @@ class Keepalive(Settings):
         10 * S,
         stands_for="GRPC_KEEPALIVE_TIMEOUT",
         source="pkg/keepalive/options.go (10s)",
+    )
+
+
+class KubernetesClient(Settings):
+    """The rate limit of istiod's calls to the API server: a TokenReview for each new stream and each CSR."""
+
+    qps: Annotated[float, Number(1e9)] = setting(
+        "Calls a second, over time",
+        80.0,
+        stands_for="--kubernetesApiQPS",
+        source="pilot/cmd/pilot-discovery/app/cmd.go (80)",
+    )
+    burst: Annotated[int, Whole(1, 10**9)] = setting(
+        "Calls that need not wait after a pause",
+        160,
+        stands_for="--kubernetesApiBurst",
+        source="pilot/cmd/pilot-discovery/app/cmd.go (160)",
     )
 
 

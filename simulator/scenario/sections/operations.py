@@ -22,7 +22,7 @@ class CaOutageEntry(Lasting):
     """The CA is gone, or slow."""
 
     KIND = "ca_outage"
-    GOES_WITH = ("istiod",)
+    GOES_WITH = ("istiod", "components")
 
     ca_outage: Switch = setting(
         "true: CSRs are refused (Unavailable), unless `delay` says that they take longer",
@@ -47,7 +47,7 @@ class RootRotationEntry(Timed):
     """The CA goes over to a new root certificate, with the key it has."""
 
     KIND = "root_rotation"
-    GOES_WITH = ("istiod",)
+    GOES_WITH = ("istiod", "components")
 
     root_rotation: Switch = setting(
         "true; a workload has the new root with its next certificate",
@@ -66,7 +66,7 @@ class HotRestartEntry(Timed):
     """A new Envoy takes over from the one that runs."""
 
     KIND = "hot_restart"
-    GOES_WITH = ("scripted", "none")
+    GOES_WITH = ("scripted", "none", "components")
 
     hot_restart: ChosenProxies = setting(
         "Which: {proxies: 1}", stands_for="--restart-epoch; the hot restarter", source=FORMAT

@@ -273,10 +273,18 @@ class RestartComponentEntry(Timed):
     GOES_WITH = ("components",)
 
     restart_component: Annotated[
-        Literal["citadel", "galley", "injector", "all"], Choice(("citadel", "galley", "injector", "all"))
+        Literal["citadel", "galley", "injector", "node-agent", "all"],
+        Choice(("citadel", "galley", "injector", "node-agent", "all")),
     ] = setting(
-        "Which; all: these and every replica of Pilot, together (Pilot alone: restart_istiod)",
+        "Which; all: Citadel, Galley, the injector and every replica of Pilot, together (Pilot alone: "
+        "restart_istiod)",
         stands_for="a container restart",
+        source=FORMAT,
+    )
+    node: Annotated[Annotated[int, Whole(0, 1_000_000)] | None, OrNone()] = setting(
+        "With node-agent: the number of the node, from 0; absent = every node",
+        None,
+        stands_for="a pod of the DaemonSet",
         source=FORMAT,
     )
     down_for: DurationNs = setting(

@@ -181,7 +181,11 @@ def test_figures_of_each_kind_of_experiment(here, scenario_file):
     assert main(["sweep", path, "--over", "network.latency=1ms,5ms", *common, "--out", "s"]) == 0
     two = ["--over", "network.latency=1ms,5ms", "--over", "propagation.protocol=sotw,delta"]
     assert main(["sweep", path, *two, *common, "--out", "h"]) == 0
-    for directory, names in (("c", {"comparison", "paired", "pareto"}), ("s", {"sweep"}), ("h", {"heatmap"})):
+    for directory, names in (
+        ("c", {"comparison", "paired", "pareto", "pareto-bytes"}),
+        ("s", {"sweep"}),
+        ("h", {"heatmap"}),
+    ):
         assert {path.stem for path in (here / directory).glob("*.svg")} == names
     assert main(["compare", path, "--over", "network.latency=1ms,5ms", *common, "--out", "c2"]) == 0
     for name in ("comparison.png", "paired.svg", "pareto.svg"):

@@ -96,6 +96,13 @@ def test_an_integer_below_n_is_the_uniform_draw_scaled(n: int, entity: int) -> N
     assert number == int(draws.uniform("choice", entity) * 2**53) * n // 2**53
 
 
+@given(st.integers(1, 2**11), WORDS, WORDS)
+def test_integers_below_n_are_those_of_scalars(n: int, entity: int, index: int) -> None:
+    draws = Draws(11)
+    alone = draws.integer_below(n, "choice", entity, index)
+    assert draws.integers_below(n, "choice", np.array([entity]), np.array([index])).tolist() == [alone]
+
+
 def test_there_is_no_integer_below_nought(draws: Draws) -> None:
     with pytest.raises(AssertionError, match="no integer"):
         draws.integer_below(0, "choice")

@@ -119,6 +119,18 @@ def test_resuming_plays_only_what_is_missing(tmp_path, counted) -> None:
     assert [replication for _, replication in counted] == [2, 2]
 
 
+def test_what_a_killed_process_was_writing_is_swept_away(tmp_path) -> None:
+    swept(out=tmp_path, keep_tables=True)
+    whole = bytes_of(tmp_path)
+    runs = tmp_path / "runs"
+    some = next(path for path in runs.iterdir() if path.is_dir())
+    for place in (tmp_path / ".runs.parquet", runs / ".x.run", some / ".changes.parquet"):
+        place.with_name(f"{place.name}.4711.0123abcd").write_bytes(b"half a")
+    (runs / ".mine").write_bytes(b"")
+    swept(out=tmp_path, keep_tables=True, resume=True)
+    assert bytes_of(tmp_path) == {**whole, "runs/.mine": b""}
+
+
 def test_a_run_that_failed_for_good_is_not_played_again(tmp_path, monkeypatch) -> None:
     tries = []
     monkeypatch.setattr(engines, "build", lambda *_: tries.append(1) or 1 / 0)

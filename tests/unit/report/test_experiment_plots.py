@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from simulator.report import look, plots
+from simulator.report.plots.sweep_axes import value_label
 from simulator.results.comparison import Comparison
 from simulator.results.experiment import ExperimentCell
 from simulator.results.records import RunRecord
@@ -109,7 +110,7 @@ def test_paired_differences_are_shares_of_the_baseline():
 
 def test_the_front_has_those_nobody_beats():
     ax = plots.pareto(compared(), ax=look.figure(5))
-    assert title(ax) == "push is best in both"
+    assert title(ax) == "push has the smallest xds_messages and the smallest active_delay"
     cheap = compared()
     ax = plots.pareto(cheap, x="mean(active_delay)", y="xds_messages", ax=look.figure(5))
     assert {"push", "poll"} <= set(words(ax))
@@ -166,6 +167,60 @@ def test_a_sweep_over_two_keys_is_a_map_and_failed_cells_say_so():
     assert sorted(words(ax)[:4]) == ["100 ms", "200 ms", "300 ms", "failed"]
     lines = sweep.plot("active_delay", "p50", x="a", ax=look.figure(5))
     assert [text.get_text() for text in lines.get_legend().get_texts()] == ["b = x", "b = y"]
+
+
+def design(points):
+    """(debounce, cpu, delay) of each point of a design."""
+    cells = {f"{n}": {"after": after, "cpu": cpu} for n, (after, cpu, _) in enumerate(points)}
+    values = {f"{n}": [{"active_delay": [delay]}] * 2 for n, (_, _, delay) in enumerate(points)}
+    made = experiment(Sweep, cells, values)
+    made.manifest["design"] = "lhs"
+    return made
+
+
+POINTS = [("30ms", "4", 0.3), ("10ms", "1", 0.1), ("90ms", "2", 0.9), ("60ms", "3", 0.6)]
+
+
+def test_points_of_a_design_stand_over_the_key_that_they_follow():
+    ax = design(POINTS).plot(ax=look.figure(5))
+    assert title(ax) == "p99 of active_delay follows after: 100 ms to 900 ms"
+    assert "after +1.00, cpu +0.20" in words(ax)[0]
+    assert [float(line.get_xdata()[0]) for line in ax.lines if line.get_marker() == "o"] == [
+        0.03, 0.01, 0.09, 0.06
+    ]  # fmt: skip
+    ax = design(POINTS).plot(x="cpu", ax=look.figure(5))
+    assert title(ax).startswith("p99 of active_delay hardly follows cpu")
+    with pytest.raises(KeyError, match="does not vary"):
+        plots.sweep_points(design(POINTS), x="memory")
+
+
+def test_a_map_is_empty_where_nothing_was_played_and_designs_have_no_steps():
+    made = design(POINTS)
+    ax = plots.sweep_heatmap(made, ax=look.figure(5))
+    assert sorted(words(ax))[:4] == ["100 ms", "300 ms", "600 ms", "900 ms"]
+    assert "failed" not in words(ax)
+    assert len(made.steps()) == 0
+    cells = {"a": {"after": "1ms"}, "b": {"after": "2ms"}}
+    one = experiment(Sweep, cells, {name: [{"active_delay": [1.0]}] * 2 for name in cells})
+    assert len(one.steps()) == 1
+    one.manifest["design"] = "sobol"
+    assert len(one.steps()) == 0
+
+
+def test_names_of_points_that_coincide_do_not():
+    values = {name: [{"active_delay": [0.1], "xds_messages": [100.0]}] for name in ("push", "twin", "third")}
+    made = experiment(Comparison, {name: {"s": name} for name in values}, values)
+    ax = plots.pareto(made, ax=look.figure(5))
+    ups = [text.xyann[1] for text in ax.texts if text.get_text() in values]
+    assert len(ups) == len(set(ups)) == 3
+
+
+@pytest.mark.parametrize(
+    ("value", "unit", "told"),
+    [(1.234e6, "B", "1.23 MB"), (12.0, "B", "12 B"), (12.0, "count", "12"), (0.25, "s", "250 ms")],
+)
+def test_values_have_their_unit(value, unit, told):
+    assert value_label(value, unit) == told
 
 
 def test_the_debounce_curve_marks_its_smallest_mean_and_its_cliff():

@@ -24,7 +24,7 @@ EXPECTED = [
 ]
 
 
-def run(kept: str, engine: str = "fleet") -> Result:
+def run(kept: str, engine: str = "fleet", **keys: object) -> Result:
     return xs.run(
         xs.Scenario(
             name="folded",
@@ -36,7 +36,7 @@ def run(kept: str, engine: str = "fleet") -> Result:
             recording={"deliveries": kept},
             workload=[{"edit": "VirtualService", "every": "5s", "from": "1s", "until": "27s"}],
             expect=EXPECTED,
-        )
+        ).with_(**keys)
     )
 
 
@@ -85,6 +85,14 @@ def test_counts_and_stages_are_those_of_all_rows(table: Result, folded: Result) 
 
 def test_both_engines_fold_to_the_same_digest(folded: Result) -> None:
     assert run("histogram", "events").digest == folded.digest
+
+
+@pytest.mark.slow
+def test_replicas_and_answers_that_may_be_stale_fold_to_the_same_digest() -> None:
+    keys = {"control_plane.replicas": 2, "propagation.protocol": "sotw"}
+    assert run("histogram", "events", **keys).digest == run("histogram", "fleet", **keys).digest
+    keys = {"control_plane.replicas": 2}
+    assert run("histogram", "events", **keys).digest == run("histogram", "fleet", **keys).digest
 
 
 def test_a_saved_result_has_its_histograms_again_and_says_so(folded: Result, tmp_path: Path) -> None:

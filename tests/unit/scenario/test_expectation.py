@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from simulator.scenario.expectation import ExpectationProblem, parse_expectation
+import simulator as xs
+from simulator.scenario.expectation import Condition, ExpectationProblem, parse_expectation
+from simulator.scenario.problems import ScenarioError
 
 
 @pytest.mark.parametrize(
@@ -69,4 +71,42 @@ def test_each_form_is_read(
 def test_a_mistake_is_told_in_plain_words(text: str, told: str) -> None:
     with pytest.raises(ExpectationProblem) as caught:
         parse_expectation(text)
+    assert told in str(caught.value)
+
+
+def test_a_condition_says_when_an_expectation_is_asked_about() -> None:
+    found = parse_expectation("p50(active_delay) < 1s if propagation.strategy is push or long-poll")
+    assert (found.stat, found.metric, found.literal) == ("p50", "active_delay", 1.0)
+    assert found.condition is not None
+    assert found.condition.holds({"propagation": {"strategy": "long-poll"}})
+    assert not found.condition.holds({"propagation": {"strategy": "poll"}})
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(True, "true"), (None, "none"), (2.0, "2"), (0.5, "0.5"), ("10s", "10s"), (3, "3")]
+)
+def test_a_condition_compares_values_as_a_file_writes_them(value: object, text: str) -> None:
+    assert Condition("a.b", (text,)).holds({"a": {"b": value}})
+
+
+def test_only_expectations_whose_conditions_hold_are_asked_of_a_run() -> None:
+    lines = ["count(changes) == 0", "count(changes) == 7 if propagation.strategy is poll"]
+    scenario = xs.Scenario(duration="1s", mesh={"proxies": 1}, control_plane={"kind": "istiod"}, expect=lines)
+    assert [outcome.text for outcome in xs.run(scenario).expectations] == lines[:1]
+    polled = xs.run(scenario.with_(**{"propagation.strategy": "poll"}))
+    assert [outcome.met for outcome in polled.expectations] == [True, False]
+
+
+@pytest.mark.parametrize(
+    ("condition", "told"),
+    [
+        ("propagation.stratgy is poll", "unknown key 'propagation.stratgy'; did you mean 'strategy'?"),
+        ("propagation is poll", "propagation has no plain value to compare with"),
+        ("propagation.strategy.x is poll", "propagation.strategy.x is no path of keys"),
+    ],
+)
+def test_a_condition_on_a_key_that_does_not_exist_is_told(condition: str, told: str) -> None:
+    with pytest.raises(ScenarioError) as caught:
+        xs.Scenario(mesh={"proxies": 1}, expect=[f"count(changes) == 0 if {condition}"])
+    assert "expect[0]: if: " in str(caught.value)
     assert told in str(caught.value)

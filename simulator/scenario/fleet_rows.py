@@ -1,0 +1,134 @@
+"""The rows of one replica: the proxies of the arrays whose streams it holds, and its push line with them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.control_plane.istiod.connection import Connection
+from simulator.fleet.answers import Answers
+from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
+from simulator.fleet.folding import Folding
+from simulator.fleet.line import PushLine
+from simulator.fleet.streams import Ints, Small, Streams
+from simulator.recording.recorder import Recorder
+from simulator.scenario.fleet_replica import FleetReplica, GroupMaking
+
+
+class ReplicaRows:
+    """See the module; takes what the line did.
+
+    Args:
+        replica: Whose streams they are.
+        entity: The proxies, by place, ascending.
+        group: Their groups.
+        making: Makes their responses.
+        streams: The way to them.
+        end_ns: End of the run.
+
+    Attributes:
+        line: The push line; set right after.
+    """
+
+    line: PushLine[Connection]
+
+    def __init__(
+        self,
+        replica: FleetReplica,
+        entity: Ints,
+        group: Small,
+        making: GroupMaking,
+        streams: Streams,
+        end_ns: int,
+    ) -> None:
+        self.replica, self.entity, self.group = replica, entity, group
+        self.making, self.streams = making, streams
+        self._end_ns = end_ns
+        self._folding: Folding | None = None
+
+    def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
+        """What the line did goes on its way (fleet/line.py: Taker)."""
+        self.streams.take(place, request, made, dequeued_ns, sent_ns)
+        if self._folding is not None:
+            self._folding.settle(int(sent_ns.max()), self.line.in_hand())
+
+    def fold(self, recorder: Recorder) -> None:
+        """From here on deliveries are counted, not kept."""
+        if self._folding is not None:
+            return
+        number = self.replica.number
+        self._folding = folding = Folding(recorder, number, self.entity, self.group, self._end_ns)
+        for batch in self.streams.batches:
+            folding.take(batch)
+        self.streams.batches.clear()
+        self.streams.folding = folding
+
+    # --- the end of the run
+
+    def deliveries(
+        self, announced: Sequence[Announced], *, is_delta: bool
+    ) -> Callable[[], Iterator[Mapping[str, Any]]]:
+        """Gives the rows of the deliveries table."""
+        if self._folding is not None:
+            self._folding.finish(announced, self.line.in_hand())
+            return partial(self._folding.rows, announced)
+        batches, count = self.streams.batches, len(self.entity)
+        answers = Answers(count, is_delta=is_delta)
+        read_acks(batches, count, self.line.in_hand(), self._end_ns, answers)
+        return partial(
+            delivery_parts, announced, self.replica.number, batches, self.entity, self.group, self._end_ns
+        )
+
+    def close(self, recorder: Recorder) -> None:
+        """The run is over: what is sent is counted, and when the last push of each round was sent."""
+        self.line.hand_on()
+        recorder.xds_messages += self.streams.messages
+        recorder.xds_bytes += self.streams.bytes
+        log = self.streams.log
+        if not log.place:
+            return
+        requests, sent = np.concatenate(log.request), np.concatenate(log.sent_ns)
+        sends = self._sends(np.concatenate(log.made), sent)
+        last = np.full(len(self.line.requests), -1, np.int64)
+        np.maximum.at(last, requests[sends], sent[sends])
+        for number in np.flatnonzero(last >= 0).tolist():
+            for push in self.line.requests[number].rounds:
+                row = recorder.push_rows[push]
+                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, int(last[number]))
+
+    def _sends(self, made: NDArray[np.int32], sent_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Which pushes sent something."""
+        has_any = np.array([bool(m.responses) for m in self.making.made] + [False])
+        sends: NDArray[np.bool_] = has_any[made] & (sent_ns >= 0)
+        return sends
+
+    def proxy_pushes(self) -> Mapping[str, Any]:
+        """Every push to one of them, as columns; -1 stands for a missing number."""
+        log, requests = self.streams.log, self.line.requests
+        which = _joined(log.request, np.int32)
+        place, sent = _joined(log.place, np.int32), _joined(log.sent_ns, np.int64)
+        made = _joined(log.made, np.int32)
+        sends = self._sends(made, sent)
+        starts = np.array([r.start_ns for r in requests], np.int64)[which]
+        types = [[g.type.name for g in m.responses] for m in self.making.made]
+        shown = np.empty(len(types) + 1, object)
+        for seat, names in enumerate([*types, []]):
+            shown[seat] = names
+        return {
+            "push_id": np.array([r.rounds[-1] for r in requests], np.int64)[which],
+            "proxy": self.entity[place],
+            "replica": np.full(len(place), self.replica.number, np.int64),
+            "t_start_ns": starts,
+            "t_enqueued_ns": starts,
+            "t_dequeued_ns": _joined(log.dequeued_ns, np.int64),
+            "t_sent_ns": np.where(sends, sent, -1),
+            "types": shown[np.where(sends, made, -1)],
+        }
+
+
+def _joined(parts: list[Any], kind: type) -> Any:
+    return np.concatenate(parts) if parts else np.empty(0, kind)
