@@ -87,6 +87,8 @@ class Polls:
         self._extras: NDArray[np.int64] = np.empty(0, np.int64)
         self._answered: list[NDArray[np.int64]] = []
         self._opened = 0
+        self._is_over = False
+        self._left = 0
         self._may_warm = False
 
     # --- what others see of it
@@ -103,10 +105,8 @@ class Polls:
 
     @property
     def queue_length(self) -> int:
-        """Polls that wait, at the end of the run."""
-        loops = self._loops
-        waiting = (loops.state == AWAY) & (loops.arrival_ns <= self._settings.end_ns)
-        return int(waiting.sum()) + len(self._others)
+        """Polls that wait at the end of the run."""
+        return self._left
 
     # --- the others in the queue (propagation/http_server.py: Serving)
 
@@ -150,17 +150,14 @@ class Polls:
 
     def finish(self) -> None:
         """The run is over."""
-        loops = self._loops
         end_ns = self._settings.end_ns
+        self.advance(end_ns)
+        # Who waits now waits on: it times out and asks again.
+        self._left, self._is_over = len(self._others), True
+        self._others.clear()
         self.advance(end_ns)
         while not self._work_off(end_ns + 1):
             self.advance(end_ns)
-        waiting = np.flatnonzero((loops.state == AWAY) & (loops.arrival_ns <= end_ns))
-        self._count_requests(loops.sub[waiting])
-        if self._opened:
-            _, first = np.unique(loops.key[waiting], return_index=True)
-            ids = waiting[first]
-            self._read_acks(ids, loops.sub[ids], loops.key[ids], loops.arrival_ns[ids])
 
     def advance(self, last_ns: int, *, is_strict: bool = False) -> None:
         """Every request is served that starts up to an instant; at that instant itself, if `is_strict`, only
@@ -229,7 +226,7 @@ class Polls:
         ids, is_main = self._uncontested(ids, is_main)
         if not len(ids):
             return True
-        count = self._serve(ids, last_ns, is_strict=is_strict)
+        count = self._leave_waiting(ids) if self._is_over else self._serve(ids, last_ns, is_strict=is_strict)
         self._consume(ids[:count], is_main[:count])
         if count < len(ids):
             return False
@@ -336,7 +333,7 @@ class Polls:
                 until_ns = int(loops.arrival_ns[ids[warms[0]]]) + max(0, least_ns - 1)
                 count = int(np.searchsorted(loops.arrival_ns[ids], until_ns, "right"))
                 ids, is_main = ids[:count], is_main[:count]
-        if loops.doubles:
+        if loops.doubles and not self._is_over:
             count = self._clear(ids)
             ids, is_main = ids[:count], is_main[:count]
         return ids, is_main
@@ -414,6 +411,21 @@ class Polls:
         loops.state[ids] = ANSWERED
         self._answered.append(ids)
         return count
+
+    def _leave_waiting(self, ids: NDArray[np.int64]) -> int:
+        """The run ends before these are served."""
+        loops = self._loops
+        if self._opened:
+            _, first = np.unique(loops.key[ids], return_index=True)
+            one = ids[first]
+            self._read_acks(one, loops.sub[one], loops.key[one], loops.arrival_ns[one])
+        self._count_requests(loops.sub[ids])
+        self._left += len(ids)
+        loops.answer[ids] = NOTHING
+        loops.instant[ids] = 2 * (loops.departs_ns[ids] + self._settings.loops.timeout_ns) + 1
+        loops.state[ids] = ANSWERED
+        self._answered.append(ids)
+        return len(ids)
 
     def _service_ns(
         self, ids: NDArray[np.int64], sub: NDArray[np.int32], key: Ints, is_new: NDArray[np.bool_]
