@@ -577,7 +577,7 @@ class Polls:
             at_ns[which] > loops.superseded_ns[chosen],
             loops.stopped_ns[chosen],
         )
-        done_ns = self._updates.jobs(place, at_ns, which, arrived)
+        done_ns = self._updates.jobs(place, at_ns, which, arrived, self._updates.least_ns)
         kept = done_ns[which] < loops.stopped_ns[chosen]
         self._accept(chosen[kept], done_ns[which][kept])
         for begun in self._updates.take_warmed():

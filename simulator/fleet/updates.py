@@ -63,7 +63,7 @@ class UpdateSettings:
     """What is equal for all proxies.
 
     Attributes:
-        update_ns: Main-thread time of the way an answer came, on top of applying it.
+        update_ns: Main-thread time of the way an answer to a poll came, on top of applying it.
         fetch_timeout_ns: How long a warming cluster waits for its endpoints; 0 for ever.
         end_ns: End of the run.
     """
@@ -206,8 +206,8 @@ class Updates:
     def _note_busy(self, place: Places, start_ns: Ints, done_ns: Ints) -> None:
         self.main_thread_busy_ns[place] += np.where(done_ns <= self._settings.end_ns, done_ns - start_ns, 0)
 
-    def jobs(self, place: Places, at_ns: Ints, which: Rows, arrived: Arrived) -> Ints:
-        """Jobs of these proxies of which some apply answers; when each is done."""
+    def jobs(self, place: Places, at_ns: Ints, which: Rows, arrived: Arrived, way_ns: int) -> Ints:
+        """Jobs of these proxies of which some apply answers, that cost their way as well; when each is done."""
         keys = self._subscriptions.layout.keys_of(arrived.place, arrived.sub)
         warms = self._warms_since_ns[keys] != NEVER
         kinds = [
@@ -218,7 +218,7 @@ class Updates:
         ]
         cost_ns = np.zeros(len(place), np.int64)
         for rows, _, step, _ in kinds:
-            cost_ns[which[rows]] = step.cost_ns + self._settings.update_ns
+            cost_ns[which[rows]] = step.cost_ns + way_ns
         busy_ns = self._busy_until_ns[place]
         start_ns = np.maximum(at_ns, busy_ns)
         done_ns = start_ns + cost_ns

@@ -67,6 +67,10 @@ def build_fleet(scenario: Scenario, seed: int, replication: int) -> World:
         from simulator.scenario.build_fleet_polls import PolledFleetWorld
 
         return PolledFleetWorld(scenario, seed, replication).world()
+    if scenario.propagation.strategy == "file":
+        from simulator.scenario.build_fleet_files import FiledFleetWorld
+
+        return FiledFleetWorld(scenario, seed, replication).world()
     return FleetWorld(scenario, seed, replication).world()
 
 

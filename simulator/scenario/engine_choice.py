@@ -47,8 +47,8 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     keep, entries = scenario.recording, scenario.workload
     is_pushed = propagation.strategy == "push"
     wanted = {
-        f"propagation.strategy: {propagation.strategy}": propagation.strategy not in ("push", "poll"),
-        "control_plane.replicas above 1 by polls": not is_pushed and plane.replicas != 1,
+        f"propagation.strategy: {propagation.strategy}": propagation.strategy == "long-poll",
+        "control_plane.replicas above 1 by polls or files": not is_pushed and plane.replicas != 1,
         "propagation.streams: separate": is_pushed and propagation.streams != "ads",
         "mesh.start other than connected": mesh.start.kind != "connected",
         "control_plane.start: cold": plane.start != "running",
@@ -99,7 +99,7 @@ _SAME_FOR_ALL = (
 )
 
 
-_BY_STRATEGY = {"poll": ("rest_update",)}
+_BY_STRATEGY = {"poll": ("rest_update",), "file": ("directory_update",)}
 
 
 def _is_drawn(law: Law) -> bool:

@@ -38,6 +38,9 @@ class AnswerSteps:
 class Publications:
     """Keeps `subscriptions` as the replica's newest PushContext has it, and the changes that it holds.
 
+    Attributes:
+        by_group: Subscriptions by type and name, group by group, in order.
+
     Args:
         replica: It publishes.
         shown: A proxy of each group.
@@ -62,7 +65,7 @@ class Publications:
                 all_.append(Subscription(number, seat, type_.name, next(iter(names), ""), sent))
                 self._types.append(type_)
                 self._names.append(names)
-        self._by_group = [
+        self.by_group = [
             {(s.type_name, s.name): n for n, s in enumerate(all_) if s.group == number}
             for number in range(len(shown))
         ]
@@ -118,7 +121,7 @@ class Publications:
 
     def _arrives_in(self, group: int, parts: dict[str, Names]) -> tuple[list[int], int]:
         """The subscriptions in which it arrives, and in how many resources it does without one."""
-        known, subs, missing = self._by_group[group], [], 0
+        known, subs, missing = self.by_group[group], [], 0
         for type_name, names in parts.items():
             wanted = ("",) if resource_type(type_name).wildcard else tuple(names)
             found = [known[type_name, name] for name in wanted if (type_name, name) in known]
@@ -149,7 +152,7 @@ class Publications:
         difference = before.assignments.difference_to(after.assignments)
         endpoints = difference.added.union(difference.changed).union(difference.removed)
         found, visibility = [], self._replica.shared.visibility
-        for group, known in enumerate(self._by_group):
+        for group, known in enumerate(self.by_group):
             found += [known["eds", name] for name in endpoints if ("eds", name) in known]
             class_ = visibility.of(self._replica.shared.proxies[self._shown[group]])
             differs: dict[str, bool] = {}
@@ -195,7 +198,7 @@ class Publications:
             way = Way(observed_ns, known.push.t_started_ns, known.push.push_id)
         for parted, parts in zip(made, parts_of, strict=True):
             parted.way = way
-            index = self._by_group[parted.group]
+            index = self.by_group[parted.group]
             for type_name, names in parts.items():
                 wanted = (
                     [("", names)]
