@@ -22,11 +22,16 @@ def scenario(seed: int) -> xs.Scenario:
     keys: dict[str, Any] = {
         "propagation.strategy": "poll",
         "control_plane.replicas": 1,
+        "network.loss": 0,
         "propagation.refresh_delay": one(["100ms", "400ms", "1s", "1s", "3s"]),
         "propagation.request_timeout": one(["1s", "1s", "1s", "200ms"]),
         "propagation.server.concurrency": one([1, 2, 100, 100]),
         "propagation.server.service_time": service_time,
     }
+    changes = fleet_scenarios.edits(of, crowd=of.random() < 0.5)
+    keys["workload"] = [
+        {**entry, "rejected_by_envoy": False} if "edit" in entry else entry for entry in changes
+    ]
     if of.random() < 0.4:
         keys["workload"] = [
             {"edit": "WorkloadEntry", "every": f"{one([31, 97])}ms", "from": "1s", "until": "3s"},

@@ -207,7 +207,7 @@ class Updates:
         self.main_thread_busy_ns[place] += np.where(done_ns <= self._settings.end_ns, done_ns - start_ns, 0)
 
     def jobs(self, place: Places, at_ns: Ints, which: Rows, arrived: Arrived, way_ns: int) -> Ints:
-        """Jobs of these proxies of which some apply answers, that cost their way as well; when each is done."""
+        """Jobs of these proxies, of which some apply answers that cost their way too; when each is done."""
         keys = self._subscriptions.layout.keys_of(arrived.place, arrived.sub)
         warms = self._warms_since_ns[keys] != NEVER
         kinds = [

@@ -93,8 +93,6 @@ class Reception:
         """An Envoy tries to open a stream; False refuses it."""
         process = self._process(caller)
         self._watch.read_log(process)
-        # RTDS comes before CDS; a refused attempt tells of it as well.
-        self._watch.subscribed(self._envoys[caller.proxy])
         is_accepted = self._control_plane.accepts() and not process.is_over
         if is_accepted and process.witness is not None and process.witness.row.t_connected_ns is None:
             process.witness.row.t_connected_ns = self._clock.now_ns

@@ -194,7 +194,9 @@ def fold(
 def _folded(tally: DeliveryTally, row: ChangeRecord) -> FoldedChange:
     change_id, kind, name, t_changed_ns, _ = row
     outcomes = tally.outcomes(change_id)
-    spans = {} if not outcomes else {metric: _samples(span, change_id) for metric, span in tally.spans.items()}
+    spans = (
+        {} if not outcomes else {metric: _samples(span, change_id) for metric, span in tally.spans.items()}
+    )
     return FoldedChange(change_id, kind, name, t_changed_ns, outcomes, tally.active(change_id), spans)
 
 

@@ -1,4 +1,4 @@
-"""Joins a mesh whose proxies read files and are, the many of them, rows of arrays: `build_fleet_published`."""
+"""A mesh whose proxies read files and are, the many of them, rows of arrays (`build_fleet_published`)."""
 
 from __future__ import annotations
 

@@ -82,10 +82,11 @@ class PublishedFleetWorld(FleetWorld):
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
         return PublishingReplica(number, deployment, is_synced=True)
 
-    def _ahead(self, horizon_ns: int) -> None:
+    def _ahead(self, horizon_ns: int, rank: int) -> bool:
         self._begun().ahead(horizon_ns)
+        return False
 
-    def _begin_once(self) -> None:
+    def _begin(self) -> None:
         self._begun()
 
     # --- the beginning of the run

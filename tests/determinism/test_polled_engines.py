@@ -115,14 +115,19 @@ def test_auto_takes_the_arrays_for_many_proxies_that_poll() -> None:
     assert many.engine == "fleet"
 
 
-def test_several_replicas_that_are_polled_are_refused_by_name() -> None:
-    with pytest.raises(ScenarioError, match=r"control_plane\.replicas above 1"):
-        mesh(**{"engine": "fleet", "control_plane.replicas": 2})
-
-
-def test_costs_of_answers_that_are_drawn_are_refused_by_name() -> None:
-    with pytest.raises(ScenarioError, match=r"envoy\.costs\.rest_update"):
-        mesh(**{"engine": "fleet", "envoy.costs.rest_update": {"uniform": ["1ms", "2ms"]}})
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"control_plane.replicas": 2}, r"control_plane\.replicas above 1"),
+        ({"network.loss": 0.01}, r"network\.loss"),
+        ({"workload": [{"restart": {"proxies": 1}, "at": "1s"}]}, "workload entry restart"),
+        ({"workload": [{"edit": "EnvoyFilter", "at": "1s", "rejected_by_envoy": True}]}, "rejected_by_envoy"),
+        ({"envoy.costs.rest_update": {"uniform": ["1ms", "2ms"]}}, r"envoy\.costs\.rest_update"),
+    ],
+)
+def test_what_only_pushes_have_is_refused_by_name(keys: dict[str, Any], named: str) -> None:
+    with pytest.raises(ScenarioError, match=named):
+        mesh(**{"engine": "fleet", **keys})
 
 
 def test_polls_that_do_not_arrive_in_time_are_named() -> None:
