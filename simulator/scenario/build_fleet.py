@@ -30,6 +30,7 @@ from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
+from simulator.scenario.architectures import hop_of
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings, has_certificates
 from simulator.scenario.envoys import envoy_settings
@@ -281,7 +282,7 @@ class FleetWorld(MeshWorld):
         flush = envoy.costs["stats_flush_per_cluster"]
         return StreamSettings(
             self._calibration.loopback if latency is None else latency,
-            scenario.agent.hop,
+            hop_of(scenario),
             scenario.network.bandwidth,
             scenario.agent.window_bytes,
             envoy.stats_flush_interval_ns,
