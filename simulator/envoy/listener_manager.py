@@ -222,7 +222,8 @@ class ListenerManager:
         for cluster, names in inline.items():
             if cluster is not None and str(cluster) not in known:
                 bad, why = bad.union(names), f"route: unknown cluster '{cluster}'"
-        missing = self._source.missing(RDS, _route_names(resources.only(built)))
+        # A route that others use has its subscription already; its file need not be there any more.
+        missing = self._source.missing(RDS, _route_names(resources.only(built)).minus(self._routes.interest))
         if missing:
             bad = bad.union(Names(r.name for r in resources.only(built) if _needs(r, missing)))
             why = f"paths must refer to an existing path: {next(iter(missing))}"
@@ -411,17 +412,20 @@ class ListenerManager:
         )
 
     def forget(self, batch: ListenerBatch) -> None:
-        """The objects are destroyed, one after the other; RDS watches nobody else uses end with them."""
+        """The objects are destroyed, one after the other; watches of routes and extensions that nobody else
+        uses end with them."""
         self.batches.remove(batch)
         self._release_unused()
 
     def _release_unused(self) -> None:
-        used = NO_NAMES
+        used = filters = NO_NAMES
         for batch in self.batches:
             used = used.union(_route_names(batch.configs))
+            filters = filters.union(batch.configs.collect("filters", lambda r: listener_of(r).filters))
             if batch.configs.grouped("scopes", _has_scopes).get(True):
                 used = used.union(self._scopes.route_names)
         self._routes.release_unused(used, one_by_one=True)
+        self._extensions.release_unused(filters, one_by_one=True)
 
     @property
     def secret_names(self) -> Names:

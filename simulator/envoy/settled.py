@@ -309,7 +309,7 @@ class Settling:
         if publishes:
             step.publish(self._costs.ns("stop_listener"), done)
         if good:
-            if any(_needs(update.resources, n) != _needs(self._listeners, n) for n in good):
+            if any(waits_for(update.resources, n) != waits_for(self._listeners, n) for n in good):
                 raise Unsettled("a listener that waits for something new")
             self._listeners = self._listeners.updated(update.resources.only(good))
             step.publish(self._costs.ns("post_listeners"), waits)
@@ -340,7 +340,7 @@ def _unbuildable(update: PushedUpdate) -> Names:
     return update.resources.faulty().get(Fault.BUILD, NO_NAMES)
 
 
-def _needs(listeners: Resources, name: str) -> tuple[object, ...]:
+def waits_for(listeners: Resources, name: str) -> tuple[object, ...]:
     """What a listener waits for before it serves."""
     body = listener_of(listeners[name])
     return body.route_name, body.secret, body.filters, body.scopes

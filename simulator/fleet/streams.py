@@ -167,7 +167,7 @@ class _Direction:
         return arrival_ns
 
 
-class _Flushes:
+class StatsFlushes:
     """The stats flushes of all main threads (envoy/main_thread.py), worked off when a job starts."""
 
     def __init__(self, settings: StreamSettings, draws: Draws, entity: Ints) -> None:
@@ -313,7 +313,7 @@ class Streams:
         self._state = state.astype(np.int64)
         self._down = _Direction(settings, draws, "network.latency.to_client", entity)
         self._up = _Direction(settings, draws, "network.latency.to_server", entity)
-        self._flushes = _Flushes(settings, draws, entity)
+        self._flushes = StatsFlushes(settings, draws, entity)
         self._busy_until_ns, self._workers_ns = (np.full(count, NULL, np.int64) for _ in range(2))
         self._unread = np.zeros(count, np.int64)
         self._cds, self._lds = History(count), History(count)

@@ -198,9 +198,16 @@ class Envoys:
             for process in envoy.processes:
                 process.is_over = True
 
+    def attempted(self, envoy: PlayedEnvoy, api: str) -> None:
+        """It tries to open a stream, `ads` or for one type, which tells of a subscription. That of ADS
+        opens before static clusters are checked: it tells of one only where a static cluster wants EDS."""
+        has_eds = any(cluster.type == "eds" for cluster in self._scenario.envoy.static.clusters)
+        if api != "ads" or has_eds:
+            self.subscribed(envoy)
+
     def subscribed(self, envoy: PlayedEnvoy, t_ns: int | None = None) -> None:
         """It has made its first subscription, now if not told when: the script's times count from the last
-        Envoy's first one. An ADS stream that opens is none: it does so before static clusters are checked."""
+        Envoy's first one."""
         if envoy.has_subscribed or self._scenario.control_plane.kind == "none":
             return
         envoy.has_subscribed = True

@@ -30,6 +30,7 @@ from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
+from simulator.scenario.architectures import hop_of
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings, has_certificates
 from simulator.scenario.envoys import envoy_settings
@@ -79,6 +80,9 @@ class FleetWorld(MeshWorld):
     Args:
         by_messages: Proxies that are no rows, for reasons that an earlier run showed.
     """
+
+    _has_streams = True
+    """Its connections reach an age; who polls or reads files has none."""
 
     def __init__(
         self,
@@ -132,7 +136,7 @@ class FleetWorld(MeshWorld):
         number[in_order] = np.arange(len(found), dtype=np.int32)
         is_row = np.ones(len(id_), bool)
         is_row[first] = False
-        if settings.max_connection_age_ns is not None:
+        if self._has_streams and settings.max_connection_age_ns is not None:
             ends_ns = ends_of_first_connections(
                 self._draws,
                 id_,
@@ -278,7 +282,7 @@ class FleetWorld(MeshWorld):
         flush = envoy.costs["stats_flush_per_cluster"]
         return StreamSettings(
             self._calibration.loopback if latency is None else latency,
-            scenario.agent.hop,
+            hop_of(scenario),
             scenario.network.bandwidth,
             scenario.agent.window_bytes,
             envoy.stats_flush_interval_ns,
@@ -355,15 +359,19 @@ class FleetWorld(MeshWorld):
         counts = np.bincount(self._sidecars.group, minlength=len(classes))
         rows = int(counts[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
-        if groups:
-            self._announced.append(Announced(change.id, now_ns, tuple(groups)))
-        for number, class_ in enumerate(classes):
-            if class_ in parts:
-                self._concerning[number].append(ConcerningChange(change, parts[class_]))
+        self._announce_to_rows(change, [(n, parts[classes[n]]) for n in groups])
+        return change
+
+    def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
+        """A change of resources of the rows of these groups, by type."""
+        if concerned:
+            groups = tuple(group for group, _ in concerned)
+            self._announced.append(Announced(change.id, change.t_changed_ns, groups))
+        for group, parts in concerned:
+            self._concerning[group].append(ConcerningChange(change, parts))
         if self._recorder.folds and not self._answers_differ:
             for one in self._rows:
                 one.fold(self._recorder)
-        return change
 
     # --- the end of the run
 
