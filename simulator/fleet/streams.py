@@ -20,6 +20,7 @@ from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.history import Chains, History
+from simulator.fleet.views import Views
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -43,7 +44,7 @@ class Carried:
         active: Position of the message by which it takes effect, and
         active_delay_ns: the delay of that.
         acks: Positions of all that have a part of it.
-        outcome: ``active`` or ``superseded``.
+        outcome: ``active`` or ``superseded``; ``rejected`` where the message in `last` is refused.
         push: The round that was made for it; None where an earlier one carries it.
         instants: Observed, debounced, enqueued; of an earlier push: three times observed.
     """
@@ -85,10 +86,12 @@ class Move:
         clusters: Cluster objects, for the stats flush.
         delays: Longest delay to the workers; None for none.
         types: Their types.
+        refused: Whether the answer to each is a NACK.
         requests: What the proxies send, in order.
         carried: Changes.
         cds: Position of the CDS message and number of what it carries, where it carries changes.
         lds: The same of LDS.
+        views: Number of what requests meet once the workers have each message; empty where nobody sends any.
     """
 
     state: int
@@ -97,10 +100,12 @@ class Move:
     clusters: tuple[int, ...]
     delays: tuple[int | None, ...]
     types: tuple[str, ...]
+    refused: tuple[bool, ...]
     requests: tuple[Request, ...]
     carried: tuple[Carried, ...]
     cds: tuple[int, int] | None = None
     lds: tuple[int, int] | None = None
+    views: tuple[int, ...] = ()
 
 
 class Moving(Protocol):
@@ -140,7 +145,7 @@ class _Direction:
 
     def __init__(self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints) -> None:
         self._settings, self._draws, self._purpose, self._entity = settings, draws, purpose, entity
-        self._sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
+        self.sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
         delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
         purposes = (purpose, purpose + ".agent")
         self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
@@ -149,11 +154,12 @@ class _Direction:
     def arrival_ns(self, place: Small, now_ns: Ints, size_bytes: Ints | int) -> Ints:
         """When messages sent now arrive; none overtakes."""
         arrival_ns = now_ns + self._constant_ns
+        index = self.sent[place]
+        self.sent[place] = index + 1
         if self._drawn:
-            index, entity = self._sent[place], self._entity[place]
+            entity = self._entity[place]
             for delay, purpose in self._drawn:
                 arrival_ns += delay.ns_array(self._draws.uniform_array(purpose, entity, index))
-            self._sent[place] = index + 1
         if self._settings.bytes_per_second is not None:
             arrival_ns += size_bytes * S // self._settings.bytes_per_second
         np.maximum(arrival_ns, self.last_ns[place], out=arrival_ns)
@@ -161,7 +167,7 @@ class _Direction:
         return arrival_ns
 
 
-class _Flushes:
+class StatsFlushes:
     """The stats flushes of all main threads (envoy/main_thread.py), worked off when a job starts."""
 
     def __init__(self, settings: StreamSettings, draws: Draws, entity: Ints) -> None:
@@ -289,17 +295,25 @@ class Streams:
     Args:
         entity: The proxies, by place.
         state: The state each is in at first.
+        views: Told what the workers hold, where requests are sent.
     """
 
     def __init__(
-        self, settings: StreamSettings, draws: Draws, entity: Ints, state: Small, moving: Moving
+        self,
+        settings: StreamSettings,
+        draws: Draws,
+        entity: Ints,
+        state: Small,
+        moving: Moving,
+        views: Views | None = None,
     ) -> None:
+        self.views = views
         count = len(entity)
         self._settings, self._moving, self._entity = settings, moving, entity
         self._state = state.astype(np.int64)
         self._down = _Direction(settings, draws, "network.latency.to_client", entity)
         self._up = _Direction(settings, draws, "network.latency.to_server", entity)
-        self._flushes = _Flushes(settings, draws, entity)
+        self._flushes = StatsFlushes(settings, draws, entity)
         self._busy_until_ns, self._workers_ns = (np.full(count, NULL, np.int64) for _ in range(2))
         self._unread = np.zeros(count, np.int64)
         self._cds, self._lds = History(count), History(count)
@@ -312,6 +326,10 @@ class Streams:
         self.log = PushLog([], [], [], [], [])
         self.messages = 0
         self.bytes = 0
+
+    def sent(self) -> Ints:
+        """How many messages each proxy and istiod sent to each other."""
+        return self._down.sent + self._up.sent
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
         """See line.Taker."""
@@ -414,6 +432,9 @@ class Streams:
         self._workers_ns[place] = np.where(
             delay[which] >= 0, np.maximum(before, applied + delay[which]), before
         )
+        if self.views is not None:
+            view = np.array([m.views[at] if at < len(m.views) else NULL for m in moves], np.int32)[which]
+            self.views.note(place, self._workers_ns[place], np.where(delay[which] >= 0, view, NULL))
         for columns_, values in (
             (batch.received_ns, received),
             (batch.applied_ns, applied),

@@ -25,7 +25,7 @@ class Comparison(Experiment):
         and what was disturbed.
 
         Without a `metric`: the delay until active, or the time to ready where no change concerns any proxy.
-        Costs, disturbances and staleness are means, but for staleness per run; `bottleneck_p50` and
+        Costs, disturbances and staleness are means, the first two per run; `bottleneck_p50` and
         `bottleneck_p99` say which stage owns that quantile of the delay.
         """
         chosen = self.headline_metric() if metric is None else metric

@@ -54,10 +54,6 @@ class FleetReplica(Replica):
         places = np.concatenate([places, np.array([line.place_of(c) for c in idle], np.int64)])
         line.enqueue_all(places[self.random_order(proxies, push)], others, request)
 
-    def pod_ready(self, pod: int) -> None:
-        """Pods come and go by messages alone."""
-        raise CannotTakeFleet("pods that become ready")
-
     def _watching(self, service: Service) -> list[int]:
         raise CannotTakeFleet("endpoints that leave and are back before istiod looked")
 

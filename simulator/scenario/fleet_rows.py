@@ -113,13 +113,15 @@ class ReplicaRows:
         place, sent = _joined(log.place, np.int32), _joined(log.sent_ns, np.int64)
         made = _joined(log.made, np.int32)
         sends = self._sends(made, sent)
+        # A push for one connection alone, which is never a row, is of no round.
+        rounds = [r.rounds[-1] if r.rounds else -1 for r in requests]
         starts = np.array([r.start_ns for r in requests], np.int64)[which]
         types = [[g.type.name for g in m.responses] for m in self.making.made]
         shown = np.empty(len(types) + 1, object)
         for seat, names in enumerate([*types, []]):
             shown[seat] = names
         return {
-            "push_id": np.array([r.rounds[-1] for r in requests], np.int64)[which],
+            "push_id": np.array(rounds, np.int64)[which],
             "proxy": self.entity[place],
             "replica": np.full(len(place), self.replica.number, np.int64),
             "t_start_ns": starts,

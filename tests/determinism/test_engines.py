@@ -16,6 +16,7 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
+from simulator.scenario.build_fleet import FleetWorld
 from simulator.scenario.problems import ScenarioError
 from tests.fleet_scenarios import scenario
 
@@ -24,6 +25,7 @@ FAST, SLOW = range(4), range(4, 500)
 SEEN_IN_THE_RUN = (
     "endpoints that leave and are back",
     "responses larger than agent.window_bytes",
+    "refused in one type and put right in another",
 )
 """What the fleet engine has not, and what no scenario says of itself."""
 
@@ -36,9 +38,15 @@ def both(of: xs.Scenario) -> tuple[Recorder, Recorder]:
     """What each engine recorded."""
     by_events = build(of.with_(engine="events"), of.seed)
     by_events.run()
-    by_arrays = build(of.with_(engine="fleet"), of.seed)
-    by_arrays.run()
-    return by_events.recorder, by_arrays.recorder
+    return by_events.recorder, by_rows(of)
+
+
+def by_rows(of: xs.Scenario) -> Recorder:
+    """What the fleet engine recorded."""
+    try:
+        return played(of.with_(engine="fleet"), of.seed, 0).recorder
+    except ScenarioError as error:
+        raise CannotTakeFleet(str(error)) from error
 
 
 def assert_equal(of: xs.Scenario) -> None:
@@ -91,6 +99,112 @@ def test_proxies_whose_connection_ends_are_played_by_messages_beside_the_arrays(
     _, arrays = both(of)
     carriers = set(table(arrays, "deliveries")["carried_by"])
     assert {"push", "reconnect"} <= carriers
+
+
+TOUCHING: dict[str, list[dict[str, Any]]] = {
+    "rollout": [{"rollout": "s1", "at": "1s", "pre_stop": "1s", "termination_drain": "1s"}],
+    "new_accounts": [{"rollout": "s1", "at": "1s", "new_service_account": True}],
+    "scale_up": [{"scale_up": {"pods": 5}, "at": "1s"}],
+    "restart": [{"restart": {"proxies": "20%"}, "at": ["1s", "2s"]}],
+    "partition": [{"partition": {"proxies": 3}, "at": "2s", "until": "20s"}],
+    "slow_reader": [{"slow_reader": {"proxies": 3}, "at": "2s", "until": "20s"}],
+    "ca_outage": [
+        {"ca_outage": True, "at": "2s", "until": "9s"},
+        {"scale_up": {"pods": 3}, "at": "3s"},
+        {"restart": {"proxies": 4}, "at": "3s"},
+    ],
+    "root_rotation": [{"root_rotation": True, "at": "2s"}, {"rollout": "s1", "at": "3s"}],
+    "all_at_once": [
+        {"rollout": "any", "at": ["1s", "9s"]},
+        {"restart": {"proxies": "30%"}, "at": "4s"},
+        {"partition": {"proxies": 2}, "at": "3s", "until": "18s"},
+        {"scale_up": {"pods": 2}, "at": "3s"},
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", TOUCHING)
+def test_who_is_touched_by_the_workload_is_played_by_messages_beside_the_arrays(what: str) -> None:
+    of = mesh().with_(duration="25s")
+    of = of.with_(workload=[*of.workload, *TOUCHING[what]])
+    assert_equal(of)
+    rows = FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows
+    untouched = FleetWorld(mesh().with_(duration="25s", engine="fleet"), of.seed, 0).rows
+    assert 0 < rows <= untouched - (0 if what == "scale_up" else 3), "nobody is touched, or nearly all are"
+
+
+@pytest.mark.slow
+def test_certificates_that_are_renewed_within_the_run_are_played_by_messages() -> None:
+    of = mesh().with_(**{"agent.certificates.provider": "istiod", "agent.certificates.ttl": "40s"})
+    assert_equal(of)
+    events, arrays = both(of)
+    assert 0 < len(table(arrays, "certificates")) < 40
+    assert table(events, "certificates").equals(table(arrays, "certificates"))
+
+
+@pytest.mark.slow
+def test_rows_whose_stream_breaks_are_played_by_messages_when_the_run_is_played_again() -> None:
+    of = mesh().with_(**{"network.loss": 0.001, "duration": "12s"})
+    assert_equal(of)
+    world = played(of.with_(engine="fleet"), of.seed, 0)
+    rows = int(world.reason.split("; ")[1].split()[0])
+    untouched = FleetWorld(mesh().with_(duration="12s", engine="fleet"), of.seed, 0).rows
+    assert 0 < rows < untouched, "no stream of a row broke, or all did"
+
+
+@pytest.mark.slow
+def test_requests_of_rows_meet_what_their_workers_hold() -> None:
+    of = mesh(debounce={"after": "1s", "max": "2s"})
+    of = of.with_(
+        workload=[
+            *of.workload,
+            {"rollout": "s1", "at": "1s", "max_surge": 0, "max_unavailable": "100%"},
+            {"traffic": {"from": "any", "to": "s1", "rate": "10/s"}},
+            {"traffic": {"from": "s0", "to": "s1", "rate": "3/s", "dead_endpoint": "blackhole"}},
+        ]
+    )
+    assert_equal(of)
+    _, arrays = both(of)
+    world = FleetWorld(of.with_(engine="fleet"), of.seed, 0)
+    row = world._proxies.name(int(world._sidecars.entity[0]))
+    requests = table(arrays, "traffic")
+    of_row = requests[requests["proxy_id"] == row]
+    assert {"200", "UF"} <= set(of_row["outcome"]), "a row's requests met nothing but healthy pods"
+
+
+ISTIODS: dict[str, list[dict[str, Any]]] = {
+    "one_is_away": [{"restart_istiod": 0, "at": "3s", "down_for": "4s"}],
+    "one_more": [{"add_istiod": 1, "at": "3s"}, {"restart": {"proxies": "20%"}, "at": "12s"}],
+    "in_a_crowd": [
+        {"restart_istiod": 1, "at": "3s", "down_for": "1s"},
+        {"rollout": "s1", "at": "4s"},
+        {"scale_up": {"pods": 2}, "at": "5s"},
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ISTIODS)
+def test_whose_istiod_ends_is_played_by_messages_beside_the_rows_of_the_others(what: str) -> None:
+    of = mesh(replicas=3).with_(duration="25s")
+    of = of.with_(workload=[*of.workload, *ISTIODS[what]])
+    assert_equal(of)
+    world = FleetWorld(of.with_(engine="fleet"), of.seed, 0)
+    held = np.unique(world._sidecars.replica).tolist()
+    assert held == {"one_is_away": [1, 2], "one_more": [0, 1, 2], "in_a_crowd": [0, 2]}[what]
+
+
+def test_auto_leaves_a_mesh_to_the_events_where_most_sidecars_are_touched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("simulator.scenario.engine_choice.FLEET_FROM", 1)
+    few = mesh().with_(workload=[{"restart": {"proxies": 10}, "at": "1s"}])
+    most = mesh().with_(workload=[{"restart": {"proxies": "60%"}, "at": "1s"}])
+    assert build(few, 1).engine == "fleet"
+    assert "of 40 sidecars are rows" in build(few, 1).reason
+    assert build(most, 1).engine == "events"
+    assert "of 40 sidecars are rows" in build(most, 1).reason
 
 
 @pytest.mark.slow
@@ -146,6 +260,62 @@ def test_each_replica_pushes_to_the_rows_that_it_holds_when_it_is_ready() -> Non
     assert of_one["min"].nunique() == 3
 
 
+REFUSALS = [
+    {"edit": "VirtualService", "name": "one", "at": "1s", "rejected_by_envoy": True},
+    {"edit": "PeerAuthentication", "name": "two", "at": "1010ms", "rejected_by_envoy": True},
+    {"edit": "VirtualService", "name": "other", "at": "1020ms"},
+    {"edit": "DestinationRule", "name": "three", "at": ["1010ms", "1030ms"]},
+    {"edit": "VirtualService", "name": "one", "at": "1100ms"},
+    {"edit": "PeerAuthentication", "name": "two", "at": "2s"},
+]
+
+
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_rows_refuse_what_envoy_refuses_until_it_is_put_right(protocol: str) -> None:
+    of = mesh(debounce={"after": "10ms", "max": "1s"}).with_(
+        **{"propagation.protocol": protocol, "mesh.proxies": 20}, workload=REFUSALS
+    )
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"]
+    outcomes = {change: set(of_it) for change, of_it in rows.groupby("change_id")["outcome"]}
+    refused = rows[rows["outcome"] == "rejected"]
+    assert outcomes[0] == {"rejected"}, "it is refused by everybody"
+    assert "rejected" in outcomes[3], "what shares a cluster with it is refused as well"
+    assert "active" in outcomes[6]
+    assert refused["t_sent_ns"].notna().all()
+    assert refused["t_applied_ns"].isna().all()
+    assert refused["t_acked_ns"].isna().all()
+
+
+def test_a_refused_change_is_acknowledged_by_a_later_response_that_was_under_way_before_its_nack() -> None:
+    of = mesh(debounce={"after": "0s", "max": "1s"}).with_(
+        **{
+            "propagation.protocol": "delta",
+            "mesh.proxies": 12,
+            "network.latency": {"uniform": ["20ms", "90ms"]},
+        },
+        workload=[
+            {"edit": "VirtualService", "name": "one", "at": "1s", "rejected_by_envoy": True},
+            {"edit": "VirtualService", "name": "one", "at": ["1010ms", "1020ms"]},
+        ],
+    )
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"]
+    assert ((rows["outcome"] == "rejected") & rows["t_acked_ns"].notna()).any()
+
+
+def test_a_context_that_is_built_at_once_waits_for_a_core_behind_the_pushes_of_the_one_before() -> None:
+    of = mesh(cpu=1, debounce={"after": "0s", "max": "10s"}).with_(
+        **{"mesh.proxies": 18, "mesh.namespaces": 2},
+        workload=[
+            {"edit": "AuthorizationPolicy", "namespace": "ns0", "every": "20ms", "from": "1s", "until": "2s"}
+        ],
+    )
+    assert_equal(of)
+
+
 @pytest.mark.slow
 def test_the_compiled_kernel_gives_the_same_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     if compiled() is None:
@@ -191,12 +361,15 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"propagation.strategy": "poll"}, "propagation.strategy: poll"),
+        ({"propagation.strategy": "long-poll"}, "propagation.strategy: long-poll"),
         ({"propagation.streams": "separate"}, "propagation.streams: separate"),
         (
             {"control_plane.version": "1.12", "control_plane.flow_control": True},
             "control_plane.flow_control",
         ),
+        ({"workload": [{"restart_istiod": 0, "at": "1s"}]}, "restart_istiod of the only istiod"),
+        ({"workload": [{"rollout_istiod": {}, "at": "1s"}]}, "workload entry rollout_istiod"),
+        ({"mesh.start": {"over": "1s"}}, "mesh.start"),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
         ({"envoy.costs.cds": "1ms", "envoy.costs.post_routes": {"uniform": ["1ms", "2ms"]}}, "post_routes"),

@@ -217,6 +217,8 @@ class Replica:
         if self.pushes.batch.has(key):
             self.pushes.batch.add(key, changes)
             return
+        if not changes:
+            return
         for change in changes:
             self.known.hold(change.number, self.pushes.contexts)
         numbers = [change.number for change in changes]
@@ -271,6 +273,7 @@ class Replica:
         self.connections[connection] = None
         self.metrics.on_connections(1)
         self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "opened")
+        self.shared.note_connection(connection.proxy, self.number, "opened")
         connection.initialized()
 
     @property
@@ -348,6 +351,8 @@ class Replica:
         if self.connections.pop(connection, self) is None:
             self.metrics.on_connections(-1)
             self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "closed")
+            event = "closed" if self.is_serving else "lost"
+            self.shared.note_connection(connection.proxy, self.number, event)
         self.doorway.forget(connection)
         self.sender.forget(connection)
         if push is not None:
