@@ -59,6 +59,7 @@ class Moves:
         self._made, self._costs, self._known, self._concerning = made, costs, known, concerning
         self._states: list[_State] = []
         self._numbers: dict[object, int] = {}
+        self._carrying: dict[object, Carried] = {}
         self._content: dict[tuple[int, ...], Resources] = {}
         self._messages: list[tuple[Names, ...]] = []
         self._message_numbers: dict[tuple[Names, ...], int] = {}
@@ -113,7 +114,7 @@ class Moves:
             tuple(step.clusters for step in settling.steps),
             tuple(step.delay_ns for step in settling.steps),
             tuple(step.ack_with for step in settling.steps),
-            _carried(found, settling.steps, at),
+            _carried(found, settling.steps, at, self._carrying),
             (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
             (at["lds"], self._message(latest["lds"])) if latest["lds"] else None,
         )
@@ -193,31 +194,59 @@ class Moves:
 
 
 def _carried(
-    found: dict[int, tuple[ConcerningChange, Sending]], steps: Sequence[Step], at: dict[str, int]
+    found: dict[int, tuple[ConcerningChange, Sending]],
+    steps: Sequence[Step],
+    at: dict[str, int],
+    known: dict[object, Carried],
 ) -> tuple[Carried, ...]:
+    """The changes as they are carried; equal ones are one object."""
     active: dict[int, tuple[int, int]] = {}
     for place, step in enumerate(steps):
         for position, delay_ns in step.active:
             active[position] = place, delay_ns
+    newer = _by_object(found)
     carried = []
     for position, (concerning, sending) in found.items():
-        places = sorted(at[name] for name in concerning.parts)
+        places = tuple(sorted(at[name] for name in concerning.parts))
         change = concerning.change
-        is_superseded = any(_supersedes(newer, concerning) for newer, _ in found.values())
-        carried.append(
-            Carried(
+        is_superseded = any(_supersedes(other, concerning) for other in _alike(newer, concerning))
+        outcome = "superseded" if is_superseded else "active"
+        push = sending.push_id if sending.carried_by == "push" else None
+        instants = sending.t_observed_ns, sending.t_debounced_ns, sending.t_enqueued_ns
+        key = change.id, places, *active[position], outcome, push, instants
+        one = known.get(key)
+        if one is None:
+            one = known[key] = Carried(
                 change.id,
                 change.t_changed_ns,
                 places[0],
                 places[-1],
                 *active[position],
-                tuple(places),
-                "superseded" if is_superseded else "active",
-                sending.push_id if sending.carried_by == "push" else None,
-                (sending.t_observed_ns, sending.t_debounced_ns, sending.t_enqueued_ns),
+                places,
+                outcome,
+                push,
+                instants,
             )
-        )
+        carried.append(one)
     return tuple(carried)
+
+
+_Alike = dict[tuple[str, str], list[ConcerningChange]]
+
+
+def _by_object(found: dict[int, tuple[ConcerningChange, Sending]]) -> _Alike:
+    """Changes by their kind and each of their objects."""
+    alike: _Alike = {}
+    for concerning, _ in found.values():
+        for name in concerning.change.objects:
+            alike.setdefault((concerning.change.kind, name), []).append(concerning)
+    return alike
+
+
+def _alike(by_object: _Alike, concerning: ConcerningChange) -> list[ConcerningChange]:
+    """Those that may supersede a change: they are about each of its objects, so about the first as well."""
+    change = concerning.change
+    return by_object[change.kind, next(iter(change.objects))]
 
 
 def _supersedes(newer: ConcerningChange, older: ConcerningChange) -> bool:
