@@ -133,9 +133,7 @@ class Rows:
     outcome: NDArray[np.object_]
 
     @classmethod
-    def of(
-        cls, batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int
-    ) -> Rows:
+    def of(cls, batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int) -> Rows:
         """Those that a push carries to the proxies of these rows."""
         instants = instants_of(batch, rows, carried, end_ns)
         ended = instants["t_active_ns"] >= 0

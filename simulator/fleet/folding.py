@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from simulator.fleet.deliveries import Announced, Rows, delivery_parts, instants_of
 from simulator.fleet.streams import Batch, Carried, Ints, Small
 from simulator.recording.delivery_tally import SPANS, DeliveryTally
-from simulator.recording.recorder import Recorder, is_sampled, sampled_share
+from simulator.recording.recorder import Recorder
+from simulator.recording.sampling import is_sampled, sampled_share
 
 InHand = tuple[NDArray[np.int64], Ints]
 """Places whose push is in progress, and since when."""
@@ -152,15 +153,15 @@ class Folding:
         for number, (_, move) in enumerate(batch.moves):
             for change in move.carried:
                 carried.setdefault(id(change), (change, []))[1].append(number)
-        alike: dict[object, list[Carried]] = {}
+        alike: dict[tuple[object, tuple[int, ...]], list[Carried]] = {}
         for change, moves in carried.values():
             alike.setdefault((_way(change), tuple(moves)), []).append(change)
         columns: dict[object, dict[str, Ints]] = {}
-        for (way, moves), changes in alike.items():  # type: ignore[misc]  # as the keys are made above
+        for (way, of_moves), changes in alike.items():
             found = columns.get(way)
             if found is None:
                 found = columns[way] = instants_of(batch, slice(None), changes[0], self._end_ns)
-            rows = _rows_of(batch, moves)
+            rows = _rows_of(batch, of_moves)
             self._add({name: found[name][rows] for name in _OF_PUSH}, changes)
 
     def _add(self, columns: Mapping[str, Ints], changes: Sequence[Carried]) -> None:
@@ -168,7 +169,9 @@ class Folding:
         count = len(columns["t_sent_ns"])
         who = np.array([change.change for change in changes])
         own = np.array([(c.t_changed_ns, *c.instants) for c in changes]).T
-        instants = dict(zip(("t_changed_ns", "t_observed_ns", "t_debounced_ns", "t_enqueued_ns"), own, strict=True))
+        instants = dict(
+            zip(("t_changed_ns", "t_observed_ns", "t_debounced_ns", "t_enqueued_ns"), own, strict=True)
+        )
         if changes[0].push is None:
             instants["t_dequeued_ns"] = instants["t_observed_ns"]
         ordered: dict[str, Ints] = {}
@@ -216,6 +219,7 @@ def _rows_of(batch: Batch, moves: Iterable[int]) -> NDArray[np.int64] | slice:
     rows = [batch.moves[number][0] for number in moves]
     if len(rows) == 1:
         return rows[0]
-    assert not any(isinstance(r, slice) for r in rows), "two moves of the same rows"
-    together: NDArray[np.int64] = np.concatenate(rows)
+    listed = [r for r in rows if not isinstance(r, slice)]
+    assert len(listed) == len(rows), "two moves of the same rows"
+    together: NDArray[np.int64] = np.concatenate(listed)
     return together

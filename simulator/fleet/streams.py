@@ -20,6 +20,7 @@ from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.history import Chains, History
+from simulator.fleet.push_log import PushLog
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -224,25 +225,20 @@ class Batch:
             of = np.flatnonzero(chosen) if isinstance(rows, slice) else rows[chosen[rows]]
             if len(of):
                 moves.append((seat[of], move))
-        columns = (self.received_ns, self.applied_ns, self.workers_ns, self.acked_ns)
+        received, applied, workers, acked = (
+            [values[chosen] for values in column]
+            for column in (self.received_ns, self.applied_ns, self.workers_ns, self.acked_ns)
+        )
         return Batch(
             self.place[chosen],
             self.dequeued_ns[chosen],
             self.sent_ns[chosen],
-            *([values[chosen] for values in column] for column in columns),
+            received,
+            applied,
+            workers,
+            acked,
             moves,
         )
-
-
-@dataclass(slots=True, eq=False)
-class PushLog:
-    """Every push to a proxy of the arrays, as the line handed them on."""
-
-    place: list[Small]
-    request: list[Small]
-    made: list[Small]
-    dequeued_ns: list[Ints]
-    sent_ns: list[Ints]
 
 
 class Folds(Protocol):
@@ -278,19 +274,13 @@ class Streams:
         self.batches: list[Batch] = []
         """What reached the proxies, in order: until somebody folds it."""
         self.folding: Folds | None = None
-        self.log = PushLog([], [], [], [], [])
+        self.log = PushLog()
         self.messages = 0
         self.bytes = 0
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
         """See line.Taker."""
-        log = self.log
-        for column, values in zip(
-            (log.place, log.request, log.made, log.dequeued_ns, log.sent_ns),
-            (place, request, made, dequeued_ns, sent_ns),
-            strict=True,
-        ):
-            column.append(values)  # type: ignore[attr-defined]
+        self.log.add(place, request, made, dequeued_ns, sent_ns)
         worked = sent_ns >= 0
         if not worked.all():
             place, made, dequeued_ns, sent_ns = (

@@ -19,7 +19,9 @@ import pandas as pd
 
 from simulator.recording.delivery_tally import DeliveryTally, SpanTally
 from simulator.recording.instants import Metric, Shape
-from simulator.recording.recorder import ChangeRecord, Recorder, is_sampled, sampled_share
+from simulator.recording.push_tally import PushTally
+from simulator.recording.recorder import ChangeRecord, Recorder
+from simulator.recording.sampling import is_sampled, sampled_share
 from simulator.results.histograms import Histogram
 from simulator.results.metrics import MetricError
 from simulator.results.samples import Samples
@@ -63,9 +65,11 @@ class FoldedChange:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldedDeliveries:
-    """The deliveries of a run, change by change."""
+    """The deliveries of a run, change by change, and its pushes to proxies where these are counted too."""
 
     changes: Sequence[FoldedChange]
+    pushes: PushTally | None = None
+    counted_from_ns: int = 0
 
     @property
     def rows(self) -> int:
@@ -74,7 +78,8 @@ class FoldedDeliveries:
 
     def after(self, warm_up_ns: int) -> FoldedDeliveries:
         """Those of changes that are counted."""
-        return FoldedDeliveries([c for c in self.changes if c.t_changed_ns >= warm_up_ns])
+        chosen = [c for c in self.changes if c.t_changed_ns >= warm_up_ns]
+        return FoldedDeliveries(chosen, self.pushes, warm_up_ns)
 
     def narrowed(self, filters: Sequence[tuple[str, object]]) -> FoldedDeliveries:
         """Those that pass every filter; raises MetricError for one that only rows could pass."""
@@ -86,7 +91,22 @@ class FoldedDeliveries:
                     f"narrowed by {', '.join(NARROWED_BY)}; recording.deliveries: table keeps every row"
                 )
             chosen = [c for c in chosen if str(getattr(c, column)) == str(value)]
-        return FoldedDeliveries(chosen)
+        return FoldedDeliveries(chosen, self.pushes, self.counted_from_ns)
+
+    def _starts_ns(self) -> list[int]:
+        assert self.pushes is not None
+        return [start_ns for start_ns in self.pushes.pushes if start_ns >= self.counted_from_ns]
+
+    @property
+    def proxy_pushes(self) -> int:
+        """Pushes to proxies that are counted."""
+        assert self.pushes is not None
+        return sum(self.pushes.pushes[start_ns] for start_ns in self._starts_ns())
+
+    def samples_of_pushes(self, metric: Metric) -> Samples:
+        """All samples of a metric of pushes to proxies."""
+        assert self.pushes is not None
+        return Samples.merged([_samples(*of) for of in self.pushes.of(metric, self._starts_ns())])
 
     def samples(self, metric: Metric) -> Samples:
         """All samples of a metric: of each delivery, or of each change."""
@@ -188,13 +208,27 @@ def fold(
             chosen = np.flatnonzero(is_sampled(part["proxy"], share))
             sampled.append({name: values[chosen] for name, values in part.items()})
     changes = [_folded(tally, row) for row in recorder.change_rows]
-    return FoldedDeliveries([change for change in changes if change.rows]), sampled
+    return FoldedDeliveries([c for c in changes if c.rows], _pushes(recorder)), sampled
+
+
+def _pushes(recorder: Recorder) -> PushTally | None:
+    """The pushes to proxies, of all of them, unless each has its row."""
+    if recorder.keeps_proxy_pushes:
+        return None
+    tally = recorder.push_tally or PushTally()
+    by_start: dict[int, list[tuple[int, int]]] = {}
+    for _, _, _, start_ns, _, dequeued_ns, sent_ns, _ in recorder.proxy_push_rows:
+        by_start.setdefault(start_ns, []).append((dequeued_ns, -1 if sent_ns is None else sent_ns))
+    for start_ns, rows in by_start.items():
+        dequeued, sent = np.array(rows, np.int64).T
+        tally.add(start_ns, dequeued, sent)
+    return tally
 
 
 def _folded(tally: DeliveryTally, row: ChangeRecord) -> FoldedChange:
     change_id, kind, name, t_changed_ns, _ = row
     outcomes = tally.outcomes(change_id)
-    spans = {} if not outcomes else {metric: _samples(span, change_id) for metric, span in tally.spans.items()}
+    spans = {metric: _samples(span, change_id) for metric, span in tally.spans.items()} if outcomes else {}
     return FoldedChange(change_id, kind, name, t_changed_ns, outcomes, tally.active(change_id), spans)
 
 

@@ -77,7 +77,8 @@ class Result:
         kept = kept_tables(recorder)
         folded: FoldedDeliveries | None = None
         if recorder.folds:
-            tables = build_tables(recorder, without=["deliveries"])
+            pushes = [] if recorder.keeps_proxy_pushes else ["proxy_pushes"]
+            tables = build_tables(recorder, without=["deliveries", *pushes])
             folded, sampled = fold(recorder, own_deliveries(recorder), further_deliveries(recorder))
             tables["deliveries"] = sampled_deliveries(recorder, sampled)
         else:

@@ -25,6 +25,7 @@ from simulator.fleet.streams import Ints, Small, Streams, StreamSettings
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
+from simulator.recording.push_tally import PushTally
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
@@ -137,6 +138,9 @@ class FleetWorld(MeshWorld):
             folding.take(batch)
         streams.batches.clear()
         streams.folding = folding
+        if not self._recorder.keeps_proxy_pushes:
+            tally = self._recorder.push_tally = PushTally()
+            streams.log.count_into(tally, lambda n: self._line.requests[n].start_ns, self._making.sends)
 
     def _begin(self) -> None:
         """What was configured before the run shows what every row is configured with."""
@@ -254,18 +258,16 @@ class FleetWorld(MeshWorld):
 
     def _write_last_sent(self, streams: Streams) -> None:
         """When the last push of each round was sent, and what each push was."""
-        log = streams.log
+        log, making = streams.log, self._making
+        for number, last_ns in log.last_sent_ns(making.sends).items():
+            for push in self._line.requests[number].rounds:
+                row = self._recorder.push_rows[push]
+                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, last_ns)
         if not log.place:
             return
         requests, sent = np.concatenate(log.request), np.concatenate(log.sent_ns)
         made = np.concatenate(log.made)
-        sends = np.array([bool(m.responses) for m in self._making.made] + [False])[made] & (sent >= 0)
-        last = np.full(len(self._line.requests), -1, np.int64)
-        np.maximum.at(last, requests[sends], sent[sends])
-        for number in np.flatnonzero(last >= 0).tolist():
-            for push in self._line.requests[number].rounds:
-                row = self._recorder.push_rows[push]
-                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, int(last[number]))
+        sends = np.array([bool(m.responses) for m in making.made] + [False])[made] & (sent >= 0)
         place, dequeued = np.concatenate(log.place), np.concatenate(log.dequeued_ns)
         starts = np.array([r.start_ns for r in self._line.requests], np.int64)[requests]
         types = [[g.type.name for g in m.responses] for m in self._making.made]
