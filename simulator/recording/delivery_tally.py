@@ -135,10 +135,8 @@ class SpanTally:
         zeros, never = int(self._zeros[row]), int(self._never[row])
         below, above = ([end for end in (n,) if end] for n in (zeros, never))
         return (
-            np.array(
-                [*(ZERO for _ in below), *(found + self._first).tolist(), *(NEVER for _ in above)], np.int64
-            ),
-            np.array([*below, *counts[found].tolist(), *above], np.int64),
+            np.concatenate([[ZERO] * len(below), found + self._first, [NEVER] * len(above)]).astype(np.int64),
+            np.concatenate([below, counts[found], above]).astype(np.int64),
         )
 
     def ends_ns(self, row: int) -> tuple[int | None, int | None]:

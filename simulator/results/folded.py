@@ -8,8 +8,9 @@ kilobytes a change, whatever the number of proxies.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -130,18 +131,25 @@ class FoldedDeliveries:
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each bucket of each histogram; those without metric count outcomes."""
-        rows: list[tuple[Any, ...]] = []
-        for c in self.changes:
-            head = (c.change_id, c.kind, c.name, c.t_changed_ns)
-            rows += [(*head, "", outcome, 0, count, 0.0, 0.0, 0.0) for outcome, count in c.outcomes.items()]
-            rows.append((*head, "", "", 0, c.active, 0.0, 0.0, 0.0))
-            for metric, samples in c.spans.items():
-                histogram = samples.as_histogram()
-                ends = (histogram.low, histogram.high, samples.total)
-                told = histogram.to_lists()
-                pairs = zip(told["buckets"], told["counts"], strict=True)
-                rows += [(*head, metric, "", bucket, count, *ends) for bucket, count in pairs]
-        return pd.DataFrame(rows, columns=list(_FILE_COLUMNS)).astype(_FILE_COLUMNS)
+        pieces = [piece for change in self.changes for piece in _pieces(change)]
+        lengths = [len(piece.counts) for piece in pieces]
+        columns: dict[str, Any] = {
+            name: np.repeat(np.array([getattr(piece, name) for piece in pieces], kind), lengths)
+            for name, kind in _PIECE_COLUMNS.items()
+        }
+        for name in ("bucket", "count"):
+            values = [getattr(piece, name + "s") for piece in pieces]
+            columns[name] = np.concatenate(values) if values else np.empty(0, np.int64)
+        return pd.DataFrame({name: columns[name] for name in _FILE_COLUMNS}).astype(_FILE_COLUMNS)
+
+    def to_bytes(self) -> Iterator[bytes]:
+        """All of it, in a form that is equal exactly when it is, on every platform."""
+        for change in self.changes:
+            for piece in _pieces(change):
+                told = {name: getattr(piece, name) for name in _PIECE_COLUMNS if name not in _ENDS}
+                yield json.dumps({**told, "buckets": len(piece.counts)}, separators=(",", ":")).encode()
+                yield np.array([getattr(piece, name) for name in _ENDS], "<f8").tobytes()
+                yield piece.buckets.astype("<i8").tobytes() + piece.counts.astype("<i8").tobytes()
 
     @classmethod
     def from_frame(cls, rows: pd.DataFrame) -> FoldedDeliveries:
@@ -172,6 +180,45 @@ class FoldedDeliveries:
         return cls(changes)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """One histogram of a change, one of its outcomes, or, with neither, how often it decided traffic."""
+
+    change_id: int
+    kind: str
+    name: str
+    t_changed_ns: int
+    metric: str
+    outcome: str
+    low: float
+    high: float
+    total: float
+    buckets: Whole
+    counts: Whole
+
+
+def _pieces(change: FoldedChange) -> Iterator[_Piece]:
+    head = change.change_id, change.kind, change.name, change.t_changed_ns
+    none = np.zeros(1, np.int64)
+    for outcome, count in (*change.outcomes.items(), ("", change.active)):
+        yield _Piece(*head, "", outcome, 0.0, 0.0, 0.0, none, np.array([count], np.int64))
+    for metric, samples in change.spans.items():
+        held = samples.as_histogram()
+        yield _Piece(*head, metric, "", held.low, held.high, samples.total, held.buckets, held.counts)
+
+
+_ENDS: Final = ("low", "high", "total")
+_PIECE_COLUMNS: Final = {
+    "change_id": "int64",
+    "kind": "object",
+    "name": "object",
+    "t_changed_ns": "int64",
+    "metric": "object",
+    "outcome": "object",
+    "low": "float64",
+    "high": "float64",
+    "total": "float64",
+}
 _FILE_COLUMNS: Final = {
     "change_id": "int64",
     "kind": "string",

@@ -87,7 +87,7 @@ class Result:
             tables,
             {
                 **manifest,
-                "digest": digest_of(tables, None if folded is None else folded.to_frame()),
+                "digest": digest_of(tables, () if folded is None else folded.to_bytes()),
                 "events": recorder.events,
                 "totals": {
                     "xds_messages": recorder.xds_messages,
