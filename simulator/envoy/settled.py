@@ -155,9 +155,11 @@ class Settling:
 
     def _sorted(self, update: DeltaUpdate, awaited: Names) -> tuple[list[int], list[int], bool]:
         """Changes that are done, those that wait for these names, and whether anything is done."""
-        done = [change for change, names in update.changes if not names.intersect(awaited)]
-        waits = [change for change, names in update.changes if names.intersect(awaited)]
-        again = any(not names.intersect(awaited) for names in update.again)
+        done: list[int] = []
+        waits: list[int] = []
+        for change, names in update.changes:
+            (waits if names.meets(awaited) else done).append(change)
+        again = any(not names.meets(awaited) for names in update.again)
         return done, waits, bool(done) or again
 
     def _take_cds(self, update: DeltaUpdate) -> None:

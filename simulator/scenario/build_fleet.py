@@ -221,8 +221,7 @@ class FleetWorld(MeshWorld):
         parts = {class_.index: parts for class_, parts in concerned}
         keys = self._sidecars.groups
         groups = [n for n, (class_, _) in enumerate(keys) if class_ in parts]
-        counts = np.bincount(self._group, minlength=len(keys))
-        rows = int(counts[groups].sum()) if groups else 0
+        rows = int(self._group_sizes[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
         if groups:
             self._announced.append(Announced(change.id, now_ns, tuple(groups)))
@@ -232,6 +231,11 @@ class FleetWorld(MeshWorld):
         if self._folding is None and self._recorder.folds:
             self._fold()
         return change
+
+    @cached_property
+    def _group_sizes(self) -> NDArray[np.int64]:
+        """Rows by group."""
+        return np.bincount(self._sidecars.group, minlength=len(self._sidecars.groups))
 
     # --- the end of the run
 

@@ -139,12 +139,12 @@ class Moves:
             sendings = []
             for name, names in change.parts.items():
                 covered, sender = messages.get(name, (None, None))
-                if sender is None or (covered is not None and not names.intersect(covered)):
+                if sender is None or (covered is not None and not names.meets(covered)):
                     continue
                 sending = sender.sending(change.change)
                 if sending is None:
                     continue
-                if covered is not None and names.minus(covered):
+                if covered is not None and not names.within(covered):
                     raise CannotTakeFleet("a change that travels in parts")
                 sendings.append(sending)
             if sendings and len(sendings) < len(change.parts):
@@ -255,9 +255,9 @@ def _supersedes(newer: ConcerningChange, older: ConcerningChange) -> bool:
     return (
         new.id > old.id
         and new.kind == old.kind
-        and not old.objects.minus(new.objects)
+        and old.objects.within(new.objects)
         and all(
-            name in newer.parts and not names.minus(newer.parts[name]) for name, names in older.parts.items()
+            name in newer.parts and names.within(newer.parts[name]) for name, names in older.parts.items()
         )
     )
 
