@@ -50,7 +50,15 @@ class Draws:
         with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
             mixed = _mixed_array(key + (entities + np.uint64(1)) * np.uint64(_GOLDEN))
             bits = _mixed_array(mixed + (indices + np.uint64(1)) * np.uint64(_GOLDEN))
-        return (bits >> np.uint64(11)).astype(np.float64) * _ULP
+        return _uniform_of(bits)
+
+    def keyed(self, purpose: str, entity: NDArray[np.int64]) -> KeyedDraws:
+        """The draws of one purpose for these entities, which many will be asked of."""
+        key = np.uint64(self._key(purpose))
+        with np.errstate(over="ignore"):
+            return KeyedDraws(
+                _mixed_array(key + (_as_uint64(entity) + np.uint64(1)) * np.uint64(_GOLDEN))
+            )
 
     def integer_below(self, n: int, purpose: str, entity: int = 0, index: int = 0) -> int:
         """An integer from 0 to n - 1: the same draw as `uniform`, scaled. Even to within n / 2**53."""
@@ -72,6 +80,29 @@ class Draws:
         return key
 
 
+class KeyedDraws:
+    """Draws of one purpose: what depends on the entity alone is worked out."""
+
+    __slots__ = ("_mixed",)
+
+    def __init__(self, mixed: NDArray[np.uint64]) -> None:
+        self._mixed = mixed
+
+    def uniform(self, place: NDArray[np.integer], index: NDArray[np.int64]) -> NDArray[np.float64]:
+        """`Draws.uniform` for the entities at these places and an index of each."""
+        with np.errstate(over="ignore"):
+            bits = index.astype(np.uint64)
+            bits += np.uint64(1)
+            bits *= np.uint64(_GOLDEN)
+            bits += self._mixed[place]
+            return _uniform_of(_mixed_array(bits))
+
+
+def _uniform_of(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
+    uniform = (bits >> np.uint64(11)).astype(np.float64)
+    return uniform * _ULP
+
+
 def _mixed(bits: int) -> int:
     """A bijection of 64 bits in which every input bit moves about half of the output bits."""
     bits = (bits ^ bits >> 30) * _STEP_1 & _MASK
@@ -80,10 +111,18 @@ def _mixed(bits: int) -> int:
 
 
 def _mixed_array(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """`_mixed` for each element."""
-    bits = (bits ^ bits >> np.uint64(30)) * np.uint64(_STEP_1)
-    bits = (bits ^ bits >> np.uint64(27)) * np.uint64(_STEP_2)
-    return bits ^ bits >> np.uint64(31)
+    """`_mixed` for each element of an array that nobody else holds."""
+    if np.ndim(bits) == 0:  # a scalar cannot be written to
+        bits = (bits ^ bits >> np.uint64(30)) * np.uint64(_STEP_1)
+        bits = (bits ^ bits >> np.uint64(27)) * np.uint64(_STEP_2)
+        return bits ^ bits >> np.uint64(31)
+    shifted = bits >> np.uint64(30)
+    bits ^= shifted
+    bits *= np.uint64(_STEP_1)
+    bits ^= np.right_shift(bits, np.uint64(27), out=shifted)
+    bits *= np.uint64(_STEP_2)
+    bits ^= np.right_shift(bits, np.uint64(31), out=shifted)
+    return bits
 
 
 def _as_uint64(numbers: Integers) -> NDArray[np.uint64]:

@@ -51,6 +51,7 @@ class Folding:
         recorder.delivery_tally = self._tally = DeliveryTally()
         self._waiting: list[_Waiting] = []
         self._seat = np.full(len(entity), -1, np.int32)
+        self._since_ns = np.full(len(entity), end_ns + 1)
         self._counted = np.zeros(0, np.int64)
         """By change, how many deliveries are in the tally."""
         self._share = 1.0
@@ -79,8 +80,7 @@ class Folding:
 
     def settle(self, now_ns: int, in_hand: InHand) -> None:
         """Everything before `now_ns` was taken: what can no longer change is counted."""
-        since_ns = np.full(len(self._entity), self._end_ns + 1)
-        since_ns[in_hand[0]] = in_hand[1]
+        since_ns = self._in_hand_since(in_hand)
         still: list[_Waiting] = []
         for waiting in self._waiting:
             rows, batch = waiting.rows, waiting.batch
@@ -91,11 +91,16 @@ class Folding:
             else:
                 self._count(batch)
         self._waiting = still
+        since_ns[in_hand[0]] = self._end_ns + 1
+
+    def _in_hand_since(self, in_hand: InHand) -> Ints:
+        """By place since when its push is in hand: after the end of the run where none is."""
+        self._since_ns[in_hand[0]] = in_hand[1]
+        return self._since_ns
 
     def finish(self, announced: Sequence[Announced], in_hand: InHand) -> None:
         """The run is over: what is in hand is sent after its end."""
-        since_ns = np.full(len(self._entity), self._end_ns + 1)
-        since_ns[in_hand[0]] = in_hand[1]
+        since_ns = self._in_hand_since(in_hand)
         for waiting in self._waiting:
             rows, batch = waiting.rows, waiting.batch
             self._read(batch, rows, since_ns[batch.place[rows]], np.full(len(rows), self._end_ns + 1))

@@ -124,20 +124,24 @@ class _Direction:
     """One direction of the links of all proxies (wire/link.py)."""
 
     def __init__(self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints) -> None:
-        self._settings, self._draws, self._purpose, self._entity = settings, draws, purpose, entity
+        self._settings = settings
         self._sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
         delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
         purposes = (purpose, purpose + ".agent")
         self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
-        self._drawn = [(d, p) for d, p in zip(delays, purposes, strict=False) if not isinstance(d, Constant)]
+        self._drawn = [
+            (delay, draws.keyed(purpose, entity))
+            for delay, purpose in zip(delays, purposes, strict=False)
+            if not isinstance(delay, Constant)
+        ]
 
     def arrival_ns(self, place: Small, now_ns: Ints, size_bytes: Ints | int) -> Ints:
         """When messages sent now arrive; none overtakes."""
         arrival_ns = now_ns + self._constant_ns
         if self._drawn:
-            index, entity = self._sent[place], self._entity[place]
-            for delay, purpose in self._drawn:
-                arrival_ns += delay.ns_array(self._draws.uniform_array(purpose, entity, index))
+            index = self._sent[place]
+            for delay, keyed in self._drawn:
+                arrival_ns += delay.ns_array(keyed.uniform(place, index))
             self._sent[place] = index + 1
         if self._settings.bytes_per_second is not None:
             arrival_ns += size_bytes * S // self._settings.bytes_per_second
@@ -267,6 +271,7 @@ class Streams:
         self._flushes = _Flushes(settings, draws, entity)
         self._busy_until_ns, self._workers_ns = (np.full(count, NULL, np.int64) for _ in range(2))
         self._unread = np.zeros(count, np.int64)
+        self._seat = np.empty(count, np.int32)
         self._cds, self._lds = History(count), History(count)
         self._late = Chains()
         self._moves: dict[int, Move] = {}
@@ -290,7 +295,7 @@ class Streams:
                 sent_ns[worked],
             )
         # Each proxy once: later pushes of the same one build on what the earlier ones leave.
-        for rows in _rounds(place):
+        for rows in _rounds(place, self._seat):
             self._deliver(place[rows], made[rows], dequeued_ns[rows], sent_ns[rows])
 
     def _late_at(self, place: Small, sent_ns: Ints) -> Ints:
@@ -418,15 +423,15 @@ def distinct(values: Ints) -> Ints:
     return first
 
 
-def _rounds(place: Small) -> Sequence[NDArray[np.int64] | slice]:
-    """Rows of the first push to each proxy, of the second, and so on; in order."""
-    if not len(place):
-        return []
+def _rounds(place: Small, seat: Small) -> Sequence[NDArray[np.int64] | slice]:
+    """Rows of the first push to each proxy, of the second, and so on; in order. `seat` is scratch."""
+    rows = np.arange(len(place), dtype=np.int32)
+    seat[place] = rows
+    if (seat[place] == rows).all():
+        return [slice(None)] if len(place) else []
     order = np.argsort(place, kind="stable")
     ordered = place[order]
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    if len(begins) == len(place):
-        return [slice(None)]
     earlier = np.empty(len(place), np.int64)
     earlier[order] = np.arange(len(place)) - np.repeat(begins, np.diff(begins, append=len(place)))
     ends = np.cumsum(np.bincount(earlier))[:-1]
