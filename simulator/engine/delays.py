@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -161,9 +162,7 @@ class LogNormal:
     @property
     def sigma(self) -> float:
         """The standard deviation of the logarithm."""
-        from scipy.special import ndtri
-
-        return math.log(self.p99_ns / self.median_ns) / float(ndtri(0.99))
+        return _sigma(self.median_ns, self.p99_ns)
 
     @property
     def mean_ns(self) -> float:
@@ -249,6 +248,13 @@ class Empirical:
         """`ns` for each element."""
         samples = np.array(self.samples_ns, np.int64)
         return samples[(np.asarray(u) * len(samples)).astype(np.int64)]
+
+
+@cache
+def _sigma(median_ns: float, p99_ns: float) -> float:
+    from scipy.special import ndtri
+
+    return math.log(p99_ns / median_ns) / float(ndtri(0.99))
 
 
 def _require(condition: bool, problem: str) -> None:

@@ -356,8 +356,7 @@ class FleetWorld(MeshWorld):
         parts = {class_.index: parts for class_, parts in concerned}
         classes = self._sidecars.groups
         groups = [n for n, class_ in enumerate(classes) if class_ in parts]
-        counts = np.bincount(self._sidecars.group, minlength=len(classes))
-        rows = int(counts[groups].sum()) if groups else 0
+        rows = int(self._group_sizes[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
         self._announce_to_rows(change, [(n, parts[classes[n]]) for n in groups])
         return change
@@ -372,6 +371,11 @@ class FleetWorld(MeshWorld):
         if self._recorder.folds and not self._answers_differ:
             for one in self._rows:
                 one.fold(self._recorder)
+
+    @cached_property
+    def _group_sizes(self) -> NDArray[np.int64]:
+        """Rows by group."""
+        return np.bincount(self._sidecars.group, minlength=len(self._sidecars.groups))
 
     # --- the end of the run
 

@@ -157,6 +157,10 @@ class GroupMaking:
         self.made: list[Made] = []
         self._numbers: dict[object, int] = {}
 
+    def sends(self, made: int) -> bool:
+        """Whether a push that made this sent anything."""
+        return bool(self.made[made].responses)
+
     def concerns(self, group: int, request: PushRequest) -> bool:
         """See Making."""
         connection = self.groups[group]

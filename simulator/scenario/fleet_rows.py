@@ -15,6 +15,7 @@ from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
 from simulator.fleet.folding import Folding
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Ints, Small, Streams
+from simulator.recording.push_tally import PushTally
 from simulator.recording.recorder import Recorder
 from simulator.scenario.fleet_replica import FleetReplica, GroupMaking
 
@@ -66,6 +67,9 @@ class ReplicaRows:
             folding.take(batch)
         self.streams.batches.clear()
         self.streams.folding = folding
+        if not recorder.keeps_proxy_pushes:
+            tally = recorder.push_tally = recorder.push_tally or PushTally()
+            self.streams.log.count_into(tally, lambda n: self.line.requests[n].start_ns, self.making.sends)
 
     # --- the end of the run
 
@@ -88,17 +92,10 @@ class ReplicaRows:
         self.line.hand_on()
         recorder.xds_messages += self.streams.messages
         recorder.xds_bytes += self.streams.bytes
-        log = self.streams.log
-        if not log.place:
-            return
-        requests, sent = np.concatenate(log.request), np.concatenate(log.sent_ns)
-        sends = self._sends(np.concatenate(log.made), sent)
-        last = np.full(len(self.line.requests), -1, np.int64)
-        np.maximum.at(last, requests[sends], sent[sends])
-        for number in np.flatnonzero(last >= 0).tolist():
+        for number, last_ns in self.streams.log.last_sent_ns(self.making.sends).items():
             for push in self.line.requests[number].rounds:
                 row = recorder.push_rows[push]
-                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, int(last[number]))
+                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, last_ns)
 
     def _sends(self, made: NDArray[np.int32], sent_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pushes sent something."""

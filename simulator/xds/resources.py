@@ -96,6 +96,19 @@ class Names(_Remembering):
             return NO_NAMES
         return self._remember("intersect", other, lambda: self._keep(Names(n for n in self if n in other)))
 
+    def meets(self, other: Names) -> bool:
+        """Whether any of these names is among the others."""
+        few, many = (self, other) if len(self._order) <= len(other._order) else (other, self)
+        if len(few._order) == 1:  # most changes are about one thing
+            return few._order[0] in many._index
+        return not few._index.keys().isdisjoint(many._index)
+
+    def within(self, other: Names) -> bool:
+        """Whether all of these names are among the others."""
+        if len(self._order) == 1:
+            return self._order[0] in other._index
+        return self is other or self._index.keys() <= other._index.keys()
+
     def where(self, label: object, keep: Callable[[str], bool]) -> Names:
         """The names for which ``keep`` holds; ``label`` must identify the predicate."""
         return self._remember("where", label, lambda: self._keep(Names(n for n in self if keep(n))))
