@@ -47,17 +47,22 @@ class _Remembering:
 
 
 class Names(_Remembering):
-    """An ordered, immutable set of resource names, compared by identity."""
+    """An ordered, immutable set of resource names, compared by identity.
 
-    __slots__ = ("_index", "_order")
+    Attributes:
+        count: Their number: what `len` says, without a call where it is asked for every message.
+    """
+
+    __slots__ = ("_index", "_order", "count")
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         super().__init__()
         self._index = dict.fromkeys(names)
         self._order = tuple(self._index)
+        self.count = len(self._order)
 
     def __len__(self) -> int:
-        return len(self._order)
+        return self.count
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._order)
@@ -170,9 +175,14 @@ class Difference:
 
 
 class Resources(_Remembering):
-    """An ordered, immutable mapping from name to resource, compared by identity."""
+    """An ordered, immutable mapping from name to resource, compared by identity.
 
-    __slots__ = ("_by_name", "_grouped", "_size_bytes", "names")
+    Attributes:
+        names: The names.
+        size_bytes: Sum of the encoded sizes.
+    """
+
+    __slots__ = ("_by_name", "_grouped", "names", "size_bytes")
 
     def __init__(self, resources: Iterable[Resource[object]] | Mapping[str, Resource[object]] = ()) -> None:
         super().__init__()
@@ -180,7 +190,7 @@ class Resources(_Remembering):
             dict(resources) if isinstance(resources, Mapping) else {r.name: r for r in resources}
         )
         self.names = Names(self._by_name) if self._by_name else NO_NAMES
-        self._size_bytes = sum(r.size_bytes for r in self._by_name.values())
+        self.size_bytes = sum(r.size_bytes for r in self._by_name.values())
         self._grouped: dict[object, dict[object, Names]] = {}
 
     def __len__(self) -> int:
@@ -201,11 +211,6 @@ class Resources(_Remembering):
     def get(self, name: str) -> Resource[object] | None:
         """The resource of that name, or None."""
         return self._by_name.get(name)
-
-    @property
-    def size_bytes(self) -> int:
-        """Sum of the encoded sizes."""
-        return self._size_bytes
 
     def only(self, names: Names) -> Resources:
         """The resources among ``names``, in this mapping's order."""
