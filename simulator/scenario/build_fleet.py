@@ -267,6 +267,7 @@ class FleetWorld(MeshWorld):
             start_push=replica._start_push,
         )
         replica.take_line(rows.line, entity)
+        replica.learns_of_nothing = rows.forget_moves
         return rows
 
     def _stream_settings(self, envoy: EnvoySettings) -> StreamSettings:
@@ -352,7 +353,8 @@ class FleetWorld(MeshWorld):
         rows = int(counts[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
         if groups:
-            self._announced.append(Announced(change.id, now_ns, tuple(groups)))
+            endpoints = label if kind_name == "Endpoints" else None
+            self._announced.append(Announced(change.id, now_ns, tuple(groups), endpoints))
         for number, class_ in enumerate(classes):
             if class_ in parts:
                 self._concerning[number].append(ConcerningChange(change, parts[class_]))

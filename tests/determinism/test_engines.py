@@ -22,10 +22,7 @@ from tests.fleet_scenarios import scenario
 
 FAST, SLOW = range(4), range(4, 500)
 
-SEEN_IN_THE_RUN = (
-    "endpoints that leave and are back",
-    "responses larger than agent.window_bytes",
-)
+SEEN_IN_THE_RUN = ("responses larger than agent.window_bytes",)
 """What the fleet engine has not, and what no scenario says of itself."""
 
 
