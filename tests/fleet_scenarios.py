@@ -87,14 +87,15 @@ def scenario(seed: int) -> xs.Scenario:
         },
         envoy=one([{}, {}, {"costs": "zero"}]),
         recording={"messages": False, "states": False, "queues": False},
-        workload=_workload(of, crowd) + _incidents(of, replicas) + _requests(of),
+        workload=edits(of, crowd) + _incidents(of, replicas) + _requests(of),
     )
 
 
 _LOGNORMAL = {"median": "2ms", "p99": "20ms"}
 
 
-def _workload(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
+def edits(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
+    """Edits of every kind and endpoint churn."""
     entries: list[dict[str, Any]] = []
     for _ in range(of.randint(1, 4)):
         edit: dict[str, Any] = {"edit": of.choice(KINDS)}
@@ -102,6 +103,8 @@ def _workload(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
             edit["name"] = of.choice(["one", "two"])
         if of.random() < 0.2:
             edit["namespace"] = of.choice(["ns0", "istio-system"])
+        if of.random() < 0.2:
+            edit["rejected_by_envoy"] = True
         if crowd and of.random() < 0.5:
             edit |= {"every": f"{of.choice([3, 20, 111])}ms", "from": "1s", "until": "1400ms"}
         else:

@@ -8,6 +8,7 @@ for the entity and once for the index to a key hashed from the rest. Scalars and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -49,12 +50,16 @@ class Draws:
         """`uniform` for each (entity, index), which broadcast against each other; equal to it bit for bit."""
         return (self._bits_array(purpose, entity, index) >> np.uint64(11)).astype(np.float64) * _ULP
 
+    def keys(self, purposes: Sequence[str]) -> NDArray[np.uint64]:
+        """What stands for each of these purposes in `uniform_of`."""
+        return np.array([self._key(purpose) for purpose in purposes], np.uint64)
+
+    def uniform_of(self, keys: NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.float64]:
+        """`uniform` where each draw has a purpose of its own, given by `keys`."""
+        return (_bits_of(keys, entity, index) >> np.uint64(11)).astype(np.float64) * _ULP
+
     def _bits_array(self, purpose: str, entity: Integers, index: Integers) -> NDArray[np.uint64]:
-        entities, indices = _as_uint64(entity), _as_uint64(index)
-        key = np.uint64(self._key(purpose))
-        with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
-            mixed = _mixed_array(key + (entities + np.uint64(1)) * np.uint64(_GOLDEN))
-            return _mixed_array(mixed + (indices + np.uint64(1)) * np.uint64(_GOLDEN))
+        return _bits_of(np.uint64(self._key(purpose)), entity, index)
 
     def integer_below(self, n: int, purpose: str, entity: int = 0, index: int = 0) -> int:
         """An integer from 0 to n - 1: the same draw as `uniform`, scaled. Even to within n / 2**53."""
@@ -82,6 +87,13 @@ class Draws:
         key = int.from_bytes(blake2b(text.encode(), digest_size=8).digest(), "little")
         self._keys[purpose] = key
         return key
+
+
+def _bits_of(key: np.uint64 | NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.uint64]:
+    entities, indices = _as_uint64(entity), _as_uint64(index)
+    with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
+        mixed = _mixed_array(key + (entities + np.uint64(1)) * np.uint64(_GOLDEN))
+        return _mixed_array(mixed + (indices + np.uint64(1)) * np.uint64(_GOLDEN))
 
 
 def _mixed(bits: int) -> int:

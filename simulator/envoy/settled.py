@@ -24,7 +24,8 @@ from simulator.engine.delays import Constant
 from simulator.envoy.clusters import assignment_of
 from simulator.envoy.listeners import listener_of
 from simulator.envoy.providers import route_of
-from simulator.xds.resources import NO_NAMES, Difference, Names, Resources
+from simulator.envoy.watches import watches_called_before
+from simulator.xds.resources import NO_NAMES, Difference, Fault, Names, Resources
 
 
 class Unsettled(Exception):
@@ -75,12 +76,16 @@ class Step:
         clusters: Cluster objects when it starts.
         delay_ns: The longest delay of what it publishes to the workers; None where it publishes nothing.
         active: Changes that take effect by it, and the longest delay of what was published so far.
+        rejected: Changes of which it refuses something, and
+        is_refused: whether it refuses anything: its answer is a NACK.
     """
 
     cost_ns: int
     clusters: int
     delay_ns: int | None = None
     active: list[tuple[int, int]] = field(default_factory=list)
+    rejected: list[int] = field(default_factory=list)
+    is_refused: bool = False
 
     def publish(self, delay_ns: int, changes: Sequence[int] = ()) -> None:
         """Posts to the workers; these changes are active when all have it."""
@@ -111,7 +116,7 @@ class SettledCosts:
     """
 
     def __init__(self, laws: Mapping[str, Law]) -> None:
-        for key in ("cds", "eds", "lds", "rds", *_POSTS):
+        for key in ("cds", "eds", "lds", "rds", "decode_failed", *_POSTS):
             law = laws[key]
             if not isinstance(law, Mapping | Constant):
                 raise Unsettled(f"envoy.costs.{key}: a cost that is drawn")
@@ -160,8 +165,8 @@ class Settling:
     def take(self, updates: Sequence[PushedUpdate]) -> SettledEnvoy:
         """The Envoy after these updates, in this order; `steps` and `requests` tell what happened."""
         for update in updates:
-            if update.resources.faulty().keys() - {None}:
-                raise Unsettled(f"a resource of {update.type_name} that Envoy refuses")
+            if Fault.DECODE in update.resources.faulty():
+                raise Unsettled(f"a message of {update.type_name} that does not decode")
             _TAKERS[update.type_name](self, update)
             self.after.append(self._envoy())
         if self._warming:
@@ -195,11 +200,20 @@ class Settling:
             raise Unsettled(f"a resource of {update.type_name} that is gone")
         return difference
 
-    def _sorted(self, update: PushedUpdate, awaited: Names) -> tuple[list[int], list[int], bool]:
-        """Changes that are done, those that wait for these names, and whether anything is done."""
-        done = [change for change, names in update.changes if not names.intersect(awaited)]
-        waits = [change for change, names in update.changes if names.intersect(awaited)]
-        again = any(not names.intersect(awaited) for names in update.again)
+    def _note_changes(
+        self, step: Step, update: PushedUpdate, *, refused: Names, awaited: Names
+    ) -> tuple[list[int], list[int], bool]:
+        """Changes that are done, those that wait for these names, and whether anything is done; those of
+        which something is refused are neither."""
+        done: list[int] = []
+        waits: list[int] = []
+        step.is_refused = bool(refused)
+        for change, names in update.changes:
+            if names.intersect(refused):
+                step.rejected.append(change)
+            else:
+                (waits if names.intersect(awaited) else done).append(change)
+        again = any(not names.intersect(refused) and not names.intersect(awaited) for names in update.again)
         return done, waits, bool(done) or again
 
     def _take_cds(self, update: PushedUpdate) -> None:
@@ -221,14 +235,16 @@ class Settling:
                 ),
             )
         )
-        done, self._waiting, publishes = self._sorted(update, touched)
+        bad = _unbuildable(update).intersect(touched)
+        good = touched.minus(bad)
+        done, self._waiting, publishes = self._note_changes(step, update, refused=bad, awaited=good)
         if publishes:
             step.publish(self._costs.ns("post_clusters"), done)
-        if not touched:
+        if not good:
             self._answer(update)
             return
-        self._warming, self._cds_at = touched, len(self.steps) - 1
-        self._clusters = self._clusters.updated(update.resources)
+        self._warming, self._cds_at = good, len(self.steps) - 1
+        self._clusters = self._clusters.updated(update.resources.without(bad))
         if not self._is_delta:
             # The new objects watch what the old ones do: the request says nothing new (W4).
             self._ask("eds", None)
@@ -255,7 +271,9 @@ class Settling:
         )
         self._hosts = self._hosts.updated(wanted)
         post_ns = self._costs.ns("post_clusters")
-        done, waits, publishes = self._sorted(update, self._warming)
+        if _unbuildable(update):
+            raise Unsettled("an assignment that Envoy refuses")
+        done, waits, publishes = self._note_changes(step, update, refused=NO_NAMES, awaited=self._warming)
         if publishes or wanted:
             step.publish(post_ns, done)
         if self._warming:
@@ -285,13 +303,15 @@ class Settling:
                 ),
             )
         )
-        done, waits, publishes = self._sorted(update, built)
+        bad = _unbuildable(update).intersect(built)
+        good = built.minus(bad)
+        done, waits, publishes = self._note_changes(step, update, refused=bad, awaited=good)
         if publishes:
             step.publish(self._costs.ns("stop_listener"), done)
-        if built:
-            if any(_needs(update.resources, n) != _needs(self._listeners, n) for n in built):
+        if good:
+            if any(waits_for(update.resources, n) != waits_for(self._listeners, n) for n in good):
                 raise Unsettled("a listener that waits for something new")
-            self._listeners = self._listeners.updated(update.resources)
+            self._listeners = self._listeners.updated(update.resources.only(good))
             step.publish(self._costs.ns("post_listeners"), waits)
         self._answer(update)
 
@@ -299,20 +319,28 @@ class Settling:
         difference = self._difference(self._routes, update)
         differing = update.resources.only(difference.changed)
         virtual_hosts = differing.total("virtual hosts", lambda r: route_of(r).virtual_hosts)
-        step = self._step(
-            self._costs.ns(
-                "rds",
-                lambda c: rds_cost_ns(c, virtual_hosts=virtual_hosts, is_first=False, is_initializing=False),
-            )
+        cost_ns = self._costs.ns(
+            "rds",
+            lambda c: rds_cost_ns(c, virtual_hosts=virtual_hosts, is_first=False, is_initializing=False),
         )
-        self._routes = self._routes.updated(update.resources)
-        done, _, publishes = self._sorted(update, NO_NAMES)
+        names, bad = update.resources.names, _unbuildable(update)
+        good = watches_called_before(bad, names) if bad else names
+        if bad:
+            cost_ns += self._costs.ns("decode_failed")
+        step = self._step(cost_ns)
+        self._routes = self._routes.updated(update.resources.only(good))
+        done, _, publishes = self._note_changes(step, update, refused=names.minus(good), awaited=NO_NAMES)
         if publishes or update.resources:
             step.publish(self._costs.ns("post_routes"), done)
         self._answer(update)
 
 
-def _needs(listeners: Resources, name: str) -> tuple[object, ...]:
+def _unbuildable(update: PushedUpdate) -> Names:
+    """Resources of an update that cannot be built."""
+    return update.resources.faulty().get(Fault.BUILD, NO_NAMES)
+
+
+def waits_for(listeners: Resources, name: str) -> tuple[object, ...]:
     """What a listener waits for before it serves."""
     body = listener_of(listeners[name])
     return body.route_name, body.secret, body.filters, body.scopes

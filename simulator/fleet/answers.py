@@ -1,8 +1,10 @@
 """Which answer of a proxy acknowledges what a message carried (propagation/push.py: the sessions).
 
-Over delta every response has an answer of its own. A state-of-the-world server takes an answer for stale if
-a newer response of the type has left meanwhile; what that response carries then includes what was not
-answered, so the next answer that is not stale acknowledges both.
+A NACK acknowledges nothing. Over delta every response has an answer of its own, so what a refused one carried
+is acknowledged only if a later one, which left before that was refused, carries it again. A
+state-of-the-world server takes an answer for stale if a newer response of the type has left meanwhile; what
+that response carries then includes what was not answered, so the next answer that is not stale acknowledges
+both, or neither.
 """
 
 from __future__ import annotations
@@ -12,13 +14,17 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.fleet.streams import NULL, Batch, Ints
+from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.streams import NULL, Batch, Ints, Move
+
+NEVER = 2**62
+"""Behind the end of every run."""
 
 
 @dataclass(slots=True, eq=False)
 class _Next:
-    """The next message of one type to each proxy: when its push was dequeued and sent, and when what it
-    carries is acknowledged."""
+    """The next message of one type to each proxy (over delta the next that is accepted): when its push was
+    dequeued and sent, and when what it carries is acknowledged."""
 
     dequeued_ns: Ints
     sent_ns: Ints
@@ -46,21 +52,28 @@ class Answers:
 
     def settle(self, batch: Batch) -> None:
         """From when each answer is read to when what its message carried is acknowledged."""
-        if self._is_delta:
-            return
         for number, move in enumerate(batch.all_moves):
             rows = slice(None) if batch.of is None else np.flatnonzero(batch.of == number)
             for at, type_name in enumerate(move.types):
-                self._settle_one(batch, rows, at, type_name)
+                self._settle_one(batch, rows, move, at, type_name)
 
-    def _settle_one(self, batch: Batch, rows: NDArray[np.int64] | slice, at: int, type_name: str) -> None:
+    def _settle_one(
+        self, batch: Batch, rows: NDArray[np.int64] | slice, move: Move, at: int, type_name: str
+    ) -> None:
         following = self._next.get(type_name)
         if following is None:
             following = self._next[type_name] = _Next.none(self._count)
         place, read_ns = batch.place[rows], batch.acked_ns[at][rows]
         next_sent_ns = following.sent_ns[place]
+        if self._is_delta and move.refused[at]:
+            is_again = (next_sent_ns >= 0) & (next_sent_ns < batch.applied_ns[at][rows])
+            if is_again.any() and any(c.last < at and at in c.acks for c in move.carried):
+                raise CannotTakeFleet("a change that is refused in one type and put right in another")
+            batch.acked_ns[at][rows] = np.where(is_again, following.acked_ns[place], NEVER)
+            return
         # Read at the instant of a Send: before it if the push was dequeued just then, else behind it.
         is_stale = (next_sent_ns >= 0) & (read_ns >= next_sent_ns) & (read_ns > following.dequeued_ns[place])
-        acked_ns = np.where(is_stale, following.acked_ns[place], read_ns)
+        own_ns = NEVER if move.refused[at] else read_ns
+        acked_ns = read_ns if self._is_delta else np.where(is_stale, following.acked_ns[place], own_ns)
         batch.acked_ns[at][rows] = acked_ns
         following.note(place, batch.dequeued_ns[rows], batch.sent_ns[rows], acked_ns)

@@ -14,7 +14,7 @@ from simulator.fleet.answers import Answers
 from simulator.fleet.followers import Effect, Follower, follow
 from simulator.fleet.streams import NULL, Batch, Carried, Ints, Small
 
-OUTCOMES = ("pending", "active", "superseded")
+OUTCOMES = ("pending", "active", "superseded", "rejected")
 CARRIERS = (None, "push", "earlier_push")
 INSTANTS = (
     "t_observed_ns",
@@ -110,7 +110,7 @@ def _of_change(
             "replica": replica,
             "push_id": NULL if carried.push is None else carried.push,
             "carried_by": CARRIERS.index("earlier_push" if carried.push is None else "push"),
-            "outcome": np.where(instants["t_active_ns"] >= 0, OUTCOMES.index(carried.outcome), 0),
+            "outcome": np.where(_ends(batch, rows, carried, end_ns), OUTCOMES.index(carried.outcome), 0),
         }
         for name, value in values.items():
             columns[name][place] = value
@@ -134,6 +134,7 @@ def instants_of(
     sent = batch.sent_ns[rows]
     applied = _until(batch.applied_ns[carried.last][rows], end_ns)
     decided = batch.applied_ns[carried.active][rows]
+    takes_effect = decided <= end_ns
     active = np.maximum(batch.workers_ns[carried.active][rows], decided + carried.active_delay_ns)
     received = np.where(
         applied >= 0,
@@ -141,6 +142,8 @@ def instants_of(
         _until(batch.received_ns[carried.first][rows], end_ns),
     )
     acked = np.max([batch.acked_ns[at][rows] for at in carried.acks], axis=0)
+    if carried.outcome == "rejected":
+        applied, takes_effect = np.full(sent.shape, NULL), np.zeros(sent.shape, bool)
     return {
         "t_observed_ns": np.broadcast_to(np.int64(observed), sent.shape),
         "t_debounced_ns": np.broadcast_to(np.int64(debounced), sent.shape),
@@ -153,7 +156,7 @@ def instants_of(
         "t_sent_ns": sent,
         "t_received_ns": received,
         "t_applied_ns": applied,
-        "t_active_ns": np.where(decided <= end_ns, active, NULL),
+        "t_active_ns": np.where(takes_effect, active, NULL),
         "t_acked_ns": _until(acked, end_ns),
     }
 
@@ -169,13 +172,19 @@ class Rows:
     def of(cls, batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int) -> Rows:
         """Those that a push carries to the proxies of these rows."""
         instants = instants_of(batch, rows, carried, end_ns)
-        ended = instants["t_active_ns"] >= 0
+        ended = _ends(batch, rows, carried, end_ns)
         return cls(instants, np.where(ended, np.array(carried.outcome, object), "pending"))
 
     def columns(self, carried: Carried) -> dict[str, Any]:
         """As columns by name."""
         changed = np.broadcast_to(np.int64(carried.t_changed_ns), self.outcome.shape)
         return {**self.instants, "t_changed_ns": changed, "outcome": self.outcome}
+
+
+def _ends(batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int) -> NDArray[np.bool_]:
+    """Where it comes to its outcome within the run."""
+    ends: NDArray[np.bool_] = batch.applied_ns[carried.active][rows] <= end_ns
+    return ends
 
 
 def _until(instants: Ints, end_ns: int) -> Ints:

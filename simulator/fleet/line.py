@@ -187,7 +187,7 @@ class PushLine(Generic[C]):
 
     def _number(self, request: Any) -> int:
         number = self._numbers.get(request)
-        if number is None:
+        if number is None or number < self._first:  # its column was given away, and it comes again
             number = self._numbers[request] = len(self.requests)
             self.requests.append(request)
             column = number - self._first
@@ -356,7 +356,8 @@ class PushLine(Generic[C]):
             if reg[k.ARRIVED] > 0:
                 k._close(reg, self._arrived, self._job_entity, self._entity, self._fifo)
             reg[k.ARRIVED_NS] = now_ns
-        # Slots that an event frees go to pushes whose jobs are submitted before the event's own.
+        # Slots given away by this event go to pushes whose jobs are submitted before this one; a push that is
+        # being offered has such a slot.
         is_late = reg[k.FREED] > 0 and reg[k.FREED_NS] == now_ns and not self._is_offering
         self._job_entity[len(self._job_entity) - 1 - number] = 2 * entity + is_late
         self._arrived[reg[k.ARRIVED]] = -1 - number

@@ -44,7 +44,7 @@ class Carried:
         active: Position of the message by which it takes effect, and
         active_delay_ns: the delay of that.
         acks: Positions of all that have a part of it.
-        outcome: ``active`` or ``superseded``.
+        outcome: ``active`` or ``superseded``; ``rejected`` where the message in `last` is refused.
         push: The round that was made for it; None where an earlier one carries it.
         instants: Observed, debounced, enqueued; of an earlier push: three times observed.
     """
@@ -86,6 +86,7 @@ class Move:
         clusters: Cluster objects, for the stats flush.
         delays: Longest delay to the workers; None for none.
         types: Their types.
+        refused: Whether the answer to each is a NACK.
         requests: What the proxies send, in order.
         carried: Changes.
         cds: Position of the CDS message and number of what it carries, where it carries changes.
@@ -99,6 +100,7 @@ class Move:
     clusters: tuple[int, ...]
     delays: tuple[int | None, ...]
     types: tuple[str, ...]
+    refused: tuple[bool, ...]
     requests: tuple[Request, ...]
     carried: tuple[Carried, ...]
     cds: tuple[int, int] | None = None
@@ -165,7 +167,7 @@ class _Direction:
         return arrival_ns
 
 
-class _Flushes:
+class StatsFlushes:
     """The stats flushes of all main threads (envoy/main_thread.py), worked off when a job starts."""
 
     def __init__(self, settings: StreamSettings, draws: Draws, entity: Ints) -> None:
@@ -311,7 +313,7 @@ class Streams:
         self._state = state.astype(np.int64)
         self._down = _Direction(settings, draws, "network.latency.to_client", entity)
         self._up = _Direction(settings, draws, "network.latency.to_server", entity)
-        self._flushes = _Flushes(settings, draws, entity)
+        self._flushes = StatsFlushes(settings, draws, entity)
         self._busy_until_ns, self._workers_ns = (np.full(count, NULL, np.int64) for _ in range(2))
         self._unread = np.zeros(count, np.int64)
         self._cds, self._lds = History(count), History(count)

@@ -17,15 +17,17 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, Final
 
 from simulator.engine.draws import Draws
 from simulator.recording.counters import Counters, is_unchanging
-from simulator.recording.delivery_tally import DeliveryTally
 from simulator.recording.istio_metrics import IstioMetrics
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+    from simulator.recording.delivery_tally import DeliveryTally
 
 PER_PROXY_COUNTERS: Final = 100
 """Up to this many proxies each has counters of its own; above, the counters of all are added up."""
@@ -212,13 +214,13 @@ class Recorder:
         "proxy_push_columns",
         "proxy_push_rows",
         "push_rows",
-        "streams_opened_ns",
-        "unconnected_ns",
         "queue_rows",
         "regression_rows",
         "startup_rows",
         "state_rows",
+        "streams_opened_ns",
         "traffic_rows",
+        "unconnected_ns",
         "utilisation",
         "warning_counts",
         "watch_event_rows",
@@ -257,7 +259,7 @@ class Recorder:
         """Gives further deliveries, those of one change after those of another, as arrays in order of
         proxies: what the array engine recorded. Instants that were not reached are -1."""
         self.delivery_tally: DeliveryTally | None = None
-        """What the array engine counted of its deliveries; `delivery_parts` are those of some proxies then."""
+        """What the array engine counted of its deliveries; `delivery_parts` are of some proxies then."""
         self.deliveries_begun = 0
         """How many there are, by all changes so far."""
         self.proxy_push_columns: Mapping[str, Any] = {}

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from simulator.scenario.build_fleet import FleetWorld
+
 __all__ = ["World", "build"]
 
 
@@ -52,11 +54,25 @@ def _built_as_fleet(
 ) -> tuple[World, EngineChoice]:
     """A world of rows; where the engine is to be chosen and only a minority of the sidecars are rows, of
     messages alone."""
-    from simulator.scenario.build_fleet import FleetWorld
-
-    fleet = FleetWorld(scenario, seed, replication, by_messages)
+    fleet = _form_of_fleet(scenario)(scenario, seed, replication, by_messages)
     choice = with_rows(choice, fleet.rows, scenario)
     return fleet.world() if choice.engine == "fleet" else _built(scenario, seed, replication), choice
+
+
+def _form_of_fleet(scenario: Scenario) -> type[FleetWorld]:
+    """By the way that configuration takes."""
+    match scenario.propagation.strategy:
+        case "poll":
+            from simulator.scenario.build_fleet_polls import PolledFleetWorld
+
+            return PolledFleetWorld
+        case "file":
+            from simulator.scenario.build_fleet_files import FiledFleetWorld
+
+            return FiledFleetWorld
+    from simulator.scenario.build_fleet import FleetWorld
+
+    return FleetWorld
 
 
 def _built(scenario: Scenario, seed: int, replication: int) -> World:

@@ -42,9 +42,10 @@ from simulator.scenario.fleet_traffic import FleetTraffic
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
+from simulator.scenario.sections import workload as sections
 from simulator.scenario.world import World
+from simulator.workload import entries as happening
 from simulator.workload.contract import Pod
-from simulator.workload.entries import EditEntry, EndpointsEntry
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
 
@@ -80,6 +81,9 @@ class FleetWorld(MeshWorld):
         by_messages: Proxies that are no rows, for reasons that an earlier run showed.
     """
 
+    _has_streams = True
+    """Its connections reach an age; who polls or reads files has none."""
+
     def __init__(
         self,
         scenario: Scenario,
@@ -103,7 +107,10 @@ class FleetWorld(MeshWorld):
     @property
     def _answers_differ(self) -> bool:
         """Which answer acknowledges what is then known at the end of the run only."""
-        return not self._is_delta
+        entries = self._scenario.workload
+        return not self._is_delta or any(
+            isinstance(e, sections.EditEntry) and e.rejected_by_envoy for e in entries
+        )
 
     # --- who is a row, who is not
 
@@ -129,7 +136,7 @@ class FleetWorld(MeshWorld):
         number[in_order] = np.arange(len(found), dtype=np.int32)
         is_row = np.ones(len(id_), bool)
         is_row[first] = False
-        if settings.max_connection_age_ns is not None:
+        if self._has_streams and settings.max_connection_age_ns is not None:
             ends_ns = ends_of_first_connections(
                 self._draws,
                 id_,
@@ -202,7 +209,8 @@ class FleetWorld(MeshWorld):
     def _goes_in_step(self) -> bool:
         """Whether what happens at one replica may lead to something at another before the next event that is
         on the clock by then: a new pod becomes ready, a stream breaks."""
-        others = [h for h in self._timeline if not isinstance(h.entry, EditEntry | EndpointsEntry)]
+        plain = happening.EditEntry | happening.EndpointsEntry
+        others = [h for h in self._timeline if not isinstance(h.entry, plain)]
         return bool(others) or self._scenario.network.loss > 0
 
     def _begin(self) -> None:
@@ -352,16 +360,20 @@ class FleetWorld(MeshWorld):
         counts = np.bincount(self._sidecars.group, minlength=len(classes))
         rows = int(counts[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
-        if groups:
-            endpoints = label if kind_name == "Endpoints" else None
-            self._announced.append(Announced(change.id, now_ns, tuple(groups), endpoints))
-        for number, class_ in enumerate(classes):
-            if class_ in parts:
-                self._concerning[number].append(ConcerningChange(change, parts[class_]))
+        self._announce_to_rows(change, [(n, parts[classes[n]]) for n in groups])
+        return change
+
+    def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
+        """A change of resources of the rows of these groups, by type."""
+        if concerned:
+            groups = tuple(group for group, _ in concerned)
+            endpoints = next(iter(change.objects)) if change.kind == "Endpoints" else None
+            self._announced.append(Announced(change.id, change.t_changed_ns, groups, endpoints))
+        for group, parts in concerned:
+            self._concerning[group].append(ConcerningChange(change, parts))
         if self._recorder.folds and not self._answers_differ:
             for one in self._rows:
                 one.fold(self._recorder)
-        return change
 
     # --- the end of the run
 

@@ -59,6 +59,8 @@ from simulator.scenario.mesh_start import PodsAtStart, Proxies
 from simulator.scenario.mesh_traffic import HotRestartedTraffic, MeshTraffic
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import MigrateRevisionEntry, RolloutEntry, ScaleUpEntry
+from simulator.scenario.virtual_machines import VirtualMachines
+from simulator.scenario.vm_references import registers_vms
 from simulator.scenario.world import EVENT_BUDGET, World
 from simulator.wire.contract import ConfigSource, Publisher, PushSession
 from simulator.wire.stream import Stream
@@ -90,7 +92,12 @@ class MeshWorld:
         self._services = {s.label: s for s in scenario.mesh.named_services()}
         services = list(self._services.values())
         self._proxies = Proxies(scenario, services)
-        self._pods_at_start = PodsAtStart(services, self._proxies, scenario.mesh.zones)
+        self._pods_at_start = PodsAtStart(
+            services,
+            self._proxies,
+            scenario.mesh.zones,
+            are_vms_listed=scenario.mesh.start.kind == "connected" or not registers_vms(scenario),
+        )
         self._recorder = self._make_recorder()
         self._ledger: ChangeLedger[Names] = ChangeLedger(self._recorder, Names.minus)
         self._world = World(scenario, self._clock, self._recorder, self._ledger)
@@ -119,6 +126,7 @@ class MeshWorld:
         self._sources = self._make_sources()
         self._hot_restarts = HotRestarts(self._clock, self._draws, self._recorder, self._make_child)
         self._certificates = self._make_certificates()
+        self._vms = self._make_vms()
         self._istiod = self._make_processes()
         self._istiod_pods = self._make_istiod_pods()
         self._traffic = MeshTraffic(
@@ -246,6 +254,19 @@ class MeshWorld:
             _law(self._laws, "token_review"),
             self._components,
             self._hot_restarts.restart_when_live,
+        )
+
+    def _make_vms(self) -> VirtualMachines | None:
+        if not registers_vms(self._scenario):
+            return None
+        return VirtualMachines(
+            self._scenario,
+            self._deployment,
+            self._kubernetes,
+            self._proxies,
+            self.endpoints_changed,
+            self._latency,
+            _law(self._laws, "token_review"),
         )
 
     def _config_source(self, process: Process) -> ConfigSource:
@@ -401,6 +422,8 @@ class MeshWorld:
         class_ = self._visibility.of(proxy)
         self._alive.setdefault(class_.index, {})[proxy.id] = None
         self._traffic.follow(server, proxy, class_)
+        if self._vms is not None:
+            self._vms.follow(server)
         self._hot_restarts.follow(server, [HotRestartedTraffic(self._traffic, proxy, class_)])
         server.start()
         return server
@@ -599,6 +622,15 @@ class MeshWorld:
     def partition(self, proxy: int, is_on: bool) -> None:
         """Cuts the proxy off from the control plane, or lets it through again."""
         self._sources.partition(proxy, is_on=is_on)
+
+    def vms(self) -> Sequence[int]:
+        """The proxies of virtual machines."""
+        return [proxy for proxy in self._proxies.vms if proxy in self._servers]
+
+    def unhealthy(self, proxy: int, is_on: bool) -> None:
+        """The workload of a virtual machine answers nobody, or does again."""
+        assert self._vms is not None, "there are no virtual machines that register"
+        self._vms.unhealthy(proxy, is_on)
 
     def slow_reader(self, proxy: int, is_on: bool) -> None:
         """It stops reading what the control plane sends, or reads again."""

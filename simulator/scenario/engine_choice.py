@@ -83,10 +83,13 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     if plane.kind != "istiod":
         return [f"control_plane.kind: {plane.kind}"]
     keep, entries = scenario.recording, scenario.workload
+    is_pushed = propagation.strategy == "push"
     certificates = certificate_provider(scenario)
+    certified = ("none", "istiod") if is_pushed else ("none",)
     wanted = {
-        f"propagation.strategy: {propagation.strategy}": propagation.strategy != "push",
-        "propagation.streams: separate": propagation.streams != "ads",
+        f"propagation.strategy: {propagation.strategy}": propagation.strategy == "long-poll",
+        "control_plane.replicas above 1 by polls or files": not is_pushed and plane.replicas != 1,
+        "propagation.streams: separate": is_pushed and propagation.streams != "ads",
         "mesh.start other than connected": mesh.start.kind != "connected",
         "control_plane.start: cold": plane.start != "running",
         "control_plane.flow_control": plane.flow_control,
@@ -98,15 +101,21 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "recording.messages: true": keep.messages is True,
         "recording.states: true": keep.states is True,
         "recording.queues: true": keep.queues is True,
-        f"agent.certificates.provider: {certificates}": certificates not in ("none", "istiod"),
+        f"agent.certificates.provider: {certificates}": certificates not in certified,
         "restart_istiod of the only istiod": plane.replicas == 1
         and any(isinstance(e, RestartIstiodEntry) for e in entries),
-        "rejected_by_envoy": any(isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries),
     }
+    if not is_pushed:
+        wanted |= {
+            "network.loss by polls or files": scenario.network.loss > 0,
+            "workload.traffic by polls or files": bool(scenario.traffic),
+            "rejected_by_envoy by polls or files": any(
+                isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries
+            ),
+        }
     found = [name for name, is_used in wanted.items() if is_used]
-    others = dict.fromkeys(
-        e.KIND for e in entries if not isinstance(e, _PLAYED_BY_FLEET) and e.KIND != "traffic"
-    )
+    played = _PLAYED_BY_FLEET if is_pushed else (EditEntry, EndpointsEntry)
+    others = dict.fromkeys(e.KIND for e in entries if not isinstance(e, played) and e.KIND != "traffic")
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
 
 
@@ -117,7 +126,8 @@ def _drawn_costs(scenario: Scenario) -> list[str]:
     if envoy.costs.zero:
         costs = zero_costs(costs)
     costs = with_overrides(costs, envoy.costs.given)
-    drawn = [f"envoy.costs.{key} with a distribution" for key in _SAME_FOR_ALL if _is_drawn(costs[key])]
+    keys = (*_SAME_FOR_ALL, *_BY_STRATEGY.get(scenario.propagation.strategy, ()))
+    drawn = [f"envoy.costs.{key} with a distribution" for key in keys if _is_drawn(costs[key])]
     if not isinstance(costs["stats_flush_per_cluster"], Constant | Uniform):
         drawn.append("envoy.costs.stats_flush_per_cluster with an unbounded distribution")
     return drawn
@@ -133,6 +143,9 @@ _SAME_FOR_ALL = (
     "post_listeners",
     "stop_listener",
 )
+
+
+_BY_STRATEGY = {"poll": ("rest_update",), "file": ("directory_update",)}
 
 
 def _is_drawn(law: Law) -> bool:

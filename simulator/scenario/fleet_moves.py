@@ -27,7 +27,7 @@ from simulator.xds.messages import (
     DiscoveryResponse,
 )
 from simulator.xds.resource_types import resource_type
-from simulator.xds.resources import Names, Resources
+from simulator.xds.resources import NO_NAMES, Fault, Names, Resources
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -36,6 +36,10 @@ class ConcerningChange:
 
     change: Change[Names]
     parts: dict[str, Names]
+
+
+Carries = tuple[tuple[Names, bool], ...]
+"""The names of each change that a message carries, and whether a message before it ended the change."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -80,8 +84,8 @@ class Moves:
         self._states: list[_State] = []
         self._numbers: dict[object, int] = {}
         self._content: dict[tuple[int, ...], Resources] = {}
-        self._messages: list[tuple[Names, ...]] = []
-        self._message_numbers: dict[tuple[Names, ...], int] = {}
+        self._messages: list[Carries] = []
+        self._message_numbers: dict[Carries, int] = {}
 
     def begin(self, group: int, envoy: SettledEnvoy) -> int:
         """The state of a group's proxies when the run begins."""
@@ -105,20 +109,28 @@ class Moves:
                 for position, (change, _) in found.items()
                 if name in change.parts
             ]
-            again = [names for message in late.get(name, ()) for names in self._messages[message]]
+            again = self._again(response, late.get(name, ()))
             if response.removed:
                 raise CannotTakeFleet("resources that are removed")
             updates.append(PushedUpdate(name, response.resources, changes, again))
         group = self._groups[before.group]
         settling = Settling(before.envoy, self._costs, is_delta=group.is_delta)
         envoy = self._canonical(settling.take(updates))
+        at = {response.type.name: place for place, response in enumerate(made.responses)}
         carried = frozenset((*before.carried, *found))
         floor = before.floor
         while floor in carried:
             floor += 1
         latest = {
-            name: tuple(change.parts[name] for change, _ in found.values() if name in change.parts)
-            for name in ("cds", "lds")
+            name: tuple(
+                (change.parts[name], position in ended)
+                for position, (change, _) in found.items()
+                if name in change.parts
+            )
+            for name, ended in (
+                ("cds", ()),
+                ("lds", settling.steps[at["cds"]].rejected if "cds" in at else ()),
+            )
         }
         after = _State(
             before.group,
@@ -126,7 +138,6 @@ class Moves:
             floor,
             frozenset(position for position in carried if position >= floor),
         )
-        at = {response.type.name: place for place, response in enumerate(made.responses)}
         return Move(
             self._number(after),
             tuple(_size(response, is_delta=group.is_delta) for response in made.responses),
@@ -134,6 +145,7 @@ class Moves:
             tuple(step.clusters for step in settling.steps),
             tuple(step.delay_ns for step in settling.steps),
             tuple(at),
+            tuple(step.is_refused for step in settling.steps),
             tuple(_request(asked, group) for asked in settling.requests),
             _carried(found, settling.steps, at),
             (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
@@ -175,7 +187,20 @@ class Moves:
                 found[position] = change, sendings[0]
         return found
 
-    def _message(self, carries: tuple[Names, ...]) -> int:
+    def _again(self, response: Generated, late: Sequence[int]) -> list[Names]:
+        """The names of changes that earlier messages of the type carry, which are still to be applied."""
+        bad = response.resources.faulty().get(Fault.BUILD, NO_NAMES)
+        again = []
+        for message in late:
+            for names, is_ended in self._messages[message]:
+                if not is_ended:
+                    again.append(names)
+                elif not names.intersect(bad):
+                    # Whether it still is on its way depends on when its other part is refused.
+                    raise CannotTakeFleet("a change that is refused in one type and put right in another")
+        return again
+
+    def _message(self, carries: Carries) -> int:
         """Number of what a message carries."""
         number = self._message_numbers.get(carries)
         if number is None:
@@ -219,23 +244,32 @@ def _carried(
     found: dict[int, tuple[ConcerningChange, Sending]], steps: Sequence[Step], at: dict[str, int]
 ) -> tuple[Carried, ...]:
     active: dict[int, tuple[int, int]] = {}
+    rejected: dict[int, int] = {}
     for place, step in enumerate(steps):
         for position, delay_ns in step.active:
             active[position] = place, delay_ns
+        for position in step.rejected:
+            rejected.setdefault(position, place)
+    applied = [newer for position, (newer, _) in found.items() if position not in rejected]
     carried = []
     for position, (concerning, sending) in found.items():
         places = sorted(at[name] for name in concerning.parts)
         change = concerning.change
-        is_superseded = any(_supersedes(newer, concerning) for newer, _ in found.values())
+        last, outcome = places[-1], "active"
+        if position in rejected:
+            last, outcome = rejected[position], "rejected"
+            active[position] = last, 0
+        elif any(_supersedes(newer, concerning) for newer in applied):
+            outcome = "superseded"
         carried.append(
             Carried(
                 change.id,
                 change.t_changed_ns,
                 places[0],
-                places[-1],
+                last,
                 *active[position],
                 tuple(places),
-                "superseded" if is_superseded else "active",
+                outcome,
                 sending.push_id if sending.carried_by == "push" else None,
                 (sending.t_observed_ns, sending.t_debounced_ns, sending.t_enqueued_ns),
             )

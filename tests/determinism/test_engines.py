@@ -22,7 +22,10 @@ from tests.fleet_scenarios import scenario
 
 FAST, SLOW = range(4), range(4, 500)
 
-SEEN_IN_THE_RUN = ("responses larger than agent.window_bytes",)
+SEEN_IN_THE_RUN = (
+    "responses larger than agent.window_bytes",
+    "refused in one type and put right in another",
+)
 """What the fleet engine has not, and what no scenario says of itself."""
 
 
@@ -256,6 +259,62 @@ def test_each_replica_pushes_to_the_rows_that_it_holds_when_it_is_ready() -> Non
     assert of_one["min"].nunique() == 3
 
 
+REFUSALS = [
+    {"edit": "VirtualService", "name": "one", "at": "1s", "rejected_by_envoy": True},
+    {"edit": "PeerAuthentication", "name": "two", "at": "1010ms", "rejected_by_envoy": True},
+    {"edit": "VirtualService", "name": "other", "at": "1020ms"},
+    {"edit": "DestinationRule", "name": "three", "at": ["1010ms", "1030ms"]},
+    {"edit": "VirtualService", "name": "one", "at": "1100ms"},
+    {"edit": "PeerAuthentication", "name": "two", "at": "2s"},
+]
+
+
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_rows_refuse_what_envoy_refuses_until_it_is_put_right(protocol: str) -> None:
+    of = mesh(debounce={"after": "10ms", "max": "1s"}).with_(
+        **{"propagation.protocol": protocol, "mesh.proxies": 20}, workload=REFUSALS
+    )
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"]
+    outcomes = {change: set(of_it) for change, of_it in rows.groupby("change_id")["outcome"]}
+    refused = rows[rows["outcome"] == "rejected"]
+    assert outcomes[0] == {"rejected"}, "it is refused by everybody"
+    assert "rejected" in outcomes[3], "what shares a cluster with it is refused as well"
+    assert "active" in outcomes[6]
+    assert refused["t_sent_ns"].notna().all()
+    assert refused["t_applied_ns"].isna().all()
+    assert refused["t_acked_ns"].isna().all()
+
+
+def test_a_refused_change_is_acknowledged_by_a_later_response_that_was_under_way_before_its_nack() -> None:
+    of = mesh(debounce={"after": "0s", "max": "1s"}).with_(
+        **{
+            "propagation.protocol": "delta",
+            "mesh.proxies": 12,
+            "network.latency": {"uniform": ["20ms", "90ms"]},
+        },
+        workload=[
+            {"edit": "VirtualService", "name": "one", "at": "1s", "rejected_by_envoy": True},
+            {"edit": "VirtualService", "name": "one", "at": ["1010ms", "1020ms"]},
+        ],
+    )
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"]
+    assert ((rows["outcome"] == "rejected") & rows["t_acked_ns"].notna()).any()
+
+
+def test_a_context_that_is_built_at_once_waits_for_a_core_behind_the_pushes_of_the_one_before() -> None:
+    of = mesh(cpu=1, debounce={"after": "0s", "max": "10s"}).with_(
+        **{"mesh.proxies": 18, "mesh.namespaces": 2},
+        workload=[
+            {"edit": "AuthorizationPolicy", "namespace": "ns0", "every": "20ms", "from": "1s", "until": "2s"}
+        ],
+    )
+    assert_equal(of)
+
+
 @pytest.mark.slow
 def test_the_compiled_kernel_gives_the_same_tables(monkeypatch: pytest.MonkeyPatch) -> None:
     if compiled() is None:
@@ -301,7 +360,7 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"propagation.strategy": "poll"}, "propagation.strategy: poll"),
+        ({"propagation.strategy": "long-poll"}, "propagation.strategy: long-poll"),
         ({"propagation.streams": "separate"}, "propagation.streams: separate"),
         (
             {"control_plane.version": "1.12", "control_plane.flow_control": True},

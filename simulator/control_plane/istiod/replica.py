@@ -275,6 +275,7 @@ class Replica:
         self.connections[connection] = None
         self.metrics.on_connections(1)
         self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "opened")
+        self.shared.note_connection(connection.proxy, self.number, "opened")
         connection.initialized()
 
     @property
@@ -352,6 +353,8 @@ class Replica:
         if self.connections.pop(connection, self) is None:
             self.metrics.on_connections(-1)
             self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "closed")
+            event = "closed" if self.is_serving else "lost"
+            self.shared.note_connection(connection.proxy, self.number, event)
         self.doorway.forget(connection)
         self.sender.forget(connection)
         if push is not None:
