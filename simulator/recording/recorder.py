@@ -19,7 +19,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMappin
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
-from simulator.engine.draws import Draws
 from simulator.recording.counters import Counters, is_unchanging
 from simulator.recording.istio_metrics import IstioMetrics
 
@@ -542,6 +541,8 @@ def sampled_share(deliveries: int) -> float:
 def is_sampled(proxies: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
     """Which proxies' rows are kept: the same for every change and every run, and of a smaller share fewer of
     the same."""
+    from simulator.engine.draws import Draws  # and numpy, which few need before a run ends
+
     chosen: NDArray[np.bool_] = Draws(0, 0).uniform_array("recording.deliveries.sample", proxies) < share
     return chosen
 

@@ -134,6 +134,37 @@ def test_who_is_touched_by_the_workload_is_played_by_messages_beside_the_arrays(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "happening",
+    [
+        {"partition": {"proxies": ["vm1"]}, "at": "5s", "until": "70s"},
+        {"restart": {"proxies": ["vm0", "vm2"]}, "at": "5s"},
+        {"restart_istiod": 0, "at": "10s", "down_for": "20s"},
+    ],
+    ids=["partition", "restart", "restart_istiod"],
+)
+def test_virtual_machines_come_and_go_as_endpoints_in_both_engines(happening: dict[str, Any]) -> None:
+    of = xs.Scenario(
+        name="vms",
+        duration="100s",
+        mesh={"proxies": {"sidecars": 40, "gateways": 1, "vms": 6}, "services": 4},
+        control_plane={"kind": "istiod", "replicas": 2},
+        recording={"messages": False, "states": False, "queues": False},
+        workload=[
+            happening,
+            {"edit": "VirtualService", "every": "7s", "from": "1s"},
+            {"endpoints": "any", "every": "5s"},
+        ],
+    )
+    assert_equal(of)
+    if "partition" in happening:
+        recorder = by_rows(of)
+        changes = table(recorder, "changes")
+        # Out, back in, and found healthy: three more than the churn of 20.
+        assert (changes.kind == "Endpoints").sum() == 20 + 3
+
+
+@pytest.mark.slow
 def test_certificates_that_are_renewed_within_the_run_are_played_by_messages() -> None:
     of = mesh().with_(**{"agent.certificates.provider": "istiod", "agent.certificates.ttl": "40s"})
     assert_equal(of)
