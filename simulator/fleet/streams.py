@@ -321,6 +321,10 @@ class Streams:
         self.messages = 0
         self.bytes = 0
 
+    def forget_moves(self) -> None:
+        """What pushes do is worked out anew from here on."""
+        self._moves.clear()
+
     def sent(self) -> Ints:
         """How many messages each proxy and istiod sent to each other."""
         return self._down.sent + self._up.sent

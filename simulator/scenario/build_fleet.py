@@ -275,6 +275,7 @@ class FleetWorld(MeshWorld):
             start_push=replica._start_push,
         )
         replica.take_line(rows.line, entity)
+        replica.learns_of_nothing = rows.forget_moves
         return rows
 
     def _stream_settings(self, envoy: EnvoySettings) -> StreamSettings:
@@ -365,7 +366,8 @@ class FleetWorld(MeshWorld):
         """A change of resources of the rows of these groups, by type."""
         if concerned:
             groups = tuple(group for group, _ in concerned)
-            self._announced.append(Announced(change.id, change.t_changed_ns, groups))
+            endpoints = next(iter(change.objects)) if change.kind == "Endpoints" else None
+            self._announced.append(Announced(change.id, change.t_changed_ns, groups, endpoints))
         for group, parts in concerned:
             self._concerning[group].append(ConcerningChange(change, parts))
         if self._recorder.folds and not self._answers_differ:

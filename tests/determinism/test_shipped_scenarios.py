@@ -26,7 +26,6 @@ REFUSED = {
     "certificate-waves": "mesh.start other than connected",
     "in-place-upgrade": "workload entry rollout_istiod",
     "outage": "restart_istiod of the only istiod",
-    "virtual-machines": "workload entry unhealthy",
 }
 """What the fleet engine does not play, and the first thing that it has not."""
 
