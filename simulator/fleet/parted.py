@@ -96,11 +96,6 @@ class Parted:
         self.enqueued_ns, self.dequeued_ns, self.sent_ns, self.received_ns = columns[:4]
         self.applied_ns, self.active_ns, self.acked_ns, self._latest_ack_ns = columns[4:]
 
-    def is_outstanding(self, part: int, ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Of which of these proxies the part is not applied."""
-        outstanding: NDArray[np.bool_] = self._unapplied[self._seats[part]][ranks]
-        return outstanding
-
     def sent(self, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints) -> None:
         """Messages that carry a part of it leave, in any order: the first one is noted."""
         first = (self.sent_ns[ranks] == NULL) | (served_ns < self.dequeued_ns[ranks])

@@ -18,7 +18,7 @@ from simulator.fleet.subscriptions import Carries, Layout, Subscription, Subscri
 from simulator.recording.ledger import Change
 from simulator.xds.messages import DiscoveryRequest
 from simulator.xds.resource_types import ResourceType, resource_type
-from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Names, Resources
+from simulator.xds.resources import Names, Resources
 
 
 class AnswerSteps:
@@ -156,7 +156,7 @@ class Publications:
             found += [known["eds", name] for name in endpoints if ("eds", name) in known]
             class_ = visibility.of(self._replica.shared.proxies[self._shown[group]])
             differs: dict[str, bool] = {}
-            for (type_name, name), sub in known.items():
+            for (type_name, _), sub in known.items():
                 if type_name == "eds":
                     continue
                 if type_name not in differs:
@@ -164,7 +164,6 @@ class Publications:
                     differs[type_name] = old is not new
                 if differs[type_name]:
                     found.append(sub)
-                del name
         return found
 
     def _renew(self, sub: int) -> None:
@@ -227,6 +226,3 @@ def _covers(
             if name in others
         )
     )
-
-
-__all__ = ["NO_NAMES", "NO_RESOURCES", "AnswerSteps", "Publications"]
