@@ -209,11 +209,11 @@ class Settling:
         waits: list[int] = []
         step.is_refused = bool(refused)
         for change, names in update.changes:
-            if names.intersect(refused):
+            if names.meets(refused):
                 step.rejected.append(change)
             else:
-                (waits if names.intersect(awaited) else done).append(change)
-        again = any(not names.intersect(refused) and not names.intersect(awaited) for names in update.again)
+                (waits if names.meets(awaited) else done).append(change)
+        again = any(not names.meets(refused) and not names.meets(awaited) for names in update.again)
         return done, waits, bool(done) or again
 
     def _take_cds(self, update: PushedUpdate) -> None:

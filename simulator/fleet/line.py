@@ -187,7 +187,7 @@ class PushLine(Generic[C]):
 
     def _number(self, request: Any) -> int:
         number = self._numbers.get(request)
-        if number is None:
+        if number is None or number < self._first:  # its column was given away, and it comes again
             number = self._numbers[request] = len(self.requests)
             self.requests.append(request)
             column = number - self._first

@@ -275,6 +275,7 @@ class FleetWorld(MeshWorld):
             start_push=replica._start_push,
         )
         replica.take_line(rows.line, entity)
+        replica.learns_of_nothing = rows.forget_moves
         return rows
 
     def _stream_settings(self, envoy: EnvoySettings) -> StreamSettings:
@@ -356,8 +357,7 @@ class FleetWorld(MeshWorld):
         parts = {class_.index: parts for class_, parts in concerned}
         classes = self._sidecars.groups
         groups = [n for n, class_ in enumerate(classes) if class_ in parts]
-        counts = np.bincount(self._sidecars.group, minlength=len(classes))
-        rows = int(counts[groups].sum()) if groups else 0
+        rows = int(self._group_sizes[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
         self._announce_to_rows(change, [(n, parts[classes[n]]) for n in groups])
         return change
@@ -366,12 +366,18 @@ class FleetWorld(MeshWorld):
         """A change of resources of the rows of these groups, by type."""
         if concerned:
             groups = tuple(group for group, _ in concerned)
-            self._announced.append(Announced(change.id, change.t_changed_ns, groups))
+            endpoints = next(iter(change.objects)) if change.kind == "Endpoints" else None
+            self._announced.append(Announced(change.id, change.t_changed_ns, groups, endpoints))
         for group, parts in concerned:
             self._concerning[group].append(ConcerningChange(change, parts))
         if self._recorder.folds and not self._answers_differ:
             for one in self._rows:
                 one.fold(self._recorder)
+
+    @cached_property
+    def _group_sizes(self) -> NDArray[np.int64]:
+        """Rows by group."""
+        return np.bincount(self._sidecars.group, minlength=len(self._sidecars.groups))
 
     # --- the end of the run
 

@@ -21,6 +21,7 @@ from simulator.scenario.sections.workload import (
     RootRotationEntry,
     ScaleUpEntry,
     SlowReaderEntry,
+    UnhealthyEntry,
 )
 
 FLEET_FROM = 1001
@@ -28,6 +29,7 @@ FLEET_FROM = 1001
 queues, which the arrays do not have."""
 
 _PLAYED_BY_FLEET = (
+    UnhealthyEntry,
     AddIstiodEntry,
     EditEntry,
     EndpointsEntry,

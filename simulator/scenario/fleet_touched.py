@@ -26,6 +26,7 @@ from simulator.workload.entries import (
     ScaleUpEntry,
     Selection,
     SlowReaderEntry,
+    UnhealthyEntry,
 )
 from simulator.workload.selection import drawn_service
 from simulator.workload.timeline import Happening
@@ -82,6 +83,7 @@ class _Reading:
         self._pods, self._services = pods, services
         kinds = (proxies.sidecars, proxies.gateways, proxies.vms)
         self._all: Ids = np.concatenate([np.arange(r.start, r.stop, dtype=np.int64) for r in kinds])
+        self._vms: Ids = np.arange(proxies.vms.start, proxies.vms.stop, dtype=np.int64)
         self._replicas: dict[Service, int] = {}
         self._touched: list[Ids] = []
         self._may_be_missing: list[Ids] = []
@@ -102,6 +104,8 @@ class _Reading:
                     self._may_be_missing.append(chosen)
                 case RestartIstiodEntry() as entry:
                     self._replicas_that_end[entry.replica] = None
+                case UnhealthyEntry():
+                    self._touched.append(self._vms)
                 case PartitionEntry() | SlowReaderEntry() as entry:
                     self._touched.append(self._choose(happening, entry.proxies))
         return Touched(_together(self._touched), self._to_come, list(self._replicas_that_end))

@@ -23,7 +23,7 @@ from simulator.mesh.visibility import VisibilityClass, route_name
 from simulator.recording.recorder import Recorder
 from simulator.scenario.schema import TrafficEntry
 from simulator.scenario.sections.workload import ANY
-from simulator.workload.mesh_traffic import NOT_LISTENING, EdgeSettings, EdgeTraffic, RoutingView
+from simulator.workload.mesh_traffic import NOT_LISTENING, EdgeSettings, EdgeTraffic, RoutingView, Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +73,7 @@ class MeshTraffic:
         self._end_ns = end_ns
         self._requests = [_request(entry, services, connect_timeout_ns, end_ns) for entry in entries]
         self._senders: dict[int, _Sender] = {}
+        self._worked_out: dict[object, Shares] = {}
         self._processes: dict[int, dict[Server, Published]] = {}
         """What the workers of each proxy's processes hold, the oldest process first: one, but for hot
         restarts."""
@@ -95,7 +96,7 @@ class MeshTraffic:
         if sender is None:
             sent = self._sent_by(proxy, class_)
             sender = self._senders[proxy.id] = _Sender(
-                [(r, EdgeTraffic(r.settings, self._lives)) for r in sent]
+                [(r, EdgeTraffic(r.settings, self._lives, self._worked_out)) for r in sent]
             )
         return sender
 
@@ -143,7 +144,10 @@ class MeshTraffic:
             held: What requests of each entry met there, from when on.
         """
         for request in self._sent_by(proxy, class_):
-            edge, number = EdgeTraffic(request.settings, self._lives), self._requests.index(request)
+            edge, number = (
+                EdgeTraffic(request.settings, self._lives, self._worked_out),
+                self._requests.index(request),
+            )
             for t_ns, views in held:
                 edge.set(t_ns, views[number])
             self._write(proxy.id, request, edge, 0, self._end_ns)

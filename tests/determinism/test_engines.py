@@ -23,7 +23,6 @@ from tests.fleet_scenarios import scenario
 FAST, SLOW = range(4), range(4, 500)
 
 SEEN_IN_THE_RUN = (
-    "endpoints that leave and are back",
     "responses larger than agent.window_bytes",
     "refused in one type and put right in another",
 )
@@ -135,6 +134,37 @@ def test_who_is_touched_by_the_workload_is_played_by_messages_beside_the_arrays(
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize(
+    "happening",
+    [
+        {"partition": {"proxies": ["vm1"]}, "at": "5s", "until": "70s"},
+        {"restart": {"proxies": ["vm0", "vm2"]}, "at": "5s"},
+        {"restart_istiod": 0, "at": "10s", "down_for": "20s"},
+    ],
+    ids=["partition", "restart", "restart_istiod"],
+)
+def test_virtual_machines_come_and_go_as_endpoints_in_both_engines(happening: dict[str, Any]) -> None:
+    of = xs.Scenario(
+        name="vms",
+        duration="100s",
+        mesh={"proxies": {"sidecars": 40, "gateways": 1, "vms": 6}, "services": 4},
+        control_plane={"kind": "istiod", "replicas": 2},
+        recording={"messages": False, "states": False, "queues": False},
+        workload=[
+            happening,
+            {"edit": "VirtualService", "every": "7s", "from": "1s"},
+            {"endpoints": "any", "every": "5s"},
+        ],
+    )
+    assert_equal(of)
+    if "partition" in happening:
+        recorder = by_rows(of)
+        changes = table(recorder, "changes")
+        # Out, back in, and found healthy: three more than the churn of 20.
+        assert (changes.kind == "Endpoints").sum() == 20 + 3
+
+
+@pytest.mark.slow
 def test_certificates_that_are_renewed_within_the_run_are_played_by_messages() -> None:
     of = mesh().with_(**{"agent.certificates.provider": "istiod", "agent.certificates.ttl": "40s"})
     assert_equal(of)
@@ -193,6 +223,20 @@ def test_whose_istiod_ends_is_played_by_messages_beside_the_rows_of_the_others(w
     world = FleetWorld(of.with_(engine="fleet"), of.seed, 0)
     held = np.unique(world._sidecars.replica).tolist()
     assert held == {"one_is_away": [1, 2], "one_more": [0, 1, 2], "in_a_crowd": [0, 2]}[what]
+
+
+def test_endpoints_that_are_back_before_istiod_looked_follow_the_change_before() -> None:
+    of = mesh().with_(
+        **{"mesh.proxies": 8, "duration": "3s", "network.latency": {"uniform": ["50ms", "300ms"]}}
+    )
+    of = of.with_(workload=[{"endpoints": "s0", "poisson": "60/s", "until": "2s"}])
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = table(arrays, "deliveries")
+    follows = rows[(rows["carried_by"] == "earlier_push") & (rows["t_applied_ns"] == rows["t_observed_ns"])]
+    late = follows["t_active_ns"] != follows["t_observed_ns"]
+    assert late.any(), "no change waited for the one before"
+    assert not late.all(), "no change took effect at once"
 
 
 def test_auto_leaves_a_mesh_to_the_events_where_most_sidecars_are_touched(

@@ -26,8 +26,6 @@ REFUSED = {
     "certificate-waves": "mesh.start other than connected",
     "in-place-upgrade": "workload entry rollout_istiod",
     "outage": "restart_istiod of the only istiod",
-    "poll-law": "propagation.strategy: poll",
-    "push-vs-poll": "propagation.strategy: poll",
 }
 """What the fleet engine does not play, and the first thing that it has not."""
 

@@ -221,8 +221,10 @@ class Replica:
             return
         for change in changes:
             self.known.hold(change.number, self.pushes.contexts)
-        numbers = [change.number for change in changes]
-        self.shared.ledger.on_nothing_new(numbers, self.clients(service), self.number, self.clock.now_ns)
+        self._tell_nothing_new(service, [change.number for change in changes])
+
+    def _tell_nothing_new(self, service: Service, changes: list[int]) -> None:
+        self.shared.ledger.on_nothing_new(changes, self.clients(service), self.number, self.clock.now_ns)
 
     def _watching(self, service: Service) -> list[int]:
         """Proxies whose streams here have the service's endpoints."""

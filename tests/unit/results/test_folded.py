@@ -122,7 +122,7 @@ def test_auto_folds_from_the_threshold_on_and_not_before(monkeypatch: pytest.Mon
 
 
 def test_of_more_rows_than_are_kept_some_proxies_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulator.recording.recorder.SAMPLED_ROWS", 600)
+    monkeypatch.setattr("simulator.recording.sampling.SAMPLED_ROWS", 600)
     result = run("histogram")
     proxies = result.deliveries.groupby("change_id")["proxy_id"].agg(set)
     assert all(chosen == proxies[0] for chosen in proxies)
