@@ -82,7 +82,7 @@ class SpanTally:
         self._counts[rows[of], buckets - self._first] += (until - since).astype(np.int32)
         self._zeros[rows] += zeros
         self._extremes(rows, low_ns, high_ns)
-        total = int(ascending_ns.sum())
+        total = _exact_sum(ascending_ns)
         for row, less in zip(rows.tolist(), less_ns.tolist(), strict=True):
             self._sums[row] += total - count * less
 
@@ -205,6 +205,11 @@ class DeliveryTally:
                 self.spans[metric.name].add_same(who, spans_ns)
             if len(spans_ns) < len(outcomes):
                 self.spans[metric.name].add_never(change, len(outcomes) - len(spans_ns))
+
+
+def _exact_sum(spans_ns: Whole) -> int:
+    """Of at most 2^31 spans: halves of them, whose sums fit into 64 bits."""
+    return (int((spans_ns >> 32).sum()) << 32) + int((spans_ns & 0xFFFFFFFF).sum())
 
 
 def _grown(counts: Whole, rows: int) -> Whole:

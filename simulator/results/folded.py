@@ -269,6 +269,14 @@ def _pushes(recorder: Recorder) -> PushTally | None:
     for start_ns, rows in by_start.items():
         dequeued, sent = np.array(rows, np.int64).T
         tally.add(start_ns, dequeued, sent)
+    if recorder.push_tally is None and recorder.proxy_push_columns:
+        starts, dequeued, sent = (
+            recorder.proxy_push_columns[name] for name in ("t_start_ns", "t_dequeued_ns", "t_sent_ns")
+        )
+        order = np.argsort(starts, kind="stable")
+        begins = np.flatnonzero(np.diff(starts[order], prepend=-1))
+        for of_one in np.split(order, begins[1:]):
+            tally.add(int(starts[of_one[0]]), dequeued[of_one], sent[of_one])
     return tally
 
 

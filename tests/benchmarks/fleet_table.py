@@ -66,6 +66,14 @@ def churn(proxies: int, count: int) -> xs.Scenario:
     )
 
 
+def edits(proxies: int, count: int) -> xs.Scenario:
+    """So many edits of routes, one a second: pushes to most proxies merge, and each gets all of them."""
+    return one_change(proxies).with_(
+        duration=f"{31 + count + proxies // 1500}s",
+        workload=[{"edit": "VirtualService", "every": "1s", "from": "1s", "until": f"{1 + count}s"}],
+    )
+
+
 def measure(scenario: xs.Scenario, engine: str) -> Measured:
     """Plays it once."""
     begin = time.process_time()

