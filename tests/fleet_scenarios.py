@@ -52,7 +52,7 @@ def scenario(seed: int) -> xs.Scenario:
                 "gateways": one([0, 0, 2]),
                 "vms": one([0, 0, 3]),
             },
-            "services": of.randint(1, 4 if is_small else 8),
+            "services": _services(of, of.randint(1, 4 if is_small else 8), namespaces),
             "namespaces": namespaces,
             "endpoints": of.randint(1, 6),
             "scope": one(["all", "all", "50%", {"services": 2}, {"namespaces": "own"}]),
@@ -79,14 +79,29 @@ def scenario(seed: int) -> xs.Scenario:
             "latency": one(["0s", "1ms", {"uniform": ["100us", "30ms"]}, {"lognormal": _LOGNORMAL}]),
             "bandwidth": one([None, None, "1Mi"]),
         },
-        agent={"hop": one(["50us", {"exponential": {"mean": "200us"}}])},
-        envoy=one([{}, {}, {"costs": "zero"}]),
+        agent={
+            "hop": one(["50us", {"exponential": {"mean": "200us"}}]),
+            "proxy_config_xds_agent": one([False, False, True]),
+        },
+        envoy={
+            **one([{}, {}, {"costs": "zero"}]),
+            **one([{}, {}, {}, {"initial_fetch_timeout": "20ms"}]),
+        },
         recording={"messages": False, "states": False, "queues": False},
         workload=_workload(of, crowd),
     )
 
 
 _LOGNORMAL = {"median": "2ms", "p99": "20ms"}
+
+
+def _services(of: random.Random, count: int, namespaces: int) -> int | list[dict[str, Any]]:
+    if of.random() < 0.7:
+        return count
+    return [
+        {"name": f"s{n}", "namespace": f"ns{n % namespaces}", "headless": of.random() < 0.5}
+        for n in range(count)
+    ]
 
 
 def _workload(of: random.Random, crowd: bool) -> list[dict[str, Any]]:

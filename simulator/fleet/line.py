@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from simulator.engine.events import Band, Call, Clock
 from simulator.fleet import kernel as k
+from simulator.fleet.errors import CannotTakeFleet
 
 Job = tuple[int, Callable[[], int] | int, Call]
 C = TypeVar("C")
@@ -238,6 +239,10 @@ class PushLine(Generic[C]):
         What waits is not merged one by one: it is what its round and all later ones ask for, and worked out
         where somebody gets a slot for it.
         """
+        reg = self._reg
+        if reg[k.FREED] > 0 and reg[k.HELD] < reg[k.LIMIT] and reg[k.HEAD] < reg[k.TAIL]:
+            # Who is in line gets a slot before this event, and the kernel has not come to it.
+            raise CannotTakeFleet("pushes that begin at the instant at which another one gives slots away")
         round_, fleet = len(self._rounds), self.fleet_size
         self._rounds.append(request)
         if round_ >= len(self._current):

@@ -25,6 +25,8 @@ SEEN_IN_THE_RUN = (
     "endpoints that leave and are back",
     "responses larger than agent.window_bytes",
     "refused in one type and put right in another",
+    "envoy.initial_fetch_timeout",
+    "pushes that begin at the instant",
 )
 """What the fleet engine has not, and what no scenario says of itself."""
 
@@ -191,6 +193,23 @@ def test_a_refused_change_is_acknowledged_by_a_later_response_that_was_under_way
     _, arrays = both(of)
     rows = build_tables(arrays)["deliveries"]
     assert ((rows["outcome"] == "rejected") & rows["t_acked_ns"].notna()).any()
+
+
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_endpoints_of_headless_services_push_listeners_too(protocol: str) -> None:
+    tcp = [{"port": 7000, "protocol": "tcp"}]
+    services = [{"name": name, "headless": True, "ports": tcp} for name in "ab"] + [{"name": "c"}]
+    of = mesh().with_(**{"mesh.services": services, "mesh.proxies": 12, "propagation.protocol": protocol})
+    assert_equal(of)
+    _, arrays = both(of.with_(workload=[{"endpoints": "any", "poisson": "10/s", "until": "3s"}]))
+    assert "lds" in " ".join(table(arrays, "proxy_pushes")["types"])
+
+
+def test_endpoints_that_come_behind_their_fetch_timeout_are_beyond_the_arrays() -> None:
+    late = {"network.latency": {"uniform": ["1ms", "90ms"]}, "mesh.proxies": 12}
+    assert_equal(mesh().with_(**{"envoy.initial_fetch_timeout": "400ms"}, **late))
+    with pytest.raises(CannotTakeFleet, match=r"envoy\.initial_fetch_timeout"):
+        both(mesh().with_(**{"envoy.initial_fetch_timeout": "1ms"}, **late))
 
 
 def test_a_context_that_is_built_at_once_waits_for_a_core_behind_the_pushes_of_the_one_before() -> None:
