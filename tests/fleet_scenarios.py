@@ -42,6 +42,7 @@ def scenario(seed: int) -> xs.Scenario:
     namespaces = of.randint(1, 3)
     crowd = of.random() < 0.5
     is_small = seed >= SMALL_FROM
+    replicas = one([1, 1, 2, 3])
     return xs.Scenario(
         name="fleet-random",
         seed=seed,
@@ -61,7 +62,7 @@ def scenario(seed: int) -> xs.Scenario:
         control_plane={
             "kind": "istiod",
             "version": one(["1.20", "1.24", "1.27", "1.30", "1.32", "1.32"]),
-            "replicas": one([1, 1, 2, 3]),
+            "replicas": replicas,
             "cpu": one(["500m", 1, 2, 4]),
             "debounce": {
                 "after": one(["100ms", "100ms", "10ms", "0s"]),
@@ -78,8 +79,10 @@ def scenario(seed: int) -> xs.Scenario:
         network={
             "latency": one(["0s", "1ms", {"uniform": ["100us", "30ms"]}, {"lognormal": _LOGNORMAL}]),
             "bandwidth": one([None, None, "1Mi"]),
+            "loss": one([0, 0, 0, 0.01]),
         },
         agent={
+            "certificates": {"ttl": one(["24h", "24h", "30s"])},
             "hop": one(["50us", {"exponential": {"mean": "200us"}}]),
             "proxy_config_xds_agent": one([False, False, True]),
         },
@@ -88,7 +91,7 @@ def scenario(seed: int) -> xs.Scenario:
             **one([{}, {}, {}, {"initial_fetch_timeout": "20ms"}]),
         },
         recording={"messages": False, "states": False, "queues": False},
-        workload=_workload(of, crowd),
+        workload=edits(of, crowd) + _incidents(of, replicas) + _requests(of),
     )
 
 
@@ -104,7 +107,8 @@ def _services(of: random.Random, count: int, namespaces: int) -> int | list[dict
     ]
 
 
-def _workload(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
+def edits(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
+    """Edits of every kind and endpoint churn."""
     entries: list[dict[str, Any]] = []
     for _ in range(of.randint(1, 4)):
         edit: dict[str, Any] = {"edit": of.choice(KINDS)}
@@ -123,3 +127,53 @@ def _workload(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
         rate = of.choice(["2/s", "50/s"]) if crowd else "1/s"
         entries.append({"endpoints": "any", "poisson": rate, "until": "4s"})
     return entries
+
+
+def _incidents(of: random.Random, replicas: int) -> list[dict[str, Any]]:
+    """What touches some of the proxies: most stay rows."""
+    entries: list[dict[str, Any]] = []
+    for _ in range(of.choice([0, 0, 1, 1, 3])):
+        at = f"{of.randint(10, 40) * 50}ms"
+        some = of.choice([1, "10%", "30%"])
+        entries.append(
+            of.choice(
+                [
+                    {
+                        "rollout": of.choice(["any", "s0"]),
+                        "at": at,
+                        "pre_stop": of.choice(["0s", "1s"]),
+                        "termination_drain": of.choice(["1s", "5s"]),
+                        "max_surge": of.choice(["25%", "100%"]),
+                        "new_service_account": of.random() < 0.3,
+                    },
+                    {"scale_up": {"pods": of.randint(1, 3)}, "at": at},
+                    {"restart": {"proxies": some}, "at": at},
+                    {"partition": {"proxies": some}, "at": at, "until": "3500ms"},
+                    {"slow_reader": {"proxies": some}, "at": at, "until": "2900ms"},
+                    {"ca_outage": True, "at": at, "until": "3s"},
+                    {"root_rotation": True, "at": at},
+                    {"add_istiod": 1, "at": at},
+                    *([{"restart_istiod": 0, "at": at, "down_for": "500ms"}] if replicas > 1 else []),
+                ]
+            )
+        )
+    return entries
+
+
+def _requests(of: random.Random) -> list[dict[str, Any]]:
+    """Requests between services."""
+    requests: list[dict[str, Any]] = []
+    for _ in range(of.choice([0, 0, 1, 2])):
+        requests.append(
+            {
+                "traffic": {
+                    "from": of.choice(["any", "s0"]),
+                    "to": "s0",
+                    "rate": of.choice(["7/s", "100/s"]),
+                    "retries": of.choice([0, 2]),
+                    "dead_endpoint": of.choice(["reset", "blackhole"]),
+                },
+                **of.choice([{}, {"from": "1500ms", "until": "3s"}]),
+            }
+        )
+    return requests

@@ -15,6 +15,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from simulator.engine.clock import MS, S
 from simulator.engine.delays import Constant, Delay, draw_ns
@@ -25,9 +28,13 @@ from simulator.recording.recorder import CertificateRow, Recorder
 from simulator.wire.backoff import BackoffSettings, JitteredBackoff
 from simulator.wire.certificates import CertificateAuthority, Signed
 
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
 HOUR_NS = 3600 * S
 
 
+_AGE = "agent.certificate.age"
 _KEY_GENERATION = Constant(150 * MS)
 _WARM_UP = BackoffSettings(500 * MS, 60 * S)
 _SDS_BACKOFF = BackoffSettings(500 * MS, 30 * S)
@@ -65,6 +72,14 @@ class CertificateSettings:
     def rotation_ns(self, u: float) -> int:
         """From issue to renewal: life - (ratio +/- jitter) x life; `u` in [0, 1) draws the jitter."""
         return round(self.ttl_ns * (1 - self.grace_ratio - self.grace_jitter * (2 * u - 1)))
+
+
+def first_rotations_ns(
+    draws: Draws, proxies: NDArray[np.int64], settings: CertificateSettings
+) -> NDArray[np.int64]:
+    """When proxies that were there before the run first renew their certificates (`begin_held`)."""
+    left = draws.uniform_array(_AGE, proxies) * settings.rotation_ns(0.5)
+    return left.astype(np.int64)
 
 
 class CertificateState(Enum):
@@ -205,7 +220,7 @@ class WorkloadCertificate:
         self._machine.state = _S.HELD
         self.held = Signed(root)
         interval_ns = self._settings.rotation_ns(0.5)
-        left_ns = int(self._draws.uniform("agent.certificate.age", self._proxy) * interval_ns)
+        left_ns = int(self._draws.uniform(_AGE, self._proxy) * interval_ns)
         self.expires_ns = left_ns + self._settings.ttl_ns - interval_ns
         self._await_rotation(max(0, self._clock.now_ns) + left_ns)
 

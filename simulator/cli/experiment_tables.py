@@ -12,9 +12,9 @@ from rich.console import Console
 from rich.text import Text
 
 from simulator.cli.tables import footnote, new_table, show
-from simulator.report.wording import amount_text, seconds_text
+from simulator.report.paired_wording import change, narrowing, paired_interval, ratio_text, seconds, signed
+from simulator.report.wording import amount_text
 from simulator.results.disruption import DISRUPTIONS
-from simulator.results.paired import NOT_FINITE
 
 if TYPE_CHECKING:
     from simulator.results.comparison import Comparison
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from simulator.results.replications import Replications
     from simulator.results.sweep import Sweep
 
-__all__ = ["new_console", "print_comparison", "print_replications", "print_sweep", "seconds", "signed"]
+__all__ = ["new_console", "print_comparison", "print_replications", "print_sweep"]
 
 _WIDE: Final = 140
 _SHOWN_AT_MOST: Final = 60
@@ -101,11 +101,11 @@ def _paired(console: Console, comparison: Comparison, other: str) -> None:
         table.add_row(
             str(line["metric"]),
             str(line["stat"]),
-            _change(line, say),
-            _paired_interval(line, say),
-            _ratio(line["ratio"]),
+            change(line, say),
+            paired_interval(line, say),
+            ratio_text(line["ratio"]),
             "-" if math.isnan(line["correlation"]) else f"{line['correlation']:.2f}",
-            _narrowing(line),
+            narrowing(line),
         )
     show(console, table)
     notes = [part for note in differences["note"] for part in str(note).split("; ") if part]
@@ -115,22 +115,6 @@ def _paired(console: Console, comparison: Comparison, other: str) -> None:
         footnote(
             console, "not finite: something never came to an end, in either; no correlation is told then"
         )
-
-
-def _change(line: Mapping[Any, Any], say: Callable[[float], str]) -> str:
-    """A difference in words: of two infinite numbers there is none."""
-    return "∞ in both" if math.isinf(line["a"]) and math.isinf(line["b"]) else signed(line["difference"], say)
-
-
-def _paired_interval(line: Mapping[Any, Any], say: Callable[[float], str]) -> str:
-    """The interval of a difference; where there is none because something never ended, how often."""
-    if math.isfinite(line["ci_low"]) or math.isfinite(line["ci_high"]):
-        return f"{signed(line['ci_low'], say)} .. {signed(line['ci_high'], say)}"
-    return NOT_FINITE.format(**line) if line["not_finite"] else "-"
-
-
-def _ratio(ratio: float) -> str:
-    return "-" if math.isnan(ratio) else "∞" if math.isinf(ratio) else f"{ratio:.3g}"
 
 
 def print_sweep(sweep: Sweep, directory: Path, figures: Sequence[Path]) -> None:
@@ -192,8 +176,8 @@ def _steps(console: Console, sweep: Sweep, metric: str) -> None:
             f"{line['before']} -> {line['after']}",
             *([line["others"]] if several else []),
             signed(line["difference"], seconds),
-            _paired_interval(line, seconds),
-            _ratio(line["ratio"]),
+            paired_interval(line, seconds),
+            ratio_text(line["ratio"]),
         )
     show(console, table)
     if len(steps) > _STEPS_AT_MOST:
@@ -318,23 +302,3 @@ def _interval(line: Mapping[Any, Any], name: str, say: Callable[[float], str]) -
 
 def _runs(line: Mapping[Any, Any]) -> str:
     return f"{int(line['runs']):,}" + (f" (+{int(line['failed']):,} failed)" if line["failed"] else "")
-
-
-def _narrowing(line: Mapping[Any, Any]) -> str:
-    """How wide the paired interval is, as a share of the unpaired one."""
-    paired, unpaired = line["ci_high"] - line["ci_low"], line["unpaired_high"] - line["unpaired_low"]
-    if not math.isfinite(paired) or not math.isfinite(unpaired) or unpaired == 0:
-        return "-"
-    return f"{paired / unpaired * 100:.0f} %"
-
-
-def signed(value: float, say: Callable[[float], str]) -> str:
-    """A difference with its sign, in words."""
-    if math.isnan(value):
-        return "-"
-    return f"-{say(-value)}" if value < 0 else f"+{say(value)}" if value > 0 else say(0)
-
-
-def seconds(value: float) -> str:
-    """A time in seconds, in words; a dash where there is none."""
-    return "-" if math.isnan(value) else seconds_text(value * 1e9)

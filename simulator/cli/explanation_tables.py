@@ -9,9 +9,10 @@ from typing import TYPE_CHECKING, Any
 from rich.console import Console
 from rich.text import Text
 
-from simulator.cli.experiment_tables import new_console, seconds, signed
+from simulator.cli.experiment_tables import new_console
 from simulator.cli.tables import footnote, new_table, show
 from simulator.recording.bottlenecks import QUANTILES
+from simulator.report.paired_wording import seconds, signed
 from simulator.report.stages import bottleneck_text
 from simulator.report.wording import share_text
 from simulator.results.explanation import AS_IT_IS

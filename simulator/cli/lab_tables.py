@@ -56,13 +56,20 @@ def print_verdict(verdict: Verdict, question: str, *, in_full: bool) -> None:
 
 def print_left_out(path: Path, reasons: list[str]) -> None:
     """A scenario of a folder that no real Envoy can play."""
-    _console().print(Text(f"{path}: left out: {'; '.join(reasons)}", style="dim"))
+    _console().print(Text(f"{path}: left out: {'; '.join(reasons)}", style="dim"), soft_wrap=True)
 
 
-def print_total(played: int, differing: int) -> None:
+def print_total(played: int, left_out: int, differing: int, unjudged: int) -> None:
     """The last line."""
-    said = "all agree" if not differing else f"{differing} DISAGREE"
-    _console().print(Text(f"{played} scenarios played against real Envoys: {said}", style="bold"))
+    said = [f"{played - differing - unjudged} agree"]
+    if differing:
+        said.append(f"{differing} DISAGREE")
+    if unjudged:
+        said.append(f"{unjudged} NOT JUDGED")
+    if left_out:
+        said.append(f"{left_out} left out")
+    noun = "scenario" if played == 1 else "scenarios"
+    _console().print(Text(f"{played} {noun} played against real Envoys: {', '.join(said)}", style="bold"))
 
 
 def print_fuzzed_case(case: Case) -> None:

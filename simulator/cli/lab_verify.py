@@ -43,7 +43,7 @@ def execute(options: argparse.Namespace) -> int:
     from simulator.cli.lab_tables import print_left_out, print_total, print_verdict
     from simulator.lab.verify import verify
 
-    differing = played = 0
+    differing = unjudged = played = 0
     for path, scenario in scenarios:
         reasons = playable(scenario) or _held_otherwise(scenario)
         if reasons:
@@ -52,11 +52,12 @@ def execute(options: argparse.Namespace) -> int:
         verdict = verify(scenario, runs=options.runs)
         print_verdict(verdict, "", in_full=options.all)
         played += 1
-        differing += not verdict.agrees
+        differing += verdict.is_judged and not verdict.agrees
+        unjudged += not verdict.is_judged
     if not played:
         raise BadInput("none of these scenarios can be played against a real Envoy")
-    print_total(played, differing)
-    return DIFFERS if differing else 0
+    print_total(played, len(scenarios) - played, differing, unjudged)
+    return DIFFERS if differing or unjudged else 0
 
 
 def _held_otherwise(scenario: Scenario) -> list[str]:

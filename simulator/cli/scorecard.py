@@ -65,6 +65,8 @@ def _files(paths: list[Path]) -> list[Path]:
     """The files named, and those in directories named."""
     files: list[Path] = []
     for path in paths:
+        if path == DEFAULT and not path.exists():
+            raise BadInput(f"there is no {path} here: name a scorecard, or go to where xdsim's repository is")
         inside = sorted(path.glob("*.yaml")) if path.is_dir() else [path]
         if not inside:
             raise BadInput(f"{path}: holds no scorecard (*.yaml)")

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
+from functools import cache
 from typing import Protocol
 
 import numpy as np
@@ -135,7 +136,9 @@ class Uniform:
         P(delay > x) / mean: flat up to `low_ns`, then falling to nothing at `high_ns`. Bounds r and 2 r give
         a mean of 7/9 r and a median of 3/4 r.
         """
-        return int(self.residual_ns_array(np.array([u]))[0])
+        spread_ns = self.high_ns - self.low_ns
+        beyond = min(2 * self.mean_ns * (1 - u), spread_ns)
+        return _whole(min(u * self.mean_ns, self.low_ns) + spread_ns - math.sqrt(spread_ns * beyond))
 
     def residual_ns_array(self, u: NDArray[np.float64]) -> NDArray[np.int64]:
         """`residual_ns` for each element."""
@@ -161,9 +164,7 @@ class LogNormal:
     @property
     def sigma(self) -> float:
         """The standard deviation of the logarithm."""
-        from scipy.special import ndtri
-
-        return math.log(self.p99_ns / self.median_ns) / float(ndtri(0.99))
+        return _sigma(self.median_ns, self.p99_ns)
 
     @property
     def mean_ns(self) -> float:
@@ -249,6 +250,13 @@ class Empirical:
         """`ns` for each element."""
         samples = np.array(self.samples_ns, np.int64)
         return samples[(np.asarray(u) * len(samples)).astype(np.int64)]
+
+
+@cache
+def _sigma(median_ns: float, p99_ns: float) -> float:
+    from scipy.special import ndtri
+
+    return math.log(p99_ns / median_ns) / float(ndtri(0.99))
 
 
 def _require(condition: bool, problem: str) -> None:

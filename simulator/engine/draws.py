@@ -8,6 +8,7 @@ for the entity and once for the index to a key hashed from the rest. Scalars and
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from hashlib import blake2b
 from typing import TypeAlias
 
@@ -47,14 +48,19 @@ class Draws:
 
     def uniform_array(self, purpose: str, entity: Integers = 0, index: Integers = 0) -> NDArray[np.float64]:
         """`uniform` for each (entity, index), which broadcast against each other; equal to it bit for bit."""
-        return (self._bits_array(purpose, entity, index) >> np.uint64(11)).astype(np.float64) * _ULP
+        return _uniform_of(_bits_of(np.uint64(self._key(purpose)), entity, index))
 
-    def _bits_array(self, purpose: str, entity: Integers, index: Integers) -> NDArray[np.uint64]:
-        entities, indices = _as_uint64(entity), _as_uint64(index)
-        key = np.uint64(self._key(purpose))
-        with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
-            mixed = _mixed_array(key + (entities + np.uint64(1)) * np.uint64(_GOLDEN))
-            return _mixed_array(mixed + (indices + np.uint64(1)) * np.uint64(_GOLDEN))
+    def keys(self, purposes: Sequence[str]) -> NDArray[np.uint64]:
+        """What stands for each of these purposes in `uniform_of`."""
+        return np.array([self._key(purpose) for purpose in purposes], np.uint64)
+
+    def uniform_of(self, keys: NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.float64]:
+        """`uniform` where each draw has a purpose of its own, given by `keys`."""
+        return _uniform_of(_bits_of(keys, entity, index))
+
+    def keyed(self, purpose: str, entity: NDArray[np.int64]) -> KeyedDraws:
+        """The draws of one purpose for these entities, which many will be asked of."""
+        return KeyedDraws(_mixed_entities(np.uint64(self._key(purpose)), entity))
 
     def integer_below(self, n: int, purpose: str, entity: int = 0, index: int = 0) -> int:
         """An integer from 0 to n - 1: the same draw as `uniform`, scaled. Even to within n / 2**53."""
@@ -66,7 +72,7 @@ class Draws:
     ) -> NDArray[np.int64]:
         """`integer_below` for each (entity, index); equal to it bit for bit."""
         assert 1 <= n <= _MOST_INTEGERS, f"integers from 0 to {n - 1} for arrays"
-        bits = self._bits_array(purpose, entity, index) >> np.uint64(11)
+        bits = _bits_of(np.uint64(self._key(purpose)), entity, index) >> np.uint64(11)
         return (bits * np.uint64(n) >> np.uint64(53)).astype(np.int64)
 
     def _bits(self, purpose: str, entity: int, index: int) -> int:
@@ -84,6 +90,40 @@ class Draws:
         return key
 
 
+class KeyedDraws:
+    """Draws of one purpose: what depends on the entity alone is worked out."""
+
+    __slots__ = ("_mixed",)
+
+    def __init__(self, mixed: NDArray[np.uint64]) -> None:
+        self._mixed = mixed
+
+    def uniform(self, place: NDArray[np.integer], index: NDArray[np.int64]) -> NDArray[np.float64]:
+        """`Draws.uniform` for the entities at these places and an index of each."""
+        with np.errstate(over="ignore"):
+            bits = index.astype(np.uint64)
+            bits += np.uint64(1)
+            bits *= np.uint64(_GOLDEN)
+            bits += self._mixed[place]
+            return _uniform_of(_mixed_array(bits))
+
+
+def _mixed_entities(key: np.uint64 | NDArray[np.uint64], entity: Integers) -> NDArray[np.uint64]:
+    with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
+        return _mixed_array(key + (_as_uint64(entity) + np.uint64(1)) * np.uint64(_GOLDEN))
+
+
+def _bits_of(key: np.uint64 | NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.uint64]:
+    mixed, indices = _mixed_entities(key, entity), _as_uint64(index)
+    with np.errstate(over="ignore"):
+        return _mixed_array(mixed + (indices + np.uint64(1)) * np.uint64(_GOLDEN))
+
+
+def _uniform_of(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
+    uniform = (bits >> np.uint64(11)).astype(np.float64)
+    return uniform * _ULP
+
+
 def _mixed(bits: int) -> int:
     """A bijection of 64 bits in which every input bit moves about half of the output bits."""
     bits = (bits ^ bits >> 30) * _STEP_1 & _MASK
@@ -92,10 +132,18 @@ def _mixed(bits: int) -> int:
 
 
 def _mixed_array(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
-    """`_mixed` for each element."""
-    bits = (bits ^ bits >> np.uint64(30)) * np.uint64(_STEP_1)
-    bits = (bits ^ bits >> np.uint64(27)) * np.uint64(_STEP_2)
-    return bits ^ bits >> np.uint64(31)
+    """`_mixed` for each element of an array that nobody else holds."""
+    if np.ndim(bits) == 0:  # a scalar cannot be written to
+        bits = (bits ^ bits >> np.uint64(30)) * np.uint64(_STEP_1)
+        bits = (bits ^ bits >> np.uint64(27)) * np.uint64(_STEP_2)
+        return bits ^ bits >> np.uint64(31)
+    shifted = bits >> np.uint64(30)
+    bits ^= shifted
+    bits *= np.uint64(_STEP_1)
+    bits ^= np.right_shift(bits, np.uint64(27), out=shifted)
+    bits *= np.uint64(_STEP_2)
+    bits ^= np.right_shift(bits, np.uint64(31), out=shifted)
+    return bits
 
 
 def _as_uint64(numbers: Integers) -> NDArray[np.uint64]:

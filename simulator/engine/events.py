@@ -22,6 +22,10 @@ Call = Callable[[], object]
 _ENTITIES = 2**40
 _LAST = 2**62
 
+Ahead = Callable[[int, int], bool]
+"""Told the instant of what comes next and its rank among the happenings of that instant (`rank`); whether it
+is to be asked again before that."""
+
 
 class Band(IntEnum):
     """What goes first among happenings of one instant: the smaller band.
@@ -40,6 +44,11 @@ class Band(IntEnum):
     """A server finished a job."""
     DISPATCH = 50
     """A multi-server starts the jobs of this instant, when all of them are known."""
+
+
+def rank(band: Band, entity: int) -> int:
+    """The place of a happening among those of one instant: the smaller, the sooner."""
+    return band * _ENTITIES + entity
 
 
 class EventBudgetExceeded(RuntimeError):
@@ -121,20 +130,20 @@ class Clock:
         assert 0 <= entity < _ENTITIES, f"entity {entity} would leave its band"
         env = self.env
         after = After(self, env.now + delay_ns, call)  # type: ignore[arg-type]
-        env.schedule(after, band * _ENTITIES + entity, delay_ns)  # type: ignore[arg-type]
+        env.schedule(after, rank(band, entity), delay_ns)  # type: ignore[arg-type]
         return after
 
     def process(self, generator: Generator[Event, Any, Any]) -> Process:
         """Start a SimPy process: for a few long-lived loops, not for messages."""
         return Process(self.env, generator)
 
-    def run(self, until_ns: int, ahead: Callable[[int], object] | None = None) -> None:
+    def run(self, until_ns: int, ahead: Ahead | None = None) -> None:
         """Handle everything up to and including `until_ns`; the present is then `until_ns`.
 
         Args:
             until_ns: The last instant.
-            ahead: Told the instant of the next happening before it is handled; it may put others on the
-                agenda that come before that one.
+            ahead: Told of the next happening before it is handled; it may put others on the agenda that
+                come before that one.
 
         Raises:
             EventBudgetExceeded: more events happened than the budget allows.
@@ -144,11 +153,13 @@ class Clock:
         budget = _LAST if self.event_budget is None else self.event_budget
         end = After(self, until_ns, self.discount)
         env.schedule(end, _LAST, until_ns - self.now_ns)  # type: ignore[arg-type]
+        # SimPy tells the time of what is next, and not its rank.
+        agenda = env._queue
         while end.callbacks is not None:
             if ahead is not None:
-                next_ns = env.peek()
-                ahead(next_ns)  # type: ignore[arg-type]  # an int, as all times are
-                if env.peek() < next_ns:
+                first = agenda[0]
+                again = ahead(*first[:2])  # type: ignore[arg-type]  # integers, as all times are
+                if again or agenda[0] is not first:
                     continue
             self.events += 1
             step()

@@ -163,7 +163,8 @@ class ClusterManager:
             self._known = self._known.updated(resources.without(bad)).without(diff.removed)
         else:
             self._known = resources
-        self._remove(diff.removed)
+        # State of the world: found in a hash set, which of two gives the last one first.
+        self._remove(update.removed if update.is_delta else diff.removed.reversed(), diff.removed)
         self.source.resume(EDS)
         self.source.resume(SDS)
         self._update_cds_gate()
@@ -277,11 +278,14 @@ class ClusterManager:
             self.warming.remove(part)
             tell(part)
 
-    def _remove(self, names: Names) -> None:
-        """Active and warming entries of these names go together, at once on the main thread."""
+    def _remove(self, order: Names, names: Names) -> None:
+        """Active and warming entries of these names go together, at once on the main thread; while start-up
+        waits for some, one after the other: what comes next may begin before the last is gone."""
         if not names:
             return
-        self._drop_warming(names, self.init_helper.done)
+        at_once = (names,) if self.init_helper.is_finished else order.intersect(names).singly()
+        for some in at_once:
+            self._drop_warming(some, self.init_helper.done)
         removed = self.active.only(names)
         self.active = self.active.without(removed.names)
         self.hosts = self.hosts.without(names)

@@ -30,6 +30,7 @@ class Published:
     scope_routes: Names = NO_NAMES
     clusters: Resources = NO_RESOURCES
     hosts: Resources = NO_RESOURCES
+    extensions: Resources = NO_RESOURCES
 
     def outcome(self, listener: str) -> str:
         """What a request on a new connection to that listener gets."""
@@ -37,8 +38,14 @@ class Published:
         return "refused" if config is None else self.outcome_on(config)
 
     def outcome_on(self, config: Resource[object]) -> str:
-        """What a request on a connection of that listener object gets."""
+        """What a request on a connection of that listener object gets.
+
+        A filter whose configuration never came answers for itself (filter_chain_helper.h: 500, before the
+        router looks for a route).
+        """
         body = listener_of(config)
+        if any(name not in self.extensions for name in body.filters):
+            return "500"
         route = body.inline_route
         if route is None:
             name = body.route_name if not body.scopes else next(iter(self.scope_routes), None)
@@ -84,6 +91,7 @@ class DataPlane:
             server.scopes.route_names,
             server.clusters.active,
             server.clusters.hosts,
+            server.extensions.content,
         )
         process = server.process
         process.clock.at(

@@ -37,6 +37,7 @@ class HotRestartSignal(Enum):
     DRAIN_REQUESTED = "drain_requested"
     SHUTDOWN_TIME_OVER = "shutdown_time_over"
     CHILD_EXITED = "child_exited"
+    GRANDCHILD_BOOTS = "grandchild_boots"
     KILLED = "killed"
 
 
@@ -46,6 +47,8 @@ HOT_RESTART = {
     (_S.CHILD_INITIALIZING, _G.CHILD_EXITED): (_S.ABANDONED, None),
     (_S.PARENT_TOLD, _G.DRAIN_REQUESTED): (_S.PARENT_DRAINING, "drain_parent"),
     (_S.PARENT_DRAINING, _G.SHUTDOWN_TIME_OVER): (_S.PARENT_TERMINATED, "terminate_parent"),
+    (_S.PARENT_TOLD, _G.GRANDCHILD_BOOTS): (_S.PARENT_TERMINATED, "terminate_parent"),
+    (_S.PARENT_DRAINING, _G.GRANDCHILD_BOOTS): (_S.PARENT_TERMINATED, "terminate_parent"),
     (_S.CHILD_INITIALIZING, _G.KILLED): (_S.PARENT_TERMINATED, "terminate_parent"),
     (_S.PARENT_TOLD, _G.KILLED): (_S.PARENT_TERMINATED, "terminate_parent"),
     (_S.PARENT_DRAINING, _G.KILLED): (_S.PARENT_TERMINATED, "terminate_parent"),
@@ -89,12 +92,19 @@ class HotRestart:
         """The child could not start: the parent goes on as if nothing had been."""
         self._machine.fire(_G.CHILD_EXITED)
 
+    def grandchild_boots(self) -> None:
+        """The child becomes a parent itself: it ends its own at once (server.cc, shutdownAdmin)."""
+        self._end(_G.GRANDCHILD_BOOTS)
+
     def kill(self) -> None:
         """The container with both processes ends."""
+        self._end(_G.KILLED)
+
+    def _end(self, signal: HotRestartSignal) -> None:
         if self._timer is not None:
             self._timer.cancel()
         if self.state not in (_S.PARENT_TERMINATED, _S.ABANDONED):
-            self._machine.fire(_G.KILLED)
+            self._machine.fire(signal)
 
     # --- actions
 

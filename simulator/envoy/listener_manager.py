@@ -62,6 +62,7 @@ class ListenerManager:
         self._known = NO_RESOURCES
         self._lds: Subscription | None = None
         self._lds_target_is_open = False
+        self._waits_for_scopes: Resource[object] | None = None
         for awaited in (routes, secrets, extensions, scopes):
             awaited.on_released(self.check_targets)
 
@@ -221,7 +222,8 @@ class ListenerManager:
         for cluster, names in inline.items():
             if cluster is not None and str(cluster) not in known:
                 bad, why = bad.union(names), f"route: unknown cluster '{cluster}'"
-        missing = self._source.missing(RDS, _route_names(resources.only(built)))
+        # A route that others use has its subscription already; its file need not be there any more.
+        missing = self._source.missing(RDS, _route_names(resources.only(built)).minus(self._routes.interest))
         if missing:
             bad = bad.union(Names(r.name for r in resources.only(built) if _needs(r, missing)))
             why = f"paths must refer to an existing path: {next(iter(missing))}"
@@ -297,14 +299,33 @@ class ListenerManager:
         return changed.where((before, resources), differs_in_filter_chains)
 
     def start_targets(self, batch: ListenerBatch) -> None:
-        """Subscribes what the listeners refer to; what others already have does not keep them waiting."""
+        """Subscribes what the listeners refer to; what others already have does not keep them waiting.
+
+        Types come in the order in which the listeners, one after the other, refer to them: so they are asked
+        for when a stream opens again (D5).
+        """
         configs = batch.configs
-        self._routes.require(_route_names(configs))
-        self._secrets.require(configs.collect("secret", lambda r: _optional(listener_of(r).secret)))
-        self._extensions.require(configs.collect("filters", lambda r: listener_of(r).filters))
-        if configs.grouped("scopes", _has_scopes).get(True):
-            self._scopes.require()
+        start: dict[str, Callable[[], None]] = {
+            "secret": lambda: self._secrets.require(
+                configs.collect("secret", lambda r: _optional(listener_of(r).secret))
+            ),
+            "routes": lambda: self._routes.require(_route_names(configs)),
+            "scopes": lambda: self._start_scopes(configs),
+            "filters": lambda: self._extensions.require(
+                configs.collect("filters", lambda r: listener_of(r).filters)
+            ),
+        }
+        for kind in configs.collect("targets", _targets):
+            start[kind]()
         self._check(batch)
+
+    def _start_scopes(self, configs: Resources) -> None:
+        """All listeners with scopes share one subscription, which is a target of the first one only
+        (config_provider_impl.h, ConfigProviderManagerImplBase::getSubscription)."""
+        if not self._scopes.is_started:
+            first = next(iter(configs.grouped("scopes", _has_scopes)[True]))
+            self._waits_for_scopes = configs[first]
+        self._scopes.require()
 
     def check_targets(self) -> None:
         """Something was released: who waits for nothing more goes on."""
@@ -316,6 +337,7 @@ class ListenerManager:
             return
         if self.server_init.state.value == "Uninitialized":
             return  # Its targets have not been started.
+        awaiting = self._waits_for_scopes
         routes, secrets, extensions = self._routes.released, self._secrets.released, self._extensions.released
         scopes_done = self._scopes.is_released and not self._scopes.route_names.minus(routes)
 
@@ -325,10 +347,12 @@ class ListenerManager:
                 (body.route_name is None or body.route_name in routes)
                 and (body.secret is None or body.secret in secrets)
                 and all(f in extensions for f in body.filters)
-                and (not body.scopes or scopes_done)
+                and (scopes_done or batch.configs[name] is not awaiting)
             )
 
-        ready = batch.names.where((batch.configs, routes, secrets, extensions, scopes_done), is_ready)
+        ready = batch.names.where(
+            (batch.configs, routes, secrets, extensions, scopes_done, awaiting), is_ready
+        )
         if ready:
             batch.split(ready).fire(_G.TARGETS_READY)
 
@@ -388,17 +412,20 @@ class ListenerManager:
         )
 
     def forget(self, batch: ListenerBatch) -> None:
-        """The object is destroyed; RDS watches nobody else uses end with it."""
+        """The objects are destroyed, one after the other; watches of routes and extensions that nobody else
+        uses end with them."""
         self.batches.remove(batch)
         self._release_unused()
 
     def _release_unused(self) -> None:
-        used = NO_NAMES
+        used = filters = NO_NAMES
         for batch in self.batches:
             used = used.union(_route_names(batch.configs))
+            filters = filters.union(batch.configs.collect("filters", lambda r: listener_of(r).filters))
             if batch.configs.grouped("scopes", _has_scopes).get(True):
                 used = used.union(self._scopes.route_names)
-        self._routes.release_unused(used)
+        self._routes.release_unused(used, one_by_one=True)
+        self._extensions.release_unused(filters, one_by_one=True)
 
     @property
     def secret_names(self) -> Names:
@@ -416,6 +443,19 @@ _GAUGES = {
     _S.DRAINING: "total_listeners_draining",
     _S.FILTER_CHAINS_DRAINING: "total_filter_chains_draining",
 }
+
+
+def _targets(resource: Resource[object]) -> tuple[str, ...]:
+    """What a listener waits for, in the order in which it is built (filter_chain_manager_impl.cc: transport
+    socket, then filters; http_connection_manager config.cc: routes, then HTTP filters)."""
+    body = listener_of(resource)
+    uses = {
+        "secret": body.secret is not None,
+        "routes": body.route_name is not None,
+        "scopes": body.scopes,
+        "filters": bool(body.filters),
+    }
+    return tuple(kind for kind, is_used in uses.items() if is_used)
 
 
 def _route_names(listeners: Resources) -> Names:

@@ -155,7 +155,9 @@ class MainThread:
         before the next one begins."""
         interval_ns = self._flush_interval_ns
         idle = (now_ns - max(self._next_flush_ns, self._server.busy_until_ns)) // interval_ns - 2
+        if idle <= 0:
+            return
         longest_ns = self._costs.law("stats_flush_per_cluster").ns(_ALMOST_ONE) * self._clusters()
-        if idle > 0 and 2 * longest_ns < interval_ns:
+        if 2 * longest_ns < interval_ns:
             self._costs.skip("stats_flush_per_cluster", idle)
             self._next_flush_ns += idle * interval_ns

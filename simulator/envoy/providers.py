@@ -77,8 +77,8 @@ class Providers:
         subscription.start()
         self.source.subscribe(self.type, new, self)
 
-    def release_unused(self, used: Names) -> None:
-        """Ends the subscriptions of names no owner uses."""
+    def release_unused(self, used: Names, *, one_by_one: bool = False) -> None:
+        """Ends the subscriptions of names no owner uses, together or each by itself."""
         unused = self.interest.minus(used)
         if not unused:
             return
@@ -88,7 +88,8 @@ class Providers:
         for subscription in self._subscriptions:
             subscription.drop(unused)
         self._forget_settled()
-        self.source.unsubscribe(self.type, unused)
+        for names in unused.singly() if one_by_one else (unused,):
+            self.source.unsubscribe(self.type, names)
 
     # --- ConfigConsumer
 

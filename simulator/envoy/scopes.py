@@ -45,6 +45,11 @@ class ScopedRoutes:
         """Registers an owner to be told of the first outcome."""
         self._waiters.append(waiter)
 
+    @property
+    def is_started(self) -> bool:
+        """Whether there is a subscription."""
+        return self._subscription is not None
+
     def require(self) -> None:
         """Starts the subscription, once."""
         if self._subscription is None:

@@ -161,6 +161,8 @@ class Settling:
         self.steps: list[Step] = []
         self.requests: list[Asked] = []
         self.warms: tuple[int, int] | None = None
+        self.after: list[SettledEnvoy] = []
+        """The Envoy after each step; clusters that warm serve as they were."""
 
     def take(self, updates: Sequence[PushedUpdate]) -> SettledEnvoy:
         """The Envoy after these updates, in this order; `steps` and `requests` tell what happened."""
@@ -168,8 +170,12 @@ class Settling:
             if Fault.DECODE in update.resources.faulty():
                 raise Unsettled(f"a message of {update.type_name} that does not decode")
             _TAKERS[update.type_name](self, update)
+            self.after.append(self._envoy())
         if self._warming:
             raise Unsettled("a cluster warms and its endpoints come in no response of the same push")
+        return self._envoy()
+
+    def _envoy(self) -> SettledEnvoy:
         return SettledEnvoy(
             self._clusters, self._hosts, self._listeners, self._routes, self._before.fixed_clusters
         )
@@ -205,11 +211,11 @@ class Settling:
         waits: list[int] = []
         step.is_refused = bool(refused)
         for change, names in update.changes:
-            if names.intersect(refused):
+            if names.meets(refused):
                 step.rejected.append(change)
             else:
-                (waits if names.intersect(awaited) else done).append(change)
-        again = any(not names.intersect(refused) and not names.intersect(awaited) for names in update.again)
+                (waits if names.meets(awaited) else done).append(change)
+        again = any(not names.meets(refused) and not names.meets(awaited) for names in update.again)
         return done, waits, bool(done) or again
 
     def _take_cds(self, update: PushedUpdate) -> None:
@@ -306,7 +312,7 @@ class Settling:
         if publishes:
             step.publish(self._costs.ns("stop_listener"), done)
         if good:
-            if any(_needs(update.resources, n) != _needs(self._listeners, n) for n in good):
+            if any(waits_for(update.resources, n) != waits_for(self._listeners, n) for n in good):
                 raise Unsettled("a listener that waits for something new")
             self._listeners = self._listeners.updated(update.resources.only(good))
             step.publish(self._costs.ns("post_listeners"), waits)
@@ -337,7 +343,7 @@ def _unbuildable(update: PushedUpdate) -> Names:
     return update.resources.faulty().get(Fault.BUILD, NO_NAMES)
 
 
-def _needs(listeners: Resources, name: str) -> tuple[object, ...]:
+def waits_for(listeners: Resources, name: str) -> tuple[object, ...]:
     """What a listener waits for before it serves."""
     body = listener_of(listeners[name])
     return body.route_name, body.secret, body.filters, body.scopes

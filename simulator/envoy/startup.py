@@ -71,6 +71,8 @@ class Server:
         self.source = source
         self._on_exit = on_exit
         self.on_ready: Callable[[], None] | None = None
+        self.on_constructed: list[Callable[[], None]] = []
+        """Told when the process has read its bootstrap and speaks to its parent (hot restart)."""
         self.on_workers_started: list[Callable[[], None]] = []
         """Told when the workers run (hot restart)."""
         self._machine = Machine(_S.STARTING, _ROWS, self, Server._entered)
@@ -122,6 +124,8 @@ class Server:
         process.main_thread.construct(construction_ns, self._constructed)
 
     def _constructed(self) -> None:
+        for told in self.on_constructed:
+            told()
         missing = self._missing_at_start()
         if missing:
             self.process.recorder.warn(f"an Envoy exited: paths must refer to an existing path: {missing}")

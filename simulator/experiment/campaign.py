@@ -229,6 +229,7 @@ def _save_unfinished(campaign: _Campaign, result_type: type[Experiment], manifes
     """The tables of what is finished, as far as they can be written."""
     if not campaign.journal.is_open:
         return
+    campaign.journal.tidy()
     campaign.recall()
     try:
         _save(campaign, campaign.results(result_type, {**manifest, "finished": False}))

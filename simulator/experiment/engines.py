@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from simulator.fleet.errors import CannotTakeFleet
+import numpy as np
+
+from simulator.fleet.errors import CannotTakeFleet, RowsTouched
 from simulator.recording.recorder import Recorder
 from simulator.scenario.build import build
 from simulator.scenario.engine_choice import EngineChoice
@@ -24,7 +26,8 @@ def played(
     """The world at the end of the run; it says which engine ran, and why.
 
     What only shows in the run may be beyond the fleet engine (a response larger than the HTTP/2 window):
-    `engine: auto` then plays the run again, event by event.
+    `engine: auto` then plays the run again, event by event. So it is with rows whose stream breaks: they are
+    played by messages then, beside those that remain.
 
     Args:
         scenario: What to simulate.
@@ -35,17 +38,20 @@ def played(
     Raises:
         ScenarioError: With `engine: fleet`, for such a run; it names what is beyond it.
     """
-    world = build(scenario, seed, replication)
-    prepare(world.recorder)
-    try:
-        world.run()
-    except CannotTakeFleet as error:
-        if scenario.engine == "fleet":
-            raise ScenarioError(
-                [Problem(None, None, "engine", f"the fleet engine has no {error}")]
-            ) from error
-        choice = EngineChoice("events", f"auto: the run came to what the fleet engine has not: {error}")
-        world = build(scenario, seed, replication, choice)
+    choice: EngineChoice | None = None
+    by_messages = np.empty(0, np.int64)
+    while True:
+        world = build(scenario, seed, replication, choice, by_messages)
         prepare(world.recorder)
-        world.run()
-    return world
+        try:
+            world.run()
+        except RowsTouched as error:
+            by_messages = np.union1d(by_messages, error.proxies)
+        except CannotTakeFleet as error:
+            if scenario.engine == "fleet":
+                raise ScenarioError(
+                    [Problem(None, None, "engine", f"the fleet engine has no {error}")]
+                ) from error
+            choice = EngineChoice("events", f"auto: the run came to what the fleet engine has not: {error}")
+        else:
+            return world

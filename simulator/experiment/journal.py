@@ -74,7 +74,7 @@ class Journal:
             _remove_single_run(directory)
         runs = directory / RUNS
         runs.mkdir(parents=True, exist_ok=True)
-        self._remove_unfinished()
+        self.tidy()
         self.token = _token_in(runs)
         write_bytes(directory / MANIFEST, json_bytes({**manifest, "finished": False}))
         self.is_open = True
@@ -99,10 +99,10 @@ class Journal:
         """All is done: nobody writes here any more, and what is left tells of the runs alone."""
         if self.runs is not None:
             (self.runs / TOKEN).unlink(missing_ok=True)
-            self._remove_unfinished()
+            self.tidy()
 
-    def _remove_unfinished(self) -> None:
-        """Remove what a killed process was writing; one that still writes plays for nobody."""
+    def tidy(self) -> None:
+        """Remove what a player that was ended was writing; one that still writes plays for nobody."""
         assert self.directory is not None
         assert self.runs is not None
         for directory in (self.directory, self.runs, *self.runs.glob("*/")):

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.fleet.answers import Answers
+from simulator.fleet.followers import Effect, Follower, follow
 from simulator.fleet.streams import NULL, Batch, Carried, Ints, Small
 
 OUTCOMES = ("pending", "active", "superseded", "rejected")
@@ -34,6 +36,8 @@ class Announced:
     change: int
     t_changed_ns: int
     groups: tuple[int, ...]
+    endpoints: str | None = None
+    """The service whose endpoints changed, if they did."""
 
 
 def delivery_parts(
@@ -43,6 +47,7 @@ def delivery_parts(
     entity: Ints,
     group: Small,
     end_ns: int,
+    followers: Mapping[int, Follower] = MappingProxyType({}),
 ) -> Iterator[Mapping[str, Any]]:
     """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
 
@@ -53,7 +58,10 @@ def delivery_parts(
         entity: Proxies by place, ascending.
         group: Their groups.
         end_ns: End of the run.
+        followers: Changes that alter nothing beyond others.
     """
+    effects: dict[int, Effect] = {}
+    asked_for = {follower.before for follower in followers.values()}
     outcomes, carriers = np.array(OUTCOMES, object), np.array(CARRIERS, object)
     wanted: dict[int, list[tuple[Batch, NDArray[np.int64] | slice, Carried]]] = {}
     for batch in batches:
@@ -63,7 +71,16 @@ def delivery_parts(
     for change in announced:
         concerned = np.isin(group, change.groups)
         places = slice(None) if concerned.all() else np.flatnonzero(concerned)
-        columns = _of_change(replica, wanted.get(change.change, []), len(entity), end_ns)
+        found, follower = wanted.get(change.change, []), followers.get(change.change)
+        columns = _of_change(replica, found, len(entity), end_ns)
+        if follower is not None or change.change in asked_for:
+            effect = _effect(found, columns, end_ns)
+            if follower is not None:
+                before = None if follower.before is None else effects[follower.before]
+                codes = OUTCOMES.index("active"), OUTCOMES.index("superseded")
+                earlier = CARRIERS.index("earlier_push")
+                effect = follow(follower, before, columns, effect, replica, codes, earlier)
+            effects[change.change] = effect
         part = {name: values[places] for name, values in columns.items()}
         count = len(part["outcome"])
         if count:
@@ -98,6 +115,15 @@ def _of_change(
         for name, value in values.items():
             columns[name][place] = value
     return columns
+
+
+def _effect(
+    found: Sequence[tuple[Batch, NDArray[np.int64] | slice, Carried]], columns: dict[str, Ints], end_ns: int
+) -> Effect:
+    decided = np.full(len(columns["outcome"]), NULL, np.int64)
+    for batch, rows, carried in found:
+        decided[batch.place[rows]] = _until(batch.applied_ns[carried.active][rows], end_ns)
+    return Effect(decided, columns["t_active_ns"].copy())
 
 
 def instants_of(

@@ -2,6 +2,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
 
 class CannotTakeFleet(Exception):
     """The run needs something that is played message by message only; the message names it."""
+
+
+class RowsTouched(Exception):
+    """More than pushes happened to rows, which only the end of the run shows: it is to be played again with
+    them message by message.
+
+    Attributes:
+        proxies: Those.
+    """
+
+    def __init__(self, proxies: NDArray[np.int64]) -> None:
+        super().__init__(f"{len(proxies)} rows are touched")
+        self.proxies = proxies

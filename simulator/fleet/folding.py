@@ -18,7 +18,8 @@ from numpy.typing import NDArray
 from simulator.fleet.deliveries import Announced, Rows, delivery_parts, instants_of
 from simulator.fleet.streams import Batch, Carried, Ints, Small
 from simulator.recording.delivery_tally import SPANS, DeliveryTally
-from simulator.recording.recorder import Recorder, is_sampled, sampled_share
+from simulator.recording.recorder import Recorder
+from simulator.recording.sampling import is_sampled, sampled_share
 
 InHand = tuple[NDArray[np.int64], Ints]
 """Places whose push is in progress, and since when."""
@@ -54,6 +55,7 @@ class Folding:
         self._tally = recorder.delivery_tally
         self._waiting: list[_Waiting] = []
         self._seat = np.full(len(entity), -1, np.int32)
+        self._since_ns = np.full(len(entity), end_ns + 1)
         self._counted = np.zeros(0, np.int64)
         """By change, how many deliveries are in the tally."""
         self._share = 1.0
@@ -82,8 +84,7 @@ class Folding:
 
     def settle(self, now_ns: int, in_hand: InHand) -> None:
         """Everything before `now_ns` was taken: what can no longer change is counted."""
-        since_ns = np.full(len(self._entity), self._end_ns + 1)
-        since_ns[in_hand[0]] = in_hand[1]
+        since_ns = self._in_hand_since(in_hand)
         still: list[_Waiting] = []
         for waiting in self._waiting:
             rows, batch = waiting.rows, waiting.batch
@@ -94,11 +95,16 @@ class Folding:
             else:
                 self._count(batch)
         self._waiting = still
+        since_ns[in_hand[0]] = self._end_ns + 1
+
+    def _in_hand_since(self, in_hand: InHand) -> Ints:
+        """By place since when its push is in hand: after the end of the run where none is."""
+        self._since_ns[in_hand[0]] = in_hand[1]
+        return self._since_ns
 
     def finish(self, announced: Sequence[Announced], in_hand: InHand) -> None:
         """The run is over: what is in hand is sent after its end."""
-        since_ns = np.full(len(self._entity), self._end_ns + 1)
-        since_ns[in_hand[0]] = in_hand[1]
+        since_ns = self._in_hand_since(in_hand)
         for waiting in self._waiting:
             rows, batch = waiting.rows, waiting.batch
             self._read(batch, rows, since_ns[batch.place[rows]], np.full(len(rows), self._end_ns + 1))
@@ -158,15 +164,15 @@ class Folding:
         for number, (_, move) in enumerate(batch.moves):
             for change in move.carried:
                 carried.setdefault(id(change), (change, []))[1].append(number)
-        alike: dict[object, list[Carried]] = {}
+        alike: dict[tuple[object, tuple[int, ...]], list[Carried]] = {}
         for change, moves in carried.values():
             alike.setdefault((_way(change), tuple(moves)), []).append(change)
         columns: dict[object, dict[str, Ints]] = {}
-        for (way, moves), changes in alike.items():  # type: ignore[misc]  # as the keys are made above
+        for (way, of_moves), changes in alike.items():
             found = columns.get(way)
             if found is None:
                 found = columns[way] = instants_of(batch, slice(None), changes[0], self._end_ns)
-            rows = _rows_of(batch, moves)
+            rows = _rows_of(batch, of_moves)
             self._add({name: found[name][rows] for name in _OF_PUSH}, changes)
 
     def _add(self, columns: Mapping[str, Ints], changes: Sequence[Carried]) -> None:
@@ -224,6 +230,7 @@ def _rows_of(batch: Batch, moves: Iterable[int]) -> NDArray[np.int64] | slice:
     rows = [batch.moves[number][0] for number in moves]
     if len(rows) == 1:
         return rows[0]
-    assert not any(isinstance(r, slice) for r in rows), "two moves of the same rows"
-    together: NDArray[np.int64] = np.concatenate(rows)
+    listed = [r for r in rows if not isinstance(r, slice)]
+    assert len(listed) == len(rows), "two moves of the same rows"
+    together: NDArray[np.int64] = np.concatenate(listed)
     return together

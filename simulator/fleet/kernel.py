@@ -12,6 +12,8 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.engine.events import Band, rank
+
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
 Bytes = NDArray[np.int8]
@@ -45,9 +47,14 @@ IDLE, WAITING, IN_HAND = range(3)
     BUSY,
     FREED,
     FREED_NS,
+    AWAITED,
+    DISPATCH_RANK,
     REGISTERS,
-) = range(22)
+) = range(24)
 """Scalars of the state, by their place in the array of registers."""
+
+COMPLETION_RANK = rank(Band.COMPLETION, 0)
+"""Place among the happenings of one instant of what ends for entity 0; those of others follow."""
 
 NEVER = 2**62
 NOTHING = -(2**31)
@@ -60,6 +67,7 @@ ROOM = 8
 
 def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     horizon: int,
+    horizon_rank: int,
     reg: Ints,
     line: Small,
     pos: Ints,
@@ -90,7 +98,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     out_sent: Ints,
     offers: Small,
 ) -> int:
-    """Handles everything before the instant `horizon`; returns why it stopped.
+    """Handles everything before the place `horizon_rank` in the instant `horizon`; returns why it stopped.
 
     A job is a place (a push to that place), or -(1 + number) for a job of another kind. `current` holds the
     number of what each round and those after it ask for, -1 where nobody needed it yet.
@@ -98,8 +106,8 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     while True:
         # --- jobs that are due to start, at cores that are free
         while reg[STARTS] > 0 and reg[FREED] != RESUMES:
-            if reg[STARTS_NS] >= horizon:
-                return DONE
+            if reg[AWAITED] > 0:
+                return DONE  # a job of another kind is about to start
             if reg[FIFO_HEAD] == reg[FIFO_TAIL]:
                 reg[STARTS] = 0
                 break
@@ -126,15 +134,14 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
             heap_push(reg, heap_ns, heap_entity, heap_place, now + cost_ns, entity[job], job)
         # --- a slot that was freed by a push outside the arrays
         if reg[FREED] > 0:
-            if reg[FREED_NS] >= horizon:
-                return DONE
             now = reg[FREED_NS]
             reg[FREED] = 0
         else:
             ends_ns = heap_ns[0] if reg[HEAP] > 0 else NEVER
             dispatch_ns = reg[ARRIVED_NS] if reg[DISPATCH] > 0 else NEVER
             now = min(ends_ns, dispatch_ns)
-            if now >= horizon:
+            place_in_instant = COMPLETION_RANK + heap_entity[0] if now == ends_ns else reg[DISPATCH_RANK]
+            if now > horizon or (now == horizon and place_in_instant >= horizon_rank):
                 return DONE
             if out_place.size - reg[OUT] < ROOM:
                 return FULL

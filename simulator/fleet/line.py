@@ -14,9 +14,8 @@ from typing import Any, Generic, Protocol, TypeVar
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.engine.events import Band, Call, Clock
+from simulator.engine.events import Band, Call, Clock, rank
 from simulator.fleet import kernel as k
-from simulator.fleet.errors import CannotTakeFleet
 
 Job = tuple[int, Callable[[], int] | int, Call]
 C = TypeVar("C")
@@ -30,6 +29,9 @@ COMPILED_FROM = 20_000
 
 READY_FROM = 1000
 """Places from which on it is used where an earlier run of the process has loaded it."""
+
+
+_AT_ONCE, _NEVER = (-1, 0), (k.NEVER, 0)
 
 
 class Request(Protocol):
@@ -55,7 +57,7 @@ class Making(Protocol):
         """Changes whenever `make` might answer otherwise, but for what `make` itself did."""
 
     def learned(self) -> int:
-        """Counts what `make` did that makes later answers others."""
+        """Counts what `make` did, and pushes to others, that makes later answers others."""
 
 
 class Taker(Protocol):
@@ -80,6 +82,7 @@ class PushLine(Generic[C]):
         entity: The proxies of the arrays, by place.
         group: The groups of these.
         most_others: So many connections and jobs of other kinds there may be at once.
+        number: Of the istiod.
         limit: Slots.
         cores: CPU cores.
         making: Makes responses.
@@ -94,6 +97,7 @@ class PushLine(Generic[C]):
         group: NDArray[np.int32],
         *,
         most_others: int,
+        number: int,
         limit: int,
         cores: int,
         making: Making,
@@ -109,6 +113,7 @@ class PushLine(Generic[C]):
         self.fleet_size = len(entity)
         self._reg = np.zeros(k.REGISTERS, np.int64)
         self._reg[k.LIMIT], self._reg[k.SERVERS], self._reg[k.ARRIVED_NS] = limit, cores, -1
+        self._reg[k.DISPATCH_RANK] = rank(Band.DISPATCH, number)
         self._line = np.zeros(2 * size + 64, np.int32)
         self._pos = np.full(size, -1, np.int64)
         self._status = np.zeros(size, np.int8)
@@ -182,7 +187,7 @@ class PushLine(Generic[C]):
 
     def _number(self, request: Any) -> int:
         number = self._numbers.get(request)
-        if number is None:
+        if number is None or number < self._first:  # its column was given away, and it comes again
             number = self._numbers[request] = len(self.requests)
             self.requests.append(request)
             column = number - self._first
@@ -239,10 +244,6 @@ class PushLine(Generic[C]):
         What waits is not merged one by one: it is what its round and all later ones ask for, and worked out
         where somebody gets a slot for it.
         """
-        reg = self._reg
-        if reg[k.FREED] > 0 and reg[k.HELD] < reg[k.LIMIT] and reg[k.HEAD] < reg[k.TAIL]:
-            # Who is in line gets a slot before this event, and the kernel has not come to it.
-            raise CannotTakeFleet("pushes that begin at the instant at which another one gives slots away")
         round_, fleet = len(self._rounds), self.fleet_size
         self._rounds.append(request)
         if round_ >= len(self._current):
@@ -365,6 +366,7 @@ class PushLine(Generic[C]):
             reg[k.DISPATCH] = 1
 
     def _start_job(self, number: int) -> None:
+        self._reg[k.AWAITED] = 0
         entity, cost_ns, done = self._jobs.pop(number)
         self._free_jobs.append(number)
         service_ns = cost_ns() if callable(cost_ns) else cost_ns
@@ -386,17 +388,28 @@ class PushLine(Generic[C]):
 
     # --- time
 
-    def advance(self, horizon_ns: int) -> None:
-        """Everything before the horizon happens, or everything up to an event that it puts on the clock."""
-        if self._next_ns() >= horizon_ns:
-            return
-        reg, edition = self._reg, self._making.edition()
+    def advance(self, horizon_ns: int, horizon_rank: int) -> bool:
+        """Everything before the horizon happens, or everything up to an event that it puts on the clock.
+
+        Args:
+            horizon_ns: Instant of the next event of the clock.
+            horizon_rank: Its place among the events of that instant.
+
+        Returns:
+            Whether it came to something that events of the clock go on with, now or soon.
+        """
+        if self.next_key() >= (horizon_ns, horizon_rank):
+            return False
+        reg = self._reg
+        # Pushes to connections that are played by messages learn as well.
+        edition = self._making.edition(), self._making.learned()
         if edition != self._edition:
             self._edition = edition
             self._cost[:] = -1
         while True:
             why = self._advance(
                 horizon_ns,
+                horizon_rank,
                 reg,
                 self._line,
                 self._pos,
@@ -437,20 +450,33 @@ class PushLine(Generic[C]):
                 self._await_start(int(reg[k.JOB]), int(reg[k.NOW]))
             elif why == k.OFFERED:
                 self._offer()
-            return
+            return bool(why != k.DONE)
 
-    def _next_ns(self) -> int:
-        """When the kernel finds something to do next: asking costs less than calling it for nothing."""
+    def next_key(self) -> tuple[int, int]:
+        """When the kernel finds something to do, and its place then; asking costs less than calling
+        it for nothing."""
         reg = self._reg
         if reg[k.STARTS] > 0:
-            return int(reg[k.STARTS_NS])
+            return _NEVER if reg[k.AWAITED] else _AT_ONCE
         if reg[k.FREED] > 0:
-            return int(reg[k.FREED_NS])
-        ends_ns = int(self._heap_ns[0]) if reg[k.HEAP] > 0 else k.NEVER
-        return min(ends_ns, int(reg[k.ARRIVED_NS])) if reg[k.DISPATCH] > 0 else ends_ns
+            return _AT_ONCE
+        key = _NEVER
+        if reg[k.HEAP] > 0:
+            key = int(self._heap_ns[0]), k.COMPLETION_RANK + int(self._heap_entity[0])
+        if reg[k.DISPATCH] > 0:
+            key = min(key, (int(reg[k.ARRIVED_NS]), int(reg[k.DISPATCH_RANK])))
+        return key
 
     def _await_start(self, number: int, t_ns: int) -> None:
-        self._clock.at(t_ns, lambda: self._start_job(number), band=Band.DISPATCH)
+        self._reg[k.AWAITED] = 1
+        self._call_at(t_ns, lambda: self._start_job(number))
+
+    def _call_at(self, t_ns: int, call: Call) -> None:
+        """Now, if it is part of what just happened; else nothing on the agenda comes before it."""
+        if t_ns == self._clock.now_ns:
+            call()
+        else:
+            self._clock.at(t_ns, call, band=Band.COMPLETION)
 
     def _find_cost(self) -> None:
         place = int(self._reg[k.JOB])
@@ -460,6 +486,7 @@ class PushLine(Generic[C]):
         if self._making.learned() != before:
             # It is for this push alone: what was learned makes others cheaper, the next of its kind first.
             self._cost[:] = -1
+            self._edition = self._making.edition(), self._making.learned()
             self._start_push_at(place, made, cost_ns)
             return
         self._cost[group, number - self._first] = cost_ns
@@ -505,7 +532,7 @@ class PushLine(Generic[C]):
                     self._start_push(self._at[place], self.requests[int(self._in_hand[place])], now_ns)
             self._is_offering = False
 
-        self._clock.at(now_ns, offer, band=Band.COMPLETION)
+        self._call_at(now_ns, offer)
 
 
 def _kernel(places: int) -> Callable[..., int]:

@@ -20,6 +20,8 @@ from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.history import Chains, History
+from simulator.fleet.push_log import PushLog
+from simulator.fleet.views import Views
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -91,6 +93,7 @@ class Move:
         carried: Changes.
         cds: Position of the CDS message and number of what it carries, where it carries changes.
         lds: The same of LDS.
+        views: Number of what requests meet once the workers have each message; empty where nobody sends any.
     """
 
     state: int
@@ -105,6 +108,7 @@ class Move:
     carried: tuple[Carried, ...]
     cds: tuple[int, int] | None = None
     lds: tuple[int, int] | None = None
+    views: tuple[int, ...] = ()
 
 
 class Moving(Protocol):
@@ -145,21 +149,25 @@ class _Direction:
     """One direction of the links of all proxies (wire/link.py)."""
 
     def __init__(self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints) -> None:
-        self._settings, self._draws, self._purpose, self._entity = settings, draws, purpose, entity
-        self._sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
+        self._settings = settings
+        self.sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
         delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
         purposes = (purpose, purpose + ".agent")
         self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
-        self._drawn = [(d, p) for d, p in zip(delays, purposes, strict=False) if not isinstance(d, Constant)]
+        self._drawn = [
+            (delay, draws.keyed(purpose, entity))
+            for delay, purpose in zip(delays, purposes, strict=False)
+            if not isinstance(delay, Constant)
+        ]
 
     def arrival_ns(self, place: Small, now_ns: Ints, size_bytes: Ints | int) -> Ints:
         """When messages sent now arrive; none overtakes."""
         arrival_ns = now_ns + self._constant_ns
+        index = self.sent[place]
+        self.sent[place] = index + 1
         if self._drawn:
-            index, entity = self._sent[place], self._entity[place]
-            for delay, purpose in self._drawn:
-                arrival_ns += delay.ns_array(self._draws.uniform_array(purpose, entity, index))
-            self._sent[place] = index + 1
+            for delay, keyed in self._drawn:
+                arrival_ns += delay.ns_array(keyed.uniform(place, index))
         if self._settings.bytes_per_second is not None:
             arrival_ns += size_bytes * S // self._settings.bytes_per_second
         np.maximum(arrival_ns, self.last_ns[place], out=arrival_ns)
@@ -167,7 +175,7 @@ class _Direction:
         return arrival_ns
 
 
-class _Flushes:
+class StatsFlushes:
     """The stats flushes of all main threads (envoy/main_thread.py), worked off when a job starts."""
 
     def __init__(self, settings: StreamSettings, draws: Draws, entity: Ints) -> None:
@@ -271,17 +279,6 @@ class Batch:
         )
 
 
-@dataclass(slots=True, eq=False)
-class PushLog:
-    """Every push to a proxy of the arrays, as the line handed them on."""
-
-    place: list[Small]
-    request: list[Small]
-    made: list[Small]
-    dequeued_ns: list[Ints]
-    sent_ns: list[Ints]
-
-
 class Folds(Protocol):
     """What counts batches instead of keeping them (fleet/folding.py)."""
 
@@ -295,19 +292,28 @@ class Streams:
     Args:
         entity: The proxies, by place.
         state: The state each is in at first.
+        views: Told what the workers hold, where requests are sent.
     """
 
     def __init__(
-        self, settings: StreamSettings, draws: Draws, entity: Ints, state: Small, moving: Moving
+        self,
+        settings: StreamSettings,
+        draws: Draws,
+        entity: Ints,
+        state: Small,
+        moving: Moving,
+        views: Views | None = None,
     ) -> None:
+        self.views = views
         count = len(entity)
         self._settings, self._moving, self._entity = settings, moving, entity
         self._state = state.astype(np.int64)
         self._down = _Direction(settings, draws, "network.latency.to_client", entity)
         self._up = _Direction(settings, draws, "network.latency.to_server", entity)
-        self._flushes = _Flushes(settings, draws, entity)
+        self._flushes = StatsFlushes(settings, draws, entity)
         self._busy_until_ns, self._workers_ns = (np.full(count, NULL, np.int64) for _ in range(2))
         self._unread = np.zeros(count, np.int64)
+        self._seat = np.empty(count, np.int32)
         self._cds, self._lds = History(count), History(count)
         self._late = Chains()
         self._moves: dict[int, Move] = {}
@@ -315,19 +321,21 @@ class Streams:
         self.batches: list[Batch] = []
         """What reached the proxies, in order: until somebody folds it."""
         self.folding: Folds | None = None
-        self.log = PushLog([], [], [], [], [])
+        self.log = PushLog()
         self.messages = 0
         self.bytes = 0
 
+    def forget_moves(self) -> None:
+        """What pushes do is worked out anew from here on."""
+        self._moves.clear()
+
+    def sent(self) -> Ints:
+        """How many messages each proxy and istiod sent to each other."""
+        return self._down.sent + self._up.sent
+
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
         """See line.Taker."""
-        log = self.log
-        for column, values in zip(
-            (log.place, log.request, log.made, log.dequeued_ns, log.sent_ns),
-            (place, request, made, dequeued_ns, sent_ns),
-            strict=True,
-        ):
-            column.append(values)  # type: ignore[attr-defined]
+        self.log.add(place, request, made, dequeued_ns, sent_ns)
         worked = sent_ns >= 0
         if not worked.all():
             place, made, dequeued_ns, sent_ns = (
@@ -337,7 +345,7 @@ class Streams:
                 sent_ns[worked],
             )
         # Each proxy once: later pushes of the same one build on what the earlier ones leave.
-        for rows in _rounds(place):
+        for rows in _rounds(place, self._seat):
             self._deliver(place[rows], made[rows], dequeued_ns[rows], sent_ns[rows])
 
     def _late_at(self, place: Small, sent_ns: Ints) -> Ints:
@@ -421,6 +429,9 @@ class Streams:
         self._workers_ns[place] = np.where(
             delay[which] >= 0, np.maximum(before, applied + delay[which]), before
         )
+        if self.views is not None:
+            view = np.array([m.views[at] if at < len(m.views) else NULL for m in moves], np.int32)[which]
+            self.views.note(place, self._workers_ns[place], np.where(delay[which] >= 0, view, NULL))
         for columns_, values in (
             (batch.received_ns, received),
             (batch.applied_ns, applied),
@@ -486,15 +497,15 @@ def distinct(values: Ints) -> Ints:
     return first
 
 
-def _rounds(place: Small) -> Sequence[NDArray[np.int64] | slice]:
-    """Rows of the first push to each proxy, of the second, and so on; in order."""
-    if not len(place):
-        return []
+def _rounds(place: Small, seat: Small) -> Sequence[NDArray[np.int64] | slice]:
+    """Rows of the first push to each proxy, of the second, and so on; in order. `seat` is scratch."""
+    rows = np.arange(len(place), dtype=np.int32)
+    seat[place] = rows
+    if (seat[place] == rows).all():
+        return [slice(None)] if len(place) else []
     order = np.argsort(place, kind="stable")
     ordered = place[order]
     begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    if len(begins) == len(place):
-        return [slice(None)]
     earlier = np.empty(len(place), np.int64)
     earlier[order] = np.arange(len(place)) - np.repeat(begins, np.diff(begins, append=len(place)))
     ends = np.cumsum(np.bincount(earlier))[:-1]

@@ -273,7 +273,7 @@ class Bench:
 
     # --- what it asks (grpc_server.Acceptor, wire/contract.py: StreamServer)
 
-    def on_attempt(self, caller: boot.Caller) -> bool:
+    def on_attempt(self, caller: boot.Caller, api: str) -> bool:
         """Every stream is welcome."""
         return True
 

@@ -169,9 +169,13 @@ class Reading:
         started_s = self.at("t_workers_started_ns")
         found: list[Entered] = []
         last: dict[tuple[str, str], str] = {}
+        entered: dict[tuple[str, str], str] = {}
         for row in rows.itertuples():
             key, state, at_s = (str(row.machine), str(row.name)), str(row.state), self.seconds(row.t_ns)
-            is_start_up = state == "WARMING" and (started_s is None or at_s <= started_s)
+            # One that warms since start-up goes from step to step afterwards.
+            goes_on = entered.get(key) == state
+            entered[key] = state
+            is_start_up = goes_on or (state == "WARMING" and (started_s is None or at_s <= started_s))
             if state in ("WARMING", "ACTIVE") and last.get(key) != state and not is_start_up:
                 found.append(Entered(at_s, key[0], key[1], state))
             if state in ("WARMING", "ACTIVE") and not is_start_up:

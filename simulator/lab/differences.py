@@ -96,7 +96,7 @@ class _Comparison:
         self._is_random = _reconnects(scenario) and not self._is_polled
         self._until_s = self._common_window()
         ours = [said for said in self._simulated.said if said.at_s < self._until_s]
-        self._ours = heard(ours) if self._is_random else ours
+        self._ours = heard(ours, self._simulated.subscriptions()) if self._is_random else ours
         self._runs = [
             MeasuredRun(
                 Reading(result, proxy, number),

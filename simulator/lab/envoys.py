@@ -12,7 +12,7 @@ from simulator.calibration.costs import Calibration
 from simulator.control_plane.scripted import ScriptedControlPlane
 from simulator.lab import bootstrap as boot
 from simulator.lab.endpoints import Endpoints
-from simulator.lab.file_tree import ConfigurationFiles
+from simulator.lab.file_tree import ConfigurationFiles, Content
 from simulator.lab.log import LogFollower
 from simulator.lab.network import Ports
 from simulator.lab.playable import hot_restarts
@@ -82,6 +82,8 @@ class Envoys:
         self._endpoints = endpoints
         self._pulse = pulse
         self._awaited = len(recorder.proxy_names)
+        has_rtds = any(layer.rtds_layer is not None for layer in scenario.envoy.runtime_layers)
+        self._first_subscription = "primary_initialized" if has_rtds else "cds_subscribed"
         self.spawn = spawn
         self.fail = fail
         self.of: dict[int, PlayedEnvoy] = {}
@@ -181,8 +183,8 @@ class Envoys:
             t_ns = self._clock.of_log(fact.stamp)
             process.witness.on_fact(fact, t_ns)
             note_takeover(fact, t_ns, process, self._recorder)
-            if fact.what == "cds_subscribed":
-                self.subscribed(self.of[process.caller.proxy])
+            if fact.what == self._first_subscription:
+                self.subscribed(self.of[process.caller.proxy], t_ns)
 
     def read_all(self) -> None:
         """Take note of what all logs say by now."""
@@ -196,8 +198,16 @@ class Envoys:
             for process in envoy.processes:
                 process.is_over = True
 
-    def subscribed(self, envoy: PlayedEnvoy) -> None:
-        """It has made its first subscription: the script's times count from the last Envoy's first one."""
+    def attempted(self, envoy: PlayedEnvoy, api: str) -> None:
+        """It tries to open a stream, `ads` or for one type, which tells of a subscription. That of ADS
+        opens before static clusters are checked: it tells of one only where a static cluster wants EDS."""
+        has_eds = any(cluster.type == "eds" for cluster in self._scenario.envoy.static.clusters)
+        if api != "ads" or has_eds:
+            self.subscribed(envoy)
+
+    def subscribed(self, envoy: PlayedEnvoy, t_ns: int | None = None) -> None:
+        """It has made its first subscription, now if not told when: the script's times count from the last
+        Envoy's first one."""
         if envoy.has_subscribed or self._scenario.control_plane.kind == "none":
             return
         envoy.has_subscribed = True
@@ -206,9 +216,7 @@ class Envoys:
             # Process starts are heavy, and in no comparison; nor is what comes after the scenario's end.
             self._pulse.restart()
             self._clock.after(self._scenario.duration, self._pulse.freeze)
-            witness = envoy.processes[0].witness
-            subscribed_ns = None if witness is None else witness.row.t_cds_subscribed_ns
-            self._control_plane.begin(self._clock.now_ns if subscribed_ns is None else subscribed_ns)
+            self._control_plane.begin(self._clock.now_ns if t_ns is None else t_ns)
 
     def _on_exit(self, envoy: PlayedEnvoy, process: PlayedProcess) -> None:
         assert process.process is not None
@@ -254,10 +262,13 @@ class Envoys:
             process = envoy.newest
             if envoy.files is None or process.is_over or process.witness is None:
                 continue
+            held = envoy.files.held
+            gone: Content = {key: None for key in held if self._published.file(proxy, *key) is None}
             content = self._published.file(proxy, type_, name)
             if content is not None:
                 names = None if type_.wildcard else Names((name,))
                 carried = self._control_plane.carried(proxy, type_, names)
                 brought = content[1].names if names is None else names
                 process.witness.on_carried(type_.name, "", brought, carried)
-            envoy.files.replace(self._published.renamed(proxy, type_, name), process.build)
+            # What was withdrawn is not there any more; that it goes is no event for Envoy.
+            envoy.files.replace({**gone, **self._published.renamed(proxy, type_, name)}, process.build)

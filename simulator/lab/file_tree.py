@@ -19,7 +19,7 @@ Content = dict[tuple[ResourceType, str], "tuple[str, Resources] | None"]
 
 
 class ConfigurationFiles:
-    """The files of one Envoy.
+    """The files of one Envoy; `held` is what they hold.
 
     Watched one by one they are replaced by renaming; as a directory, by swapping a symbolic link (rule F1).
     """
@@ -28,7 +28,7 @@ class ConfigurationFiles:
         self._root = root
         self._is_directory = is_directory
         self._generation = 0
-        self._held: Content = {}
+        self.held: Content = {}
         root.mkdir(parents=True)
 
     def path(self, type_: ResourceType, name: str) -> Path:
@@ -38,16 +38,19 @@ class ConfigurationFiles:
 
     def replace(self, changed: Content, build: Builder) -> None:
         """Moves new content into place."""
-        self._held.update(changed)
+        self.held.update(changed)
         if not self._is_directory:
             for (type_, name), content in changed.items():
-                if content is not None:
-                    _write(self._root / _file_name(type_, name), type_, content, build)
+                path = self._root / _file_name(type_, name)
+                if content is None:
+                    path.unlink(missing_ok=True)
+                else:
+                    _write(path, type_, content, build)
             return
         self._generation += 1
         directory = self._root / f"generation-{self._generation}"
         directory.mkdir()
-        for (type_, name), content in self._held.items():
+        for (type_, name), content in self.held.items():
             if content is not None:
                 _write(directory / _file_name(type_, name), type_, content, build)
         link = self._root / f"{_LINK}.new"

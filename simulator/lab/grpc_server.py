@@ -43,8 +43,8 @@ _METHODS: Final = {
 class Acceptor(Protocol):
     """The laboratory as the server sees it."""
 
-    def on_attempt(self, caller: Caller) -> bool:
-        """An Envoy tries to open a stream; False refuses it."""
+    def on_attempt(self, caller: Caller, api: str) -> bool:
+        """An Envoy tries to open a stream, `ads` or for one type; False refuses it."""
 
     def stream(self, caller: Caller, *, is_delta: bool, label: str) -> LabStream:
         """A stream, numbered and ready to be written to."""
@@ -85,7 +85,7 @@ class GrpcServer:
     async def _serve(self, api: str, is_delta: bool, context: Any) -> None:
         metadata = dict(context.invocation_metadata())
         caller = Caller.of(metadata.get(CALLER_HEADER, "0.0"))
-        if not self._acceptor.on_attempt(caller):
+        if not self._acceptor.on_attempt(caller, api):
             await context.abort(grpc.StatusCode.UNAVAILABLE, "refused by the scenario")
         call = _Call(self._acceptor, context, caller, api, is_delta)
         try:

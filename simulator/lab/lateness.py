@@ -30,7 +30,7 @@ class MeasuredRun:
     ) -> None:
         self.reading = reading
         inside = [one for one in reading.said if one.at_s < until_s]
-        self.said = heard(inside) if is_random else inside
+        self.said = heard(inside, reading.subscriptions()) if is_random else inside
         self.order = Order(self.said)
         excess_s = (reading.construction_ns - simulated.construction_ns) / 1e9
         self._start_noise_s = min(max(0.0, excess_s), MOST_DRIFT_S)
@@ -66,17 +66,18 @@ class MeasuredRun:
         return simulated_s <= self._started_s and 0 <= late_s <= allowed_s + self._start_noise_s
 
 
-def heard(said: list[Said]) -> list[Said]:
-    """Without Envoy's last message of a type on a stream that another follows: it may cross the reset and be
-    lost."""
+def heard(said: list[Said], subscriptions: dict[int, str]) -> list[Said]:
+    """Without Envoy's last message of a type on a stream that another for the same subscription follows: it
+    may cross the reset and be lost."""
     last: dict[tuple[int, str], Said] = {}
-    newest: dict[str, int] = {}
+    newest: dict[tuple[str, str], int] = {}
     for one in said:
         last[one.stream, one.type] = one
-        newest[one.type] = max(newest.get(one.type, 0), one.stream)
+        key = subscriptions[one.stream], one.type
+        newest[key] = max(newest.get(key, 0), one.stream)
     lost = {
         id(one): one
         for (stream, type_name), one in last.items()
-        if not one.is_of_server and stream < newest[type_name]
+        if not one.is_of_server and stream < newest[subscriptions[stream], type_name]
     }
     return [one for one in said if id(one) not in lost]

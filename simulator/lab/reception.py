@@ -42,6 +42,9 @@ class Watch(Protocol):
     def subscribed(self, envoy: PlayedEnvoy) -> None:
         """It has made its first subscription, if not before."""
 
+    def attempted(self, envoy: PlayedEnvoy, api: str) -> None:
+        """It tries to open a stream, `ads` or for one type."""
+
     def fail(self, error: BaseException) -> None:
         """Something broke inside: the play cannot go on."""
 
@@ -89,12 +92,11 @@ class Reception:
 
     # --- gRPC (grpc_server.Acceptor)
 
-    def on_attempt(self, caller: Caller) -> bool:
+    def on_attempt(self, caller: Caller, api: str) -> bool:
         """An Envoy tries to open a stream; False refuses it."""
         process = self._process(caller)
         self._watch.read_log(process)
-        # RTDS comes before CDS; a refused attempt tells of it as well.
-        self._watch.subscribed(self._envoys[caller.proxy])
+        self._watch.attempted(self._envoys[caller.proxy], api)
         is_accepted = self._control_plane.accepts() and not process.is_over
         if is_accepted and process.witness is not None and process.witness.row.t_connected_ns is None:
             process.witness.row.t_connected_ns = self._clock.now_ns

@@ -198,6 +198,20 @@ class Kubernetes:
         self.lives.note(endpoint.id, self._clock.now_ns, Life.SERVING)
         self._alter(service, self._wanted(service).with_endpoint(endpoint), change)
 
+    def entry_written(self, service: Service, endpoint: Endpoint, change: object | None = None) -> None:
+        """The WorkloadEntry of a virtual machine was written: no controller stands between it and who
+        watches. The slices of pods stay as they are."""
+        slices = self._slices[service]
+        slices.wanted = slices.wanted.with_endpoint(endpoint)
+        slices.listed = slices.listed.with_endpoint(endpoint)
+        self._tell_endpoints(service, () if change is None else (change,))
+
+    def entry_removed(self, service: Service, vm: int, change: object | None = None) -> None:
+        """It was deleted; the machine may serve on."""
+        slices = self._slices[service]
+        slices.wanted, slices.listed = slices.wanted.without(vm), slices.listed.without(vm)
+        self._tell_endpoints(service, () if change is None else (change,))
+
     def _wanted(self, service: Service) -> EndpointSet:
         return self._slices[service].wanted
 
@@ -238,8 +252,12 @@ class Kubernetes:
         slices.is_queued = False
         changes, slices.changes = tuple(slices.changes), []
         slices.listed = slices.wanted
+        self._tell_endpoints(service, changes)
+
+    def _tell_endpoints(self, service: Service, changes: tuple[object, ...]) -> None:
         key = f"Endpoints/{service.namespace}/{service.name}"
-        self._tell(WatchEvent("registry", "Endpoints", key, changes, service, slices.listed))
+        listed = self._slices[service].listed
+        self._tell(WatchEvent("registry", "Endpoints", key, changes, service, listed))
 
     def _tell(self, event: WatchEvent) -> None:
         for watcher in self.watchers:

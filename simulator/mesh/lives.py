@@ -23,10 +23,11 @@ class Life(Enum):
 class EndpointLives:
     """The lives of all pods over time, piecewise constant. A pod never noted serves throughout."""
 
-    __slots__ = ("_by_pod",)
+    __slots__ = ("_by_pod", "_changes")
 
     def __init__(self) -> None:
         self._by_pod: dict[int, tuple[list[int], list[Life]]] = {}
+        self._changes: list[int] | None = None
 
     def note(self, pod: int, t_ns: int, life: Life) -> None:
         """From ``t_ns`` on the pod lives so. Instants of a pod must not decrease."""
@@ -36,6 +37,7 @@ class EndpointLives:
             return
         instants.append(t_ns)
         lives.append(life)
+        self._changes = None
 
     def at(self, pod: int, t_ns: int) -> Life:
         """How the pod lives at ``t_ns``; what begins at that instant has begun."""
@@ -44,6 +46,15 @@ class EndpointLives:
         instants, lives = self._by_pod[pod]
         place = bisect_right(instants, t_ns)
         return lives[place - 1] if place else Life.SERVING
+
+    def epoch(self, t_ns: int) -> int:
+        """Counts the instants up to ``t_ns`` at which the life of any pod changes: in one epoch all live
+        alike."""
+        if self._changes is None:
+            self._changes = sorted(
+                dict.fromkeys(t for instants, _ in self._by_pod.values() for t in instants)
+            )
+        return bisect_right(self._changes, t_ns)
 
     def instants(self, pods: Iterable[int], begin_ns: int, end_ns: int) -> list[int]:
         """When the life of one of the pods changes, strictly between the two instants; sorted, each once."""

@@ -69,6 +69,10 @@ class HttpSubscriptions:
     def start(self) -> None:
         """Loops start with their subscriptions."""
 
+    def loops(self) -> list[HttpLoop]:
+        """The loops that exist, subscription by subscription."""
+        return list(self._loops)
+
     def missing(self, _type: ResourceType, _names: Names) -> Names:
         """A REST subscription can always be created."""
         return NO_NAMES
@@ -190,6 +194,21 @@ class HttpLoop:
         self.is_superseded = False
         """A newer loop of the same subscription exists."""
         self._is_stopped = False
+
+    @property
+    def type(self) -> ResourceType:
+        """What it asks for."""
+        return self._type
+
+    @property
+    def names(self) -> Names:
+        """The name it asks for; none for a wildcard type."""
+        return self._names
+
+    @property
+    def sent(self) -> int:
+        """Requests so far, the one on its way included."""
+        return self._sent
 
     # --- what the two strategies differ in
 

@@ -52,6 +52,26 @@ class Published(Protocol):
         """
 
 
+class Serving(Protocol):
+    """A FIFO queue before equal servers, whose jobs' costs are known when their service starts."""
+
+    @property
+    def busy_ns(self) -> int:
+        """Time spent serving, all servers together."""
+
+    @property
+    def jobs(self) -> int:
+        """Jobs served."""
+
+    @property
+    def queue_length(self) -> int:
+        """Jobs waiting."""
+
+    def submit(self, serve: Callable[[], int], entity: int) -> None:
+        """Queues a job of a client: `serve` is called when its service starts, and says how long that takes,
+        in ns."""
+
+
 class Slots:
     """A FIFO queue before equal servers, whose jobs' costs are known when their service starts.
 
@@ -81,8 +101,8 @@ class Slots:
         """Jobs waiting."""
         return len(self._waiting)
 
-    def submit(self, serve: Callable[[], int]) -> None:
-        """Queues a job: `serve` is called when its service starts, and says how long that takes, in ns."""
+    def submit(self, serve: Callable[[], int], entity: int = 0) -> None:
+        """See Serving; who submits first is served first, whoever it is."""
         if not self._waiting and self._free_ns[0] <= self._clock.now_ns:
             self._start(serve)
             return

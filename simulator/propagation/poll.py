@@ -16,7 +16,14 @@ from simulator.engine.clock import MS
 from simulator.engine.delays import Uniform
 from simulator.engine.events import Clock
 from simulator.propagation.http_loop import HttpLoop, HttpSubscriptions, RestNetwork
-from simulator.propagation.http_server import Acknowledgements, PollServer, Published, Reply, Slots
+from simulator.propagation.http_server import (
+    Acknowledgements,
+    PollServer,
+    Published,
+    Reply,
+    Serving,
+    Slots,
+)
 from simulator.wire.contract import ConfigConsumer, ProxyProcess
 from simulator.xds.messages import DiscoveryRequest
 from simulator.xds.resource_types import ResourceType
@@ -110,7 +117,12 @@ class PollReplica:
         self._clock = clock
         self._published = published
         self._acknowledgements = acknowledgements
-        self._slots = Slots(clock, concurrency, depth)
+        self._slots: Serving = Slots(clock, concurrency, depth)
+
+    def share(self, slots: Serving) -> None:
+        """From here on these are the servers: others stand in the same queue (the arrays of the fleet)."""
+        assert self._slots.queue_length == 0, "a poll was waiting before the run"
+        self._slots = slots
 
     @property
     def polls(self) -> int:
@@ -141,7 +153,7 @@ class PollReplica:
             return False
         now_ns = self._clock.now_ns
         self._acknowledgements.on_request(request, now_ns)
-        self._slots.submit(partial(self._serve, request, now_ns, respond))
+        self._slots.submit(partial(self._serve, request, now_ns, respond), request.node)
         return True
 
     def _serve(self, request: DiscoveryRequest, arrived_ns: int, respond: Reply) -> int:

@@ -63,7 +63,7 @@ class SpanTally:
         count = len(ascending_ns)
         low_ns, high_ns = ascending_ns[0] - less_ns, ascending_ns[-1] - less_ns
         assert low_ns.min() >= 0, f"a negative span: {low_ns.min()} ns"
-        first, last = (buckets_of_ns(np.maximum(ends, 1)) for ends in (low_ns, high_ns))
+        first, last = (buckets_of_ns(ends) for ends in (low_ns, high_ns))
         self._make_room(int(rows.max()) + 1, int(first.min()), int(last.max()))
         zeros = np.searchsorted(ascending_ns, less_ns, "right")
         # Of each row: where its second bucket begins among the samples, the third, and so on; all behind
@@ -103,7 +103,7 @@ class SpanTally:
     def add_constant(self, rows: Whole, spans_ns: Whole, times: int) -> None:
         """To each of these rows (each once) a sample of its own, so many times."""
         assert spans_ns.min() >= 0, f"a negative span: {spans_ns.min()} ns"
-        buckets = buckets_of_ns(np.maximum(spans_ns, 1))
+        buckets = buckets_of_ns(spans_ns)
         self._make_room(int(rows.max()) + 1, int(buckets.min()), int(buckets.max()))
         is_zero = spans_ns == 0
         self._zeros[rows] += np.where(is_zero, times, 0)
@@ -122,6 +122,12 @@ class SpanTally:
         self._low_ns[rows] = np.minimum(self._low_ns[rows], low_ns)
         self._high_ns[rows] = np.maximum(self._high_ns[rows], high_ns)
 
+    def count(self, row: int) -> int:
+        """How many samples a row has."""
+        if row >= len(self._counts):
+            return 0
+        return int(self._counts[row].sum() + self._zeros[row] + self._never[row])
+
     def buckets(self, row: int) -> tuple[Whole, Whole]:
         """The buckets of a row that hold anything, ascending, and how many."""
         counts = self._counts[row]
@@ -129,8 +135,8 @@ class SpanTally:
         zeros, never = int(self._zeros[row]), int(self._never[row])
         below, above = ([end for end in (n,) if end] for n in (zeros, never))
         return (
-            np.array([*(ZERO for _ in below), *(found + self._first).tolist(), *(NEVER for _ in above)], np.int64),
-            np.array([*below, *counts[found].tolist(), *above], np.int64),
+            np.concatenate([[ZERO] * len(below), found + self._first, [NEVER] * len(above)]).astype(np.int64),
+            np.concatenate([below, counts[found], above]).astype(np.int64),
         )
 
     def ends_ns(self, row: int) -> tuple[int | None, int | None]:

@@ -286,12 +286,16 @@ class IstioMetrics:
 
     def observe(self, name: str, value: float, pod: int, /, **labels: str) -> None:
         """Add one sample to a histogram, in its unit: seconds, or bytes for the size of configuration."""
+        self.histogram(name, pod, **labels).observe(value)
+
+    def histogram(self, name: str, pod: int, /, **labels: str) -> Samples:
+        """A histogram, to be kept by whoever adds samples for every message; it is written from now on."""
         key = (name, pod, tuple(labels.items()))
         samples = self._histograms.get(key)
         if samples is None:
             metric = _checked(key, Kind.HISTOGRAM)
             samples = self._histograms[key] = Samples(metric.buckets)
-        samples.observe(value)
+        return samples
 
     def count(self, name: str, pod: int, n: float = 1, /, **labels: str) -> None:
         """Count `n` more of a counter, or of a gauge that is used as one."""

@@ -17,15 +17,14 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-import numpy as np
-from numpy.typing import NDArray
-
-from simulator.engine.draws import Draws
 from simulator.recording.counters import Counters, is_unchanging
-from simulator.recording.delivery_tally import DeliveryTally
 from simulator.recording.istio_metrics import IstioMetrics
+
+if TYPE_CHECKING:
+    from simulator.recording.delivery_tally import DeliveryTally
+    from simulator.recording.push_tally import PushTally
 
 PER_PROXY_COUNTERS: Final = 100
 """Up to this many proxies each has counters of its own; above, the counters of all are added up."""
@@ -33,9 +32,6 @@ PER_PROXY_COUNTERS: Final = 100
 MOST_DELIVERY_ROWS: Final = 500_000
 """More deliveries than this become histograms unless the scenario says otherwise (assumption: about 100 MB
 of tables, and a second to make them)."""
-
-SAMPLED_ROWS: Final = 20_000
-"""About so many rows are kept beside the histograms (assumption: enough for a p99 by the rows alone)."""
 
 MessageRecord = tuple[int, int, int, int, str, str, str, str, str, Iterable[str], int]
 """(t_ns, proxy, replica, stream, direction, type, version_info, nonce, error_detail, names, bytes)"""
@@ -212,13 +208,14 @@ class Recorder:
         "proxy_push_columns",
         "proxy_push_rows",
         "push_rows",
-        "streams_opened_ns",
-        "unconnected_ns",
+        "push_tally",
         "queue_rows",
         "regression_rows",
         "startup_rows",
         "state_rows",
+        "streams_opened_ns",
         "traffic_rows",
+        "unconnected_ns",
         "utilisation",
         "warning_counts",
         "watch_event_rows",
@@ -257,7 +254,9 @@ class Recorder:
         """Gives further deliveries, those of one change after those of another, as arrays in order of
         proxies: what the array engine recorded. Instants that were not reached are -1."""
         self.delivery_tally: DeliveryTally | None = None
-        """What the array engine counted of its deliveries; `delivery_parts` are those of some proxies then."""
+        """What the array engine counted of its deliveries; `delivery_parts` are of some proxies then."""
+        self.push_tally: PushTally | None = None
+        """What it counted of its pushes to proxies."""
         self.deliveries_begun = 0
         """How many there are, by all changes so far."""
         self.proxy_push_columns: Mapping[str, Any] = {}
@@ -530,18 +529,6 @@ class Recorder:
         return [
             text if count == 1 else f"{text} ({count} times)" for text, count in self.warning_counts.items()
         ]
-
-
-def sampled_share(deliveries: int) -> float:
-    """Of so many deliveries, the share whose rows are kept beside histograms."""
-    return min(1.0, SAMPLED_ROWS / max(deliveries, 1))
-
-
-def is_sampled(proxies: NDArray[np.int64], share: float) -> NDArray[np.bool_]:
-    """Which proxies' rows are kept: the same for every change and every run, and of a smaller share fewer of
-    the same."""
-    chosen: NDArray[np.bool_] = Draws(0, 0).uniform_array("recording.deliveries.sample", proxies) < share
-    return chosen
 
 
 def kept(names: str | Iterable[str]) -> str | Iterable[str]:

@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any, Final
 from simulator.recording.bottlenecks import BOTTLENECK, QUANTILES
 from simulator.report.experiment_figures import write_experiment_figures
 from simulator.report.figures import write_figures
+from simulator.report.paired_wording import change, narrowing, paired_interval, ratio_text, seconds
 from simulator.report.stages import bottleneck_text
 from simulator.report.wording import amount_text, folded_text, seconds_text, share_text
+from simulator.results.comparison import Comparison
 from simulator.results.experiment import MEAN_ONLY
 from simulator.results.records import OWNED
 
@@ -31,12 +33,14 @@ body { font: 15px/1.5 system-ui, sans-serif; color: #1b1f24; background: #fff; m
   margin: 2rem auto; padding: 0 1rem; }
 h1, h2, h3 { line-height: 1.2; } h2 { margin-top: 3rem; border-top: 1px solid #d0d7de; padding-top: 1rem; }
 table { border-collapse: collapse; margin: .5rem 0 1.5rem; display: block; overflow-x: auto; }
-th, td { padding: .2rem .7rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eaeef2; }
-th:first-child, td:first-child, .text { text-align: left; } td.text { white-space: normal; }
+th, td { padding: .2rem .5rem; text-align: right; white-space: nowrap; border-bottom: 1px solid #eaeef2; }
+th:first-child, td:first-child, .text { text-align: left; } td.long { white-space: normal; }
 th { color: #57606a; font-weight: 600; } figure { margin: 1.5rem 0; } img { max-width: 100%; }
 .met { color: #116329; } .unmet { color: #a40e26; font-weight: 700; } .quiet { color: #57606a; }
 .warning { color: #7d4e00; }
 """
+_LONG: Final = 40
+"""Letters from which on a text may take several lines."""
 _QUANTILES: Final = ("mean", "p50", "p90", "p99", "max")
 
 
@@ -97,10 +101,31 @@ def experiment_section(experiment: Experiment) -> str:
     else:
         parts.append('<p class="met">Every run met what was expected of it.</p>')
     parts.append(_owners(experiment))
+    if isinstance(experiment, Comparison):
+        parts += [_paired(experiment, other) for other in experiment.variants[1:]]
     parts.append(_summary("Metrics, all replications pooled", ["variant", "metric"], experiment.summary()))
     with tempfile.TemporaryDirectory() as folder:
         parts.append(_figures(write_experiment_figures(experiment, Path(folder))))
     return _section(parts)
+
+
+def _paired(comparison: Comparison, other: str) -> str:
+    """What one variant has more than the first, replication by replication."""
+    first = comparison.variants[0]
+    rows = []
+    for line in comparison.paired(other, first).reset_index().to_dict("records"):
+        say = seconds if line["unit"] == "s" else amount_text
+        numbers = [
+            change(line, say),
+            paired_interval(line, say),
+            ratio_text(line["ratio"]),
+            "-" if math.isnan(line["correlation"]) else f"{line['correlation']:.2f}",
+            narrowing(line),
+        ]
+        names = [_text(str(line["metric"])), _text(str(line["stat"]))]
+        rows.append([*names, *(_text(number, is_number=True) for number in numbers)])
+    headings = ["metric", "", "difference", "95 % interval", "ratio", "correlation", "width to unpaired"]
+    return _table(f"{other} - {first}, replication by replication", headings, rows)
 
 
 def _owners(experiment: Experiment) -> str:
@@ -150,7 +175,7 @@ def _head(name: str, question: str, manifest: Mapping[str, Any]) -> str:
 
 def _summary(title: str, keys: Sequence[str], summary: pd.DataFrame) -> str:
     has_interval = bool(summary["ci_low"].notna().any())
-    headings = [*keys, *_QUANTILES, "n", "pending", *(["95 % interval of the mean"] if has_interval else [])]
+    headings = [*keys, *_QUANTILES, "n", "pending", *(["95 % of the mean"] if has_interval else [])]
     rows = []
     for line in summary.to_dict("records"):
         unit = str(line["unit"])
@@ -191,7 +216,9 @@ def _table(title: str, headings: Sequence[str], rows: Sequence[Sequence[str]]) -
 
 
 def _text(text: str, *, is_number: bool = False) -> str:
-    return f"<td>{escape(text)}</td>" if is_number else f'<td class="text">{escape(text)}</td>'
+    if is_number:
+        return f"<td>{escape(text)}</td>"
+    return f'<td class="text{" long" * (len(text) > _LONG)}">{escape(text)}</td>'
 
 
 def _verdict(is_met: bool) -> str:

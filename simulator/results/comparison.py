@@ -8,8 +8,8 @@ from typing import Any, ClassVar
 import pandas as pd
 
 from simulator.recording.bottlenecks import QUANTILES
-from simulator.results.experiment import Experiment
 from simulator.results.disruption import DISRUPTIONS
+from simulator.results.experiment import Experiment
 from simulator.results.paired import COSTS, paired_differences
 
 __all__ = ["Comparison"]
@@ -25,8 +25,8 @@ class Comparison(Experiment):
         and what was disturbed.
 
         Without a `metric`: the delay until active, or the time to ready where no change concerns any proxy.
-        Costs, disturbances and staleness are means, but for staleness per run; `bottleneck_p50` and `bottleneck_p99` say which stage
-        owns that quantile of the delay.
+        Costs, disturbances and staleness are means, the first two per run; `bottleneck_p50` and
+        `bottleneck_p99` say which stage owns that quantile of the delay.
         """
         chosen = self.headline_metric() if metric is None else metric
         rows = [self._row(cell.index, chosen) for cell in self.cells]

@@ -46,6 +46,7 @@ from simulator.results.statistics import Values, percent, quantile, supports
 
 if TYPE_CHECKING:
     from simulator.results.folded import FoldedDeliveries
+    from simulator.results.samples import Samples
 
 _SAME: Final = (
     1e-12  # relative; below a nanosecond for any time under a quarter of an hour, above float rounding
@@ -142,6 +143,8 @@ def _judge(expectation: Expectation, metric: Metric, observed: Observed) -> tupl
         stat = "sum" if metric.totalled else "count" if metric.shape is Shape.ROWS else None
     if observed.folded is not None and metric.table == "deliveries" and metric.shape in _FOLDED_SHAPES:
         return _judge_histograms(expectation, metric, observed.folded.after(observed.warm_up_ns), stat, holds)
+    if metric.table == "proxy_pushes" and observed.folded is not None and observed.folded.pushes is not None:
+        return _judge_pushes(expectation, metric, observed.folded.after(observed.warm_up_ns), stat, holds)
     if stat == "share":
         return _judge_share(expectation, metric, observed, holds)
     if metric.shape is Shape.BOTTLENECK and stat is None:
@@ -193,7 +196,35 @@ def _judge_histograms(
         raise MetricError(f"{metric.name} of an outcome: {_ONLY_ROWS}")
     if not folded.rows:
         return False, "no rows", 0
-    samples = folded.samples(metric)
+    return _judge_samples(folded.samples(metric), stat, holds)
+
+
+def _judge_pushes(
+    expectation: Expectation,
+    metric: Metric,
+    folded: FoldedDeliveries,
+    stat: str | None,
+    holds: Callable[[object], bool],
+) -> tuple[bool, str, int]:
+    """The same for pushes to proxies that are counted."""
+    if metric.shape is Shape.ROWS and stat == "count" and not expectation.filters:
+        return holds(folded.proxy_pushes), str(folded.proxy_pushes), folded.proxy_pushes
+    if metric.shape not in (Shape.SPAN, Shape.REACHED_SPAN) or expectation.filters or stat == "share":
+        raise MetricError(
+            f"{metric.name}: the pushes to proxies of this run are histograms; "
+            "recording.proxy_pushes: true keeps every row"
+        )
+    samples = folded.samples_of_pushes(metric)
+    if not samples.n:
+        return False, "no rows", 0
+    if stat == "count":
+        return holds(samples.n), str(samples.n), samples.n
+    return _judge_samples(samples, stat, holds)
+
+
+def _judge_samples(
+    samples: Samples, stat: str | None, holds: Callable[[object], bool]
+) -> tuple[bool, str, int]:
     counted = f"{samples.n} rows" + (f", {samples.never} never" if samples.never else "")
     if stat is None:
         met = holds(samples.min) and holds(samples.max)

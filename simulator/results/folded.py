@@ -8,8 +8,9 @@ kilobytes a change, whatever the number of proxies.
 
 from __future__ import annotations
 
+import json
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -19,7 +20,9 @@ import pandas as pd
 
 from simulator.recording.delivery_tally import DeliveryTally, SpanTally
 from simulator.recording.instants import Metric, Shape
-from simulator.recording.recorder import ChangeRecord, Recorder, is_sampled, sampled_share
+from simulator.recording.push_tally import PushTally
+from simulator.recording.recorder import ChangeRecord, Recorder
+from simulator.recording.sampling import is_sampled, sampled_share
 from simulator.results.histograms import Histogram
 from simulator.results.metrics import MetricError
 from simulator.results.samples import Samples
@@ -63,9 +66,11 @@ class FoldedChange:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class FoldedDeliveries:
-    """The deliveries of a run, change by change."""
+    """The deliveries of a run, change by change, and its pushes to proxies where these are counted too."""
 
     changes: Sequence[FoldedChange]
+    pushes: PushTally | None = None
+    counted_from_ns: int = 0
 
     @property
     def rows(self) -> int:
@@ -74,7 +79,8 @@ class FoldedDeliveries:
 
     def after(self, warm_up_ns: int) -> FoldedDeliveries:
         """Those of changes that are counted."""
-        return FoldedDeliveries([c for c in self.changes if c.t_changed_ns >= warm_up_ns])
+        chosen = [c for c in self.changes if c.t_changed_ns >= warm_up_ns]
+        return FoldedDeliveries(chosen, self.pushes, warm_up_ns)
 
     def narrowed(self, filters: Sequence[tuple[str, object]]) -> FoldedDeliveries:
         """Those that pass every filter; raises MetricError for one that only rows could pass."""
@@ -86,7 +92,22 @@ class FoldedDeliveries:
                     f"narrowed by {', '.join(NARROWED_BY)}; recording.deliveries: table keeps every row"
                 )
             chosen = [c for c in chosen if str(getattr(c, column)) == str(value)]
-        return FoldedDeliveries(chosen)
+        return FoldedDeliveries(chosen, self.pushes, self.counted_from_ns)
+
+    def _starts_ns(self) -> list[int]:
+        assert self.pushes is not None
+        return [start_ns for start_ns in self.pushes.pushes if start_ns >= self.counted_from_ns]
+
+    @property
+    def proxy_pushes(self) -> int:
+        """Pushes to proxies that are counted."""
+        assert self.pushes is not None
+        return sum(self.pushes.pushes[start_ns] for start_ns in self._starts_ns())
+
+    def samples_of_pushes(self, metric: Metric) -> Samples:
+        """All samples of a metric of pushes to proxies."""
+        assert self.pushes is not None
+        return Samples.merged([_samples(*of) for of in self.pushes.of(metric, self._starts_ns())])
 
     def samples(self, metric: Metric) -> Samples:
         """All samples of a metric: of each delivery, or of each change."""
@@ -110,18 +131,25 @@ class FoldedDeliveries:
 
     def to_frame(self) -> pd.DataFrame:
         """A row for each bucket of each histogram; those without metric count outcomes."""
-        rows: list[tuple[Any, ...]] = []
-        for c in self.changes:
-            head = (c.change_id, c.kind, c.name, c.t_changed_ns)
-            rows += [(*head, "", outcome, 0, count, 0.0, 0.0, 0.0) for outcome, count in c.outcomes.items()]
-            rows.append((*head, "", "", 0, c.active, 0.0, 0.0, 0.0))
-            for metric, samples in c.spans.items():
-                histogram = samples.as_histogram()
-                ends = (histogram.low, histogram.high, samples.total)
-                told = histogram.to_lists()
-                pairs = zip(told["buckets"], told["counts"], strict=True)
-                rows += [(*head, metric, "", bucket, count, *ends) for bucket, count in pairs]
-        return pd.DataFrame(rows, columns=list(_FILE_COLUMNS)).astype(_FILE_COLUMNS)
+        pieces = [piece for change in self.changes for piece in _pieces(change)]
+        lengths = [len(piece.counts) for piece in pieces]
+        columns: dict[str, Any] = {
+            name: np.repeat(np.array([getattr(piece, name) for piece in pieces], kind), lengths)
+            for name, kind in _PIECE_COLUMNS.items()
+        }
+        for name in ("bucket", "count"):
+            values = [getattr(piece, name + "s") for piece in pieces]
+            columns[name] = np.concatenate(values) if values else np.empty(0, np.int64)
+        return pd.DataFrame({name: columns[name] for name in _FILE_COLUMNS}).astype(_FILE_COLUMNS)
+
+    def to_bytes(self) -> Iterator[bytes]:
+        """All of it, in a form that is equal exactly when it is, on every platform."""
+        for change in self.changes:
+            for piece in _pieces(change):
+                told = {name: getattr(piece, name) for name in _PIECE_COLUMNS if name not in _ENDS}
+                yield json.dumps({**told, "buckets": len(piece.counts)}, separators=(",", ":")).encode()
+                yield np.array([getattr(piece, name) for name in _ENDS], "<f8").tobytes()
+                yield piece.buckets.astype("<i8").tobytes() + piece.counts.astype("<i8").tobytes()
 
     @classmethod
     def from_frame(cls, rows: pd.DataFrame) -> FoldedDeliveries:
@@ -152,6 +180,45 @@ class FoldedDeliveries:
         return cls(changes)
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class _Piece:
+    """One histogram of a change, one of its outcomes, or, with neither, how often it decided traffic."""
+
+    change_id: int
+    kind: str
+    name: str
+    t_changed_ns: int
+    metric: str
+    outcome: str
+    low: float
+    high: float
+    total: float
+    buckets: Whole
+    counts: Whole
+
+
+def _pieces(change: FoldedChange) -> Iterator[_Piece]:
+    head = change.change_id, change.kind, change.name, change.t_changed_ns
+    none = np.zeros(1, np.int64)
+    for outcome, count in (*change.outcomes.items(), ("", change.active)):
+        yield _Piece(*head, "", outcome, 0.0, 0.0, 0.0, none, np.array([count], np.int64))
+    for metric, samples in change.spans.items():
+        held = samples.as_histogram()
+        yield _Piece(*head, metric, "", held.low, held.high, samples.total, held.buckets, held.counts)
+
+
+_ENDS: Final = ("low", "high", "total")
+_PIECE_COLUMNS: Final = {
+    "change_id": "int64",
+    "kind": "object",
+    "name": "object",
+    "t_changed_ns": "int64",
+    "metric": "object",
+    "outcome": "object",
+    "low": "float64",
+    "high": "float64",
+    "total": "float64",
+}
 _FILE_COLUMNS: Final = {
     "change_id": "int64",
     "kind": "string",
@@ -188,13 +255,27 @@ def fold(
             chosen = np.flatnonzero(is_sampled(part["proxy"], share))
             sampled.append({name: values[chosen] for name, values in part.items()})
     changes = [_folded(tally, row) for row in recorder.change_rows]
-    return FoldedDeliveries([change for change in changes if change.rows]), sampled
+    return FoldedDeliveries([c for c in changes if c.rows], _pushes(recorder)), sampled
+
+
+def _pushes(recorder: Recorder) -> PushTally | None:
+    """The pushes to proxies, of all of them, unless each has its row."""
+    if recorder.keeps_proxy_pushes:
+        return None
+    tally = recorder.push_tally or PushTally()
+    by_start: dict[int, list[tuple[int, int]]] = {}
+    for _, _, _, start_ns, _, dequeued_ns, sent_ns, _ in recorder.proxy_push_rows:
+        by_start.setdefault(start_ns, []).append((dequeued_ns, -1 if sent_ns is None else sent_ns))
+    for start_ns, rows in by_start.items():
+        dequeued, sent = np.array(rows, np.int64).T
+        tally.add(start_ns, dequeued, sent)
+    return tally
 
 
 def _folded(tally: DeliveryTally, row: ChangeRecord) -> FoldedChange:
     change_id, kind, name, t_changed_ns, _ = row
     outcomes = tally.outcomes(change_id)
-    spans = {} if not outcomes else {metric: _samples(span, change_id) for metric, span in tally.spans.items()}
+    spans = {metric: _samples(span, change_id) for metric, span in tally.spans.items()} if outcomes else {}
     return FoldedChange(change_id, kind, name, t_changed_ns, outcomes, tally.active(change_id), spans)
 
 

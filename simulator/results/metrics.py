@@ -159,6 +159,11 @@ def all_values(observed: Observed) -> dict[str, Values | Samples]:
             if folded.rows:
                 found[metric.name] = folded.samples(metric)
             continue
+        if folded is not None and folded.pushes is not None and metric.table == "proxy_pushes":
+            samples = folded.samples_of_pushes(metric)
+            if samples.n:
+                found[metric.name] = samples
+            continue
         if metric.table not in counted:
             rows = _counted_rows(observed, metric.table)
             if metric.table == "deliveries":

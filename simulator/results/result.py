@@ -78,7 +78,8 @@ class Result:
         kept = kept_tables(recorder)
         folded: FoldedDeliveries | None = None
         if recorder.folds:
-            tables = build_tables(recorder, without=["deliveries"])
+            pushes = [] if recorder.keeps_proxy_pushes else ["proxy_pushes"]
+            tables = build_tables(recorder, without=["deliveries", *pushes])
             folded, sampled = fold(recorder, own_deliveries(recorder), further_deliveries(recorder))
             tables["deliveries"] = sampled_deliveries(recorder, sampled)
         else:
@@ -87,7 +88,7 @@ class Result:
             tables,
             {
                 **manifest,
-                "digest": digest_of(tables, None if folded is None else folded.to_frame()),
+                "digest": digest_of(tables, () if folded is None else folded.to_bytes()),
                 "events": recorder.events,
                 "totals": {
                     "xds_messages": recorder.xds_messages,

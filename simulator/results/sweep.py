@@ -68,7 +68,7 @@ class Sweep(Experiment):
     @property
     def is_grid(self) -> bool:
         """Whether every combination of values was played, not scattered points of a design."""
-        return self.manifest.get("design", "grid") == "grid"
+        return bool(self.manifest.get("design", "grid") == "grid")
 
     def _neighbours(self) -> Iterator[tuple[str, ExperimentCell, ExperimentCell]]:
         for key in self.keys if self.is_grid else ():

@@ -64,9 +64,9 @@ def build_tables(recorder: Recorder, without: Sequence[str] = ()) -> dict[str, p
     }
 
 
-def digest_of(tables: Mapping[str, pd.DataFrame], histograms: pd.DataFrame | None = None) -> str:
+def digest_of(tables: Mapping[str, pd.DataFrame], histograms: Iterable[bytes] = ()) -> str:
     """The sha256, in hexadecimal, over the columns of the tables that exist at every recording level, and
-    over the histograms that stand for rows, where they do.
+    over the histograms that stand for rows, where they do (`FoldedDeliveries.to_bytes`).
     """
     sha = hashlib.sha256()
     for table in DIGESTED:
@@ -74,11 +74,8 @@ def digest_of(tables: Mapping[str, pd.DataFrame], histograms: pd.DataFrame | Non
         for name, kind in TABLES[table].items():
             sha.update(f"{table}.{name}:{kind}:{len(rows)}\n".encode())
             sha.update(_column_bytes(rows[name], kind))
-    if histograms is not None:
-        for name in histograms.columns:
-            kind = str(histograms[name].dtype)
-            sha.update(f"histograms.{name}:{kind}:{len(histograms)}\n".encode())
-            sha.update(_column_bytes(histograms[name], kind))
+    for piece in histograms:
+        sha.update(piece)
     return sha.hexdigest()
 
 

@@ -2,12 +2,13 @@
 
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
 class and zone at each replica, whose start shows what all of them subscribe and fills its caches; gateways;
-and proxies whose connection reaches its maximum age within the run. All others are rows (`simulator.fleet`).
+proxies whose connection reaches its maximum age or whose certificate is renewed within the run; those that
+the workload touches (`fleet_touched`); and pods that come. All others are rows (`simulator.fleet`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import chain
@@ -15,27 +16,36 @@ from itertools import chain
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.agent.certificates import first_rotations_ns
 from simulator.control_plane.istiod.deployment import Deployment, first_backends
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settings import EnvoySettings
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
 from simulator.fleet.deliveries import Announced
+from simulator.fleet.errors import RowsTouched
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Streams, StreamSettings
+from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
+from simulator.scenario.architectures import hop_of
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
+from simulator.scenario.certificates import SdsByPodAgents, certificate_settings, has_certificates
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
 from simulator.scenario.fleet_rows import ReplicaRows
+from simulator.scenario.fleet_touched import touched_by
+from simulator.scenario.fleet_traffic import FleetTraffic
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
-from simulator.scenario.sections.workload import EditEntry
+from simulator.scenario.sections import workload as sections
 from simulator.scenario.world import World
+from simulator.workload import entries as happening
+from simulator.workload.contract import Pod
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
 
@@ -52,6 +62,7 @@ class _Sidecars:
         group: Their groups.
         replica: Which one holds their streams.
         others: Those that are not.
+        to_come: No more pods than this will follow.
     """
 
     groups: list[int]
@@ -60,21 +71,33 @@ class _Sidecars:
     group: NDArray[np.int32]
     replica: NDArray[np.int64]
     others: list[int]
-
-
-def build_fleet(scenario: Scenario, seed: int, replication: int) -> World:
-    """A fresh world whose many proxies are rows of arrays."""
-    return FleetWorld(scenario, seed, replication).world()
+    to_come: int
 
 
 class FleetWorld(MeshWorld):
-    """A mesh in arrays; see the module."""
+    """A mesh in arrays; see the module.
 
-    def __init__(self, scenario: Scenario, seed: int, replication: int) -> None:
+    Args:
+        by_messages: Proxies that are no rows, for reasons that an earlier run showed.
+    """
+
+    _has_streams = True
+    """Its connections reach an age; who polls or reads files has none."""
+
+    def __init__(
+        self,
+        scenario: Scenario,
+        seed: int,
+        replication: int,
+        by_messages: Sequence[int] | NDArray[np.int64] = (),
+    ) -> None:
         super().__init__(scenario, seed, replication)
+        self._by_messages = by_messages
         self._recorder.counts_all = False
+        self._has_begun = False
         self._rows: list[ReplicaRows] = []
-        """Of each replica, from the beginning of the run on."""
+        """Of each replica that has any, from the beginning of the run on."""
+        self._requests: FleetTraffic | None = None
         self._announced: list[Announced] = []
 
     @property
@@ -85,7 +108,9 @@ class FleetWorld(MeshWorld):
     def _answers_differ(self) -> bool:
         """Which answer acknowledges what is then known at the end of the run only."""
         entries = self._scenario.workload
-        return not self._is_delta or any(isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries)
+        return not self._is_delta or any(
+            isinstance(e, sections.EditEntry) and e.rejected_by_envoy for e in entries
+        )
 
     # --- who is a row, who is not
 
@@ -111,7 +136,7 @@ class FleetWorld(MeshWorld):
         number[in_order] = np.arange(len(found), dtype=np.int32)
         is_row = np.ones(len(id_), bool)
         is_row[first] = False
-        if settings.max_connection_age_ns is not None:
+        if self._has_streams and settings.max_connection_age_ns is not None:
             ends_ns = ends_of_first_connections(
                 self._draws,
                 id_,
@@ -120,6 +145,14 @@ class FleetWorld(MeshWorld):
                 BEFORE_NS,
             )
             is_row &= ends_ns > self._scenario.duration
+        if has_certificates(self._scenario):
+            renewed_ns = first_rotations_ns(self._draws, id_, certificate_settings(self._scenario))
+            is_row &= renewed_ns > self._scenario.duration
+        touched = touched_by(
+            self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws
+        )
+        is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
+        is_row &= ~np.isin(replica, touched.replicas)
         shown = first[in_order]
         return _Sidecars(
             of_class[shown].tolist(),
@@ -128,14 +161,27 @@ class FleetWorld(MeshWorld):
             number[which[is_row]],
             replica[is_row],
             id_[~is_row].tolist(),
+            touched.to_come,
         )
+
+    @property
+    def rows(self) -> int:
+        """How many sidecars are rows."""
+        return len(self._sidecars.entity)
+
+    def _is_row(self, proxy: int) -> bool:
+        entity = self._sidecars.entity
+        place = int(np.searchsorted(entity, proxy))
+        return place < len(entity) and int(entity[place]) == proxy
 
     def _played(self) -> list[Proxy]:
         """See the module."""
         return [self._proxies[p] for p in (*self._sidecars.others, *self._proxies.gateways)]
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
-        return FleetReplica(number, deployment, is_synced=True)
+        # One that starts in the run, or ends in it, has no rows.
+        form = FleetReplica if bool((self._sidecars.replica == number).any()) else Replica
+        return form(number, deployment, is_synced=True)
 
     # --- the beginning of the run
 
@@ -146,24 +192,44 @@ class FleetWorld(MeshWorld):
         world.at_end.insert(0, self._finish)
         return world
 
-    def _ahead(self, horizon_ns: int) -> None:
-        if not self._rows:
+    def _ahead(self, horizon_ns: int, rank: int) -> bool:
+        if not self._has_begun:
             self._begin()
-        # What one replica does to another goes through events that are on the clock by then: each is
-        # advanced as if it were alone.
-        for rows in self._rows:
-            rows.line.advance(horizon_ns)
+        horizon = horizon_ns, rank
+        while True:
+            # No line goes beyond what the others do next: it may concern it.
+            due = sorted((*rows.line.next_key(), n) for n, rows in enumerate(self._rows))
+            if not due or due[0][:2] >= horizon:
+                return False
+            until = min(horizon, due[1][:2]) if self._goes_in_step and len(due) > 1 else horizon
+            if self._rows[due[0][2]].line.advance(*until):
+                return True
+
+    @cached_property
+    def _goes_in_step(self) -> bool:
+        """Whether what happens at one replica may lead to something at another before the next event that is
+        on the clock by then: a new pod becomes ready, a stream breaks."""
+        plain = happening.EditEntry | happening.EndpointsEntry
+        others = [h for h in self._timeline if not isinstance(h.entry, plain)]
+        return bool(others) or self._scenario.network.loss > 0
 
     def _begin(self) -> None:
         """What was configured before the run shows what every row is configured with."""
+        self._has_begun = True
         self._concerning: list[list[ConcerningChange]] = [[] for _ in self._sidecars.groups]
         settled = [self._settled(proxy) for proxy in self._sidecars.shown]
+        self._begin_traffic()
         for number, replica in sorted(self._deployment.replicas.items()):
-            assert isinstance(replica, FleetReplica)
-            its = self._sidecars.replica == number
-            self._rows.append(
-                self._rows_of(replica, self._sidecars.entity[its], self._sidecars.group[its], settled)
-            )
+            if isinstance(replica, FleetReplica):
+                its = self._sidecars.replica == number
+                self._rows.append(
+                    self._rows_of(replica, self._sidecars.entity[its], self._sidecars.group[its], settled)
+                )
+
+    def _begin_traffic(self) -> None:
+        if self._scenario.traffic:
+            classes = [self._visibility.of(self._proxies[proxy]) for proxy in self._sidecars.shown]
+            self._requests = FleetTraffic(self._traffic, classes)
 
     def _rows_of(
         self,
@@ -178,16 +244,30 @@ class FleetWorld(MeshWorld):
             replica, [GroupConnection.of(connections[p], types) for p in self._sidecars.shown]
         )
         envoy = envoy_settings(self._scenario, self._calibration)
-        moves = Moves(making.made, making.groups, SettledCosts(envoy.costs), replica.known, self._concerning)
+        requests = self._requests
+        moves = Moves(
+            making.made,
+            making.groups,
+            SettledCosts(envoy.costs),
+            replica.known,
+            self._concerning,
+            None if requests is None else requests.view,
+        )
+        views = None
+        if requests is not None:
+            shown = np.array([requests.view(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
+            views = Views(shown[group], self._scenario.duration)
         states = np.array([moves.begin(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
-        streams = Streams(self._stream_settings(envoy), self._draws, entity, states[group], moves)
+        streams = Streams(self._stream_settings(envoy), self._draws, entity, states[group], moves, views)
         limits = istiod_settings(self._scenario)
         rows = ReplicaRows(replica, entity, group, making, streams, self._scenario.duration)
         rows.line = PushLine(
             self._clock,
             entity,
             group,
-            most_others=4 * (len(self._sidecars.others) + len(self._proxies.gateways) + 16),
+            most_others=4
+            * (len(self._sidecars.others) + len(self._proxies.gateways) + self._sidecars.to_come + 16),
+            number=replica.number,
             limit=limits.push_throttle,
             cores=limits.procs,
             making=making,
@@ -195,6 +275,7 @@ class FleetWorld(MeshWorld):
             start_push=replica._start_push,
         )
         replica.take_line(rows.line, entity)
+        replica.learns_of_nothing = rows.forget_moves
         return rows
 
     def _stream_settings(self, envoy: EnvoySettings) -> StreamSettings:
@@ -202,7 +283,7 @@ class FleetWorld(MeshWorld):
         flush = envoy.costs["stats_flush_per_cluster"]
         return StreamSettings(
             self._calibration.loopback if latency is None else latency,
-            scenario.agent.hop,
+            hop_of(scenario),
             scenario.network.bandwidth,
             scenario.agent.window_bytes,
             envoy.stats_flush_interval_ns,
@@ -225,6 +306,42 @@ class FleetWorld(MeshWorld):
             clusters.cluster_count() - len(held),
         )
 
+    # --- what the workload does (workload/contract.py)
+
+    def proxies(self) -> Sequence[int]:
+        """See MeshActions."""
+        return sorted([*self._sidecars.entity.tolist(), *self._servers])
+
+    def stop_pod(self, pod: Pod) -> None:
+        """See MeshActions."""
+        self._expect_messages(pod.id)
+        super().stop_pod(pod)
+
+    def restart_proxy(self, proxy: int) -> None:
+        """See MeshActions."""
+        self._expect_messages(proxy)
+        super().restart_proxy(proxy)
+
+    def partition(self, proxy: int, is_on: bool) -> None:
+        """See MeshActions."""
+        self._expect_messages(proxy)
+        super().partition(proxy, is_on)
+
+    def slow_reader(self, proxy: int, is_on: bool) -> None:
+        """See MeshActions."""
+        self._expect_messages(proxy)
+        super().slow_reader(proxy, is_on)
+
+    def rotate_root(self) -> None:
+        """See MeshActions. Rows renew no certificate within the run: they wait for the new root."""
+        assert isinstance(self._certificates, SdsByPodAgents), "a new root brings certificates with it"
+        change = self._certificates.rotate_root(self._servers, self.rows)
+        groups = tuple(range(len(self._sidecars.groups)))
+        self._announced.append(Announced(change.id, change.t_changed_ns, groups))
+
+    def _expect_messages(self, proxy: int) -> None:
+        assert not self._is_row(proxy), f"{self._proxies.name(proxy)} is touched, and nobody foresaw it"
+
     # --- changes
 
     def _record(
@@ -236,23 +353,32 @@ class FleetWorld(MeshWorld):
         concerned: list[tuple[VisibilityClass, dict[str, Names]]],
         elsewhere: int = 0,
     ) -> Change[Names]:
-        if not self._rows:
+        if not self._has_begun:
             self._begin()
         parts = {class_.index: parts for class_, parts in concerned}
         classes = self._sidecars.groups
         groups = [n for n, class_ in enumerate(classes) if class_ in parts]
-        counts = np.bincount(self._sidecars.group, minlength=len(classes))
-        rows = int(counts[groups].sum()) if groups else 0
+        rows = int(self._group_sizes[groups].sum()) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
-        if groups:
-            self._announced.append(Announced(change.id, now_ns, tuple(groups)))
-        for number, class_ in enumerate(classes):
-            if class_ in parts:
-                self._concerning[number].append(ConcerningChange(change, parts[class_]))
+        self._announce_to_rows(change, [(n, parts[classes[n]]) for n in groups])
+        return change
+
+    def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
+        """A change of resources of the rows of these groups, by type."""
+        if concerned:
+            groups = tuple(group for group, _ in concerned)
+            endpoints = next(iter(change.objects)) if change.kind == "Endpoints" else None
+            self._announced.append(Announced(change.id, change.t_changed_ns, groups, endpoints))
+        for group, parts in concerned:
+            self._concerning[group].append(ConcerningChange(change, parts))
         if self._recorder.folds and not self._answers_differ:
             for one in self._rows:
                 one.fold(self._recorder)
-        return change
+
+    @cached_property
+    def _group_sizes(self) -> NDArray[np.int64]:
+        """Rows by group."""
+        return np.bincount(self._sidecars.group, minlength=len(self._sidecars.groups))
 
     # --- the end of the run
 
@@ -260,7 +386,12 @@ class FleetWorld(MeshWorld):
         """The rows become tables."""
         recorder, end_ns = self._recorder, self._scenario.duration
         for rows in self._rows:
+            rows.line.hand_on()
+        self._look_for_losses()
+        for rows in self._rows:
             rows.close(recorder)
+            if self._requests is not None:
+                self._requests.write(rows, self._proxies, list(self._services.values()))
         if any(rows.streams.log.place for rows in self._rows):
             pushes = [rows.proxy_pushes() for rows in self._rows]
             recorder.proxy_push_columns = {
@@ -271,3 +402,17 @@ class FleetWorld(MeshWorld):
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
         busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
+
+    def _look_for_losses(self) -> None:
+        """Rows of whom a message was lost, and the stream with it (wire/trouble.py), were none."""
+        loss = self._scenario.network.loss
+        if loss == 0:
+            return
+        entity = np.concatenate([np.empty(0, np.int64), *(rows.entity for rows in self._rows)])
+        sent = np.concatenate([np.empty(0, np.int64), *(rows.streams.sent() for rows in self._rows)])
+        is_hit = np.zeros(len(sent), bool)
+        for number in range(1, int(sent.max(initial=0)) + 1):
+            those = np.flatnonzero((sent >= number) & ~is_hit)
+            is_hit[those] = self._draws.uniform_array("network.loss", entity[those], number) < loss
+        if is_hit.any():
+            raise RowsTouched(entity[is_hit])

@@ -7,7 +7,7 @@ is recorded: so they begin in exactly the state that the protocol would have lef
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from functools import partial
+from functools import cached_property, partial
 from typing import TypeVar
 
 from simulator.agent.pod_start import PodStart
@@ -59,6 +59,8 @@ from simulator.scenario.mesh_start import PodsAtStart, Proxies
 from simulator.scenario.mesh_traffic import HotRestartedTraffic, MeshTraffic
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import MigrateRevisionEntry, RolloutEntry, ScaleUpEntry
+from simulator.scenario.virtual_machines import VirtualMachines
+from simulator.scenario.vm_references import registers_vms
 from simulator.scenario.world import EVENT_BUDGET, World
 from simulator.wire.contract import ConfigSource, Publisher, PushSession
 from simulator.wire.stream import Stream
@@ -66,7 +68,7 @@ from simulator.workload.contract import Edit, Pod, PodEnd
 from simulator.workload.entries import PodSettings
 from simulator.workload.istiod_pods import IstiodPods, IstiodPodSettings
 from simulator.workload.play import Workload
-from simulator.workload.timeline import timeline
+from simulator.workload.timeline import Happening, timeline
 from simulator.xds.resources import Names
 
 BEFORE_NS = -1
@@ -90,7 +92,12 @@ class MeshWorld:
         self._services = {s.label: s for s in scenario.mesh.named_services()}
         services = list(self._services.values())
         self._proxies = Proxies(scenario, services)
-        self._pods_at_start = PodsAtStart(services, self._proxies, scenario.mesh.zones)
+        self._pods_at_start = PodsAtStart(
+            services,
+            self._proxies,
+            scenario.mesh.zones,
+            are_vms_listed=scenario.mesh.start.kind == "connected" or not registers_vms(scenario),
+        )
         self._recorder = self._make_recorder()
         self._ledger: ChangeLedger[Names] = ChangeLedger(self._recorder, Names.minus)
         self._world = World(scenario, self._clock, self._recorder, self._ledger)
@@ -119,6 +126,7 @@ class MeshWorld:
         self._sources = self._make_sources()
         self._hot_restarts = HotRestarts(self._clock, self._draws, self._recorder, self._make_child)
         self._certificates = self._make_certificates()
+        self._vms = self._make_vms()
         self._istiod = self._make_processes()
         self._istiod_pods = self._make_istiod_pods()
         self._traffic = MeshTraffic(
@@ -248,6 +256,19 @@ class MeshWorld:
             self._hot_restarts.restart_when_live,
         )
 
+    def _make_vms(self) -> VirtualMachines | None:
+        if not registers_vms(self._scenario):
+            return None
+        return VirtualMachines(
+            self._scenario,
+            self._deployment,
+            self._kubernetes,
+            self._proxies,
+            self.endpoints_changed,
+            self._latency,
+            _law(self._laws, "token_review"),
+        )
+
     def _config_source(self, process: Process) -> ConfigSource:
         source = self._sources.make(process)
         return source if self._certificates is None else self._certificates.discovery(process, source)
@@ -283,6 +304,12 @@ class MeshWorld:
 
     # --- the beginning
 
+    @cached_property
+    def _timeline(self) -> tuple[Happening, ...]:
+        """What will happen, drawn beforehand."""
+        entries = happenings(self._scenario, self._services, self._proxies.numbered)
+        return timeline(entries, self._draws, self._scenario.duration)
+
     def _played(self) -> list[Proxy]:
         """The proxies that are Envoys with an agent and a stream: here all of them."""
         return list(self._proxies.values())
@@ -300,11 +327,10 @@ class MeshWorld:
             self._clock.at(0, self._install, band=Band.WORKLOAD)
         for proxy in self._played():
             self._clock.at(self._start_ns(proxy), self._starter(proxy), band=Band.WORKLOAD, entity=proxy.id)
-        entries = happenings(scenario, self._services, self._proxies.numbered)
         workload = Workload(
             self._clock, self._draws, self._kubernetes, self, self._istiod_pods, self._components
         )
-        workload.play(timeline(entries, self._draws, scenario.duration))
+        workload.play(self._timeline)
         self._world.at_end += [self._traffic.finish, self._istiod.finish]
         if self._certificates is not None:
             self._world.at_end.append(self._certificates.finish)
@@ -396,6 +422,8 @@ class MeshWorld:
         class_ = self._visibility.of(proxy)
         self._alive.setdefault(class_.index, {})[proxy.id] = None
         self._traffic.follow(server, proxy, class_)
+        if self._vms is not None:
+            self._vms.follow(server)
         self._hot_restarts.follow(server, [HotRestartedTraffic(self._traffic, proxy, class_)])
         server.start()
         return server
@@ -594,6 +622,15 @@ class MeshWorld:
     def partition(self, proxy: int, is_on: bool) -> None:
         """Cuts the proxy off from the control plane, or lets it through again."""
         self._sources.partition(proxy, is_on=is_on)
+
+    def vms(self) -> Sequence[int]:
+        """The proxies of virtual machines."""
+        return [proxy for proxy in self._proxies.vms if proxy in self._servers]
+
+    def unhealthy(self, proxy: int, is_on: bool) -> None:
+        """The workload of a virtual machine answers nobody, or does again."""
+        assert self._vms is not None, "there are no virtual machines that register"
+        self._vms.unhealthy(proxy, is_on)
 
     def slow_reader(self, proxy: int, is_on: bool) -> None:
         """It stops reading what the control plane sends, or reads again."""

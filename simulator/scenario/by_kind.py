@@ -30,6 +30,7 @@ NEEDS_MESH = (
     ("mesh", "zones"),
     ("mesh", "wasm_plugins"),
     ("mesh", "sizes"),
+    ("mesh", "workload_group"),
     ("envoy", "connect_timeout"),
     ("envoy", "gateway_initial_fetch_timeout"),
     ("propagation", "wait"),

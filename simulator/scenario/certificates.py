@@ -14,7 +14,7 @@ from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
 from simulator.envoy.process import Process
-from simulator.recording.ledger import ChangeLedger
+from simulator.recording.ledger import Change, ChangeLedger
 from simulator.recording.recorder import CertificateRow, Recorder
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.operations import CaOutageEntry, RootRotationEntry
@@ -94,7 +94,7 @@ class CertificatesOfMesh(Protocol):
     def outage(self, is_on: bool, delay: Delay | None) -> None:
         """The CA fails, or works again."""
 
-    def rotate_root(self, alive: Iterable[int]) -> None:
+    def rotate_root(self, alive: Iterable[int]) -> object:
         """A new root: every proxy that runs is concerned."""
 
     def finish(self) -> None:
@@ -109,10 +109,12 @@ def switch_ca(ca: SigningCa, is_on: bool, delay: Delay | None) -> None:
         ca.slowness = delay if is_on else None
 
 
-def announce_root(ledger: ChangeLedger[Names], alive: Iterable[int], now_ns: int) -> None:
-    """A new root is a change that concerns every proxy that runs."""
-    parts = {SDS.name: ROOT_SECRETS}
-    ledger.announce_parts(ROOT_CHANGE, "istio-ca-root-cert", ROOT_SECRETS, now_ns, [(sorted(alive), parts)])
+def announce_root(
+    ledger: ChangeLedger[Names], alive: Iterable[int], now_ns: int, elsewhere: int = 0
+) -> Change[Names]:
+    """A new root is a change that concerns every proxy that runs; deliveries of some are kept elsewhere."""
+    groups = [(sorted(alive), {SDS.name: ROOT_SECRETS})]
+    return ledger.announce_parts(ROOT_CHANGE, "istio-ca-root-cert", ROOT_SECRETS, now_ns, groups, elsewhere)
 
 
 def warn_of_expired(recorder: Recorder, expiries_ns: Iterable[int | None], end_ns: int) -> None:
@@ -237,10 +239,10 @@ class SdsByPodAgents:
         """The CA fails, or works again."""
         switch_ca(self._ca, is_on, delay)
 
-    def rotate_root(self, alive: Iterable[int]) -> None:
+    def rotate_root(self, alive: Iterable[int], elsewhere: int = 0) -> Change[Names]:
         """A new root: a proxy has it with its next certificate."""
         self._ca.root += 1
-        announce_root(self._ledger, alive, self._clock.now_ns)
+        return announce_root(self._ledger, alive, self._clock.now_ns, elsewhere)
 
     def finish(self) -> None:
         """Certificates in use that ran out are said aloud."""

@@ -6,14 +6,42 @@ from dataclasses import dataclass
 
 from simulator.calibration.costs import Law, with_overrides, zero_costs
 from simulator.engine.delays import Constant, Uniform
-from simulator.scenario.certificates import has_certificates
+from simulator.scenario.certificates import certificate_provider
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.schema import Scenario
-from simulator.scenario.sections.workload import EditEntry, EndpointsEntry
+from simulator.scenario.sections.workload import (
+    AddIstiodEntry,
+    CaOutageEntry,
+    EditEntry,
+    EndpointsEntry,
+    PartitionEntry,
+    RestartEntry,
+    RestartIstiodEntry,
+    RolloutEntry,
+    RootRotationEntry,
+    ScaleUpEntry,
+    SlowReaderEntry,
+    UnhealthyEntry,
+)
 
 FLEET_FROM = 1001
 """`auto` takes the arrays from so many sidecars on: up to 1000 the event engine keeps messages, states and
 queues, which the arrays do not have."""
+
+_PLAYED_BY_FLEET = (
+    UnhealthyEntry,
+    AddIstiodEntry,
+    EditEntry,
+    EndpointsEntry,
+    RolloutEntry,
+    ScaleUpEntry,
+    RestartEntry,
+    PartitionEntry,
+    SlowReaderEntry,
+    CaOutageEntry,
+    RootRotationEntry,
+    RestartIstiodEntry,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,32 +67,55 @@ def choose(scenario: Scenario) -> EngineChoice:
     return EngineChoice("fleet", f"auto: {sidecars} sidecars, and every feature in use has a fleet form")
 
 
+def with_rows(choice: EngineChoice, rows: int, scenario: Scenario) -> EngineChoice:
+    """The choice of the fleet, now that it is known how many sidecars would be rows: under `auto` it stands
+    if they are the majority. Whoever the workload touches is played message by message in either engine."""
+    sidecars = scenario.mesh.proxies.sidecars + scenario.mesh.proxies.vms
+    told = f"{rows} of {sidecars} sidecars are rows"
+    if scenario.engine == "auto" and 2 * rows <= sidecars:
+        return EngineChoice(
+            "events", f"auto: only {told} of the fleet engine: to the others more happens than pushes"
+        )
+    return EngineChoice("fleet", f"{choice.reason}; {told}" if rows < sidecars else choice.reason)
+
+
 def not_in_fleet(scenario: Scenario) -> list[str]:
     """Features in use that the fleet engine does not have, as their keys."""
     plane, propagation, mesh = scenario.control_plane, scenario.propagation, scenario.mesh
     if plane.kind != "istiod":
         return [f"control_plane.kind: {plane.kind}"]
     keep, entries = scenario.recording, scenario.workload
+    is_pushed = propagation.strategy == "push"
+    certificates = certificate_provider(scenario)
+    certified = ("none", "istiod") if is_pushed else ("none",)
     wanted = {
-        f"propagation.strategy: {propagation.strategy}": propagation.strategy != "push",
-        "propagation.streams: separate": propagation.streams != "ads",
+        f"propagation.strategy: {propagation.strategy}": propagation.strategy == "long-poll",
+        "control_plane.replicas above 1 by polls or files": not is_pushed and plane.replicas != 1,
+        "propagation.streams: separate": is_pushed and propagation.streams != "ads",
         "mesh.start other than connected": mesh.start.kind != "connected",
         "control_plane.start: cold": plane.start != "running",
         "control_plane.flow_control": plane.flow_control,
-        "agent.certificates": has_certificates(scenario),
-        "network.loss": scenario.network.loss > 0,
         "agent.dns_capture": scenario.agent.dns_capture,
         "mesh.wasm_plugins": mesh.wasm_plugins,
         "envoy.rate_limit": scenario.envoy.rate_limit is not None,
         "recording.messages: true": keep.messages is True,
         "recording.states: true": keep.states is True,
         "recording.queues: true": keep.queues is True,
-        "workload.traffic": bool(scenario.traffic),
+        f"agent.certificates.provider: {certificates}": certificates not in certified,
+        "restart_istiod of the only istiod": plane.replicas == 1
+        and any(isinstance(e, RestartIstiodEntry) for e in entries),
     }
+    if not is_pushed:
+        wanted |= {
+            "network.loss by polls or files": scenario.network.loss > 0,
+            "workload.traffic by polls or files": bool(scenario.traffic),
+            "rejected_by_envoy by polls or files": any(
+                isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries
+            ),
+        }
     found = [name for name, is_used in wanted.items() if is_used]
-    others = dict.fromkeys(
-        e.KIND for e in entries if not isinstance(e, EditEntry | EndpointsEntry) and e.KIND != "traffic"
-    )
+    played = _PLAYED_BY_FLEET if is_pushed else (EditEntry, EndpointsEntry)
+    others = dict.fromkeys(e.KIND for e in entries if not isinstance(e, played) and e.KIND != "traffic")
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
 
 
@@ -75,7 +126,8 @@ def _drawn_costs(scenario: Scenario) -> list[str]:
     if envoy.costs.zero:
         costs = zero_costs(costs)
     costs = with_overrides(costs, envoy.costs.given)
-    drawn = [f"envoy.costs.{key} with a distribution" for key in _SAME_FOR_ALL if _is_drawn(costs[key])]
+    keys = (*_SAME_FOR_ALL, *_BY_STRATEGY.get(scenario.propagation.strategy, ()))
+    drawn = [f"envoy.costs.{key} with a distribution" for key in keys if _is_drawn(costs[key])]
     if not isinstance(costs["stats_flush_per_cluster"], Constant | Uniform):
         drawn.append("envoy.costs.stats_flush_per_cluster with an unbounded distribution")
     return drawn
@@ -86,11 +138,15 @@ _SAME_FOR_ALL = (
     "eds",
     "lds",
     "rds",
+    "decode_failed",
     "post_clusters",
     "post_routes",
     "post_listeners",
     "stop_listener",
 )
+
+
+_BY_STRATEGY = {"poll": ("rest_update",), "file": ("directory_update",)}
 
 
 def _is_drawn(law: Law) -> bool:

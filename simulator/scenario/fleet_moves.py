@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from simulator.control_plane.istiod.generator import Generated
@@ -66,6 +66,7 @@ class Moves:
         costs: Of Envoys.
         known: What the replica knows of the changes.
         concerning: By group the changes that concern it; grow.
+        view: Number of what the requests of a group's proxies meet there; None where none are sent.
     """
 
     def __init__(
@@ -75,11 +76,14 @@ class Moves:
         costs: SettledCosts,
         known: KnownChanges,
         concerning: Sequence[Sequence[ConcerningChange]],
+        view: Callable[[int, SettledEnvoy], int] | None = None,
     ) -> None:
+        self._view = view
         self._made, self._groups, self._costs = made, groups, costs
         self._known, self._concerning = known, concerning
         self._states: list[_State] = []
         self._numbers: dict[object, int] = {}
+        self._carrying: dict[object, Carried] = {}
         self._content: dict[tuple[int, ...], Resources] = {}
         self._messages: list[Carries] = []
         self._message_numbers: dict[Carries, int] = {}
@@ -145,9 +149,10 @@ class Moves:
             tuple(step.is_refused for step in settling.steps),
             tuple(_request(asked, group) for asked in settling.requests),
             settling.warms,
-            _carried(found, settling.steps, at),
+            _carried(found, settling.steps, at, self._carrying),
             (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
             (at["lds"], self._message(latest["lds"])) if latest["lds"] else None,
+            () if self._view is None else tuple(self._view(before.group, e) for e in settling.after),
         )
 
     def _found(self, state: _State, made: Made) -> dict[int, tuple[ConcerningChange, Sending]]:
@@ -170,12 +175,12 @@ class Moves:
             sendings = []
             for name, names in change.parts.items():
                 covered, sender = messages.get(name, (None, None))
-                if sender is None or (covered is not None and not names.intersect(covered)):
+                if sender is None or (covered is not None and not names.meets(covered)):
                     continue
                 sending = sender.sending(change.change)
                 if sending is None:
                     continue
-                if covered is not None and names.minus(covered):
+                if covered is not None and not names.within(covered):
                     raise CannotTakeFleet("a change that travels in parts")
                 sendings.append(sending)
             if sendings and len(sendings) < len(change.parts):
@@ -238,8 +243,12 @@ class Moves:
 
 
 def _carried(
-    found: dict[int, tuple[ConcerningChange, Sending]], steps: Sequence[Step], at: dict[str, int]
+    found: dict[int, tuple[ConcerningChange, Sending]],
+    steps: Sequence[Step],
+    at: dict[str, int],
+    known: dict[object, Carried],
 ) -> tuple[Carried, ...]:
+    """The changes as they are carried; equal ones are one object."""
     active: dict[int, tuple[int, int]] = {}
     rejected: dict[int, int] = {}
     for place, step in enumerate(steps):
@@ -247,31 +256,53 @@ def _carried(
             active[position] = place, delay_ns
         for position in step.rejected:
             rejected.setdefault(position, place)
-    applied = [newer for position, (newer, _) in found.items() if position not in rejected]
+    newer = _by_object([change for position, (change, _) in found.items() if position not in rejected])
     carried = []
     for position, (concerning, sending) in found.items():
-        places = sorted(at[name] for name in concerning.parts)
+        places = tuple(sorted(at[name] for name in concerning.parts))
         change = concerning.change
         last, outcome = places[-1], "active"
         if position in rejected:
             last, outcome = rejected[position], "rejected"
             active[position] = last, 0
-        elif any(_supersedes(newer, concerning) for newer in applied):
+        elif any(_supersedes(other, concerning) for other in _alike(newer, concerning)):
             outcome = "superseded"
-        carried.append(
-            Carried(
+        push = sending.push_id if sending.carried_by == "push" else None
+        instants = sending.t_observed_ns, sending.t_debounced_ns, sending.t_enqueued_ns
+        key = change.id, places, last, *active[position], outcome, push, instants
+        one = known.get(key)
+        if one is None:
+            one = known[key] = Carried(
                 change.id,
                 change.t_changed_ns,
                 places[0],
                 last,
                 *active[position],
-                tuple(places),
+                places,
                 outcome,
-                sending.push_id if sending.carried_by == "push" else None,
-                (sending.t_observed_ns, sending.t_debounced_ns, sending.t_enqueued_ns),
+                push,
+                instants,
             )
-        )
+        carried.append(one)
     return tuple(carried)
+
+
+_Alike = dict[tuple[str, str], list[ConcerningChange]]
+
+
+def _by_object(changes: Iterable[ConcerningChange]) -> _Alike:
+    """Changes by their kind and each of their objects."""
+    alike: _Alike = {}
+    for concerning in changes:
+        for name in concerning.change.objects:
+            alike.setdefault((concerning.change.kind, name), []).append(concerning)
+    return alike
+
+
+def _alike(by_object: _Alike, concerning: ConcerningChange) -> Sequence[ConcerningChange]:
+    """Those that may supersede a change: they are about each of its objects, so about the first as well."""
+    change = concerning.change
+    return by_object.get((change.kind, next(iter(change.objects))), ())
 
 
 def _supersedes(newer: ConcerningChange, older: ConcerningChange) -> bool:
@@ -280,9 +311,9 @@ def _supersedes(newer: ConcerningChange, older: ConcerningChange) -> bool:
     return (
         new.id > old.id
         and new.kind == old.kind
-        and not old.objects.minus(new.objects)
+        and old.objects.within(new.objects)
         and all(
-            name in newer.parts and not names.minus(newer.parts[name]) for name, names in older.parts.items()
+            name in newer.parts and names.within(newer.parts[name]) for name, names in older.parts.items()
         )
     )
 

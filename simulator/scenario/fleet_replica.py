@@ -16,6 +16,7 @@ from simulator.control_plane.istiod.replica import Replica
 from simulator.engine.events import Call
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.line import PushLine
+from simulator.mesh.content import ConfigChange
 from simulator.mesh.services import Service
 from simulator.mesh.visibility import VisibilityClass
 from simulator.xds.resource_types import ResourceType
@@ -28,16 +29,21 @@ class FleetReplica(Replica):
     Attributes:
         line: The line, from the beginning of the run on; before, nothing is pushed.
         fleet: The proxies of the arrays, by place.
+        came_to_nothing: When it learned of changes to which it had nothing to say, and of which together.
+        learns_of_nothing: Called before: what was sent by then does not carry them, what is sent from then on
+            may, though it is made from the same context.
     """
 
     line: PushLine[Connection]
     fleet: NDArray[np.int64]
+    came_to_nothing: list[tuple[int, list[int]]]
+    learns_of_nothing: Callable[[], object]
 
     def take_line(self, line: PushLine[Connection], fleet: NDArray[np.int64]) -> None:
         """From here on the line is the queue, the sender and the CPU."""
         assert self.cpu.is_idle, "a core was busy before the run"
         assert self.sender.depth == 0, "a push was in line before the run"
-        self.line, self.fleet = line, fleet
+        self.line, self.fleet, self.came_to_nothing = line, fleet, []
         self.cpu = _Cpu(line)  # type: ignore[assignment]  # what a replica uses of a MultiServer
         self.sender = _Sender(line)
 
@@ -54,12 +60,14 @@ class FleetReplica(Replica):
         places = np.concatenate([places, np.array([line.place_of(c) for c in idle], np.int64)])
         line.enqueue_all(places[self.random_order(proxies, push)], others, request)
 
-    def pod_ready(self, pod: int) -> None:
-        """Pods come and go by messages alone."""
-        raise CannotTakeFleet("pods that become ready")
+    def _nothing_new(self, service: Service, key: str, changes: tuple[ConfigChange, ...]) -> None:
+        if changes:
+            self.learns_of_nothing()
+        super()._nothing_new(service, key, changes)
 
-    def _watching(self, service: Service) -> list[int]:
-        raise CannotTakeFleet("endpoints that leave and are back before istiod looked")
+    def _tell_nothing_new(self, service: Service, changes: list[int]) -> None:
+        super()._tell_nothing_new(service, changes)
+        self.came_to_nothing.append((self.clock.now_ns, changes))
 
 
 @dataclass(frozen=True, slots=True)
@@ -160,6 +168,10 @@ class GroupMaking:
         self._replica, self.groups = replica, groups
         self.made: list[Made] = []
         self._numbers: dict[object, int] = {}
+
+    def sends(self, made: int) -> bool:
+        """Whether a push that made this sent anything."""
+        return bool(self.made[made].responses)
 
     def concerns(self, group: int, request: PushRequest) -> bool:
         """See Making."""

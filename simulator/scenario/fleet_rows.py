@@ -12,9 +12,12 @@ from numpy.typing import NDArray
 from simulator.control_plane.istiod.connection import Connection
 from simulator.fleet.answers import Answers
 from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
+from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.folding import Folding
+from simulator.fleet.followers import Follower
 from simulator.fleet.line import PushLine
 from simulator.fleet.streams import Ints, Small, Streams
+from simulator.recording.push_tally import PushTally
 from simulator.recording.recorder import Recorder
 from simulator.scenario.fleet_replica import FleetReplica, GroupMaking
 
@@ -56,6 +59,11 @@ class ReplicaRows:
         if self._folding is not None:
             self._folding.settle(int(sent_ns.max()), self.line.in_hand())
 
+    def forget_moves(self) -> None:
+        """What is sent from here on carries more than what was sent before."""
+        self.line.hand_on()
+        self.streams.forget_moves()
+
     def fold(self, recorder: Recorder) -> None:
         """From here on deliveries are counted, not kept."""
         if self._folding is not None:
@@ -66,6 +74,11 @@ class ReplicaRows:
             folding.take(batch)
         self.streams.batches.clear()
         self.streams.folding = folding
+        if not recorder.keeps_proxy_pushes:
+            tally = recorder.push_tally = recorder.push_tally or PushTally()
+            self.streams.log.count_into(
+                tally, number, lambda n: self.line.requests[n].start_ns, self.making.sends
+            )
 
     # --- the end of the run
 
@@ -74,31 +87,51 @@ class ReplicaRows:
     ) -> Callable[[], Iterator[Mapping[str, Any]]]:
         """Gives the rows of the deliveries table."""
         if self._folding is not None:
+            if self.replica.came_to_nothing:
+                raise CannotTakeFleet(
+                    "endpoints that leave and are back before istiod looked, where deliveries are counted"
+                )
             self._folding.finish(announced, self.line.in_hand())
             return partial(self._folding.rows, announced)
         batches, count = self.streams.batches, len(self.entity)
+        followers = self._followers(announced)
         answers = Answers(count, is_delta=is_delta)
         read_acks(batches, count, self.line.in_hand(), self._end_ns, answers)
         return partial(
-            delivery_parts, announced, self.replica.number, batches, self.entity, self.group, self._end_ns
+            delivery_parts,
+            announced,
+            self.replica.number,
+            batches,
+            self.entity,
+            self.group,
+            self._end_ns,
+            followers,
         )
+
+    def _followers(self, announced: Sequence[Announced]) -> dict[int, Follower]:
+        """The changes that came to nothing at the replica."""
+        latest: dict[object, int] = {}
+        before: dict[int, int | None] = {}
+        for change in announced:
+            if change.endpoints is not None:
+                before[change.change] = latest.get(change.endpoints)
+                latest[change.endpoints] = change.change
+        return {
+            number: Follower(t_ns, before[numbers[0]], number == numbers[-1])
+            for t_ns, numbers in self.replica.came_to_nothing
+            for number in numbers
+            if numbers[0] in before
+        }
 
     def close(self, recorder: Recorder) -> None:
         """The run is over: what is sent is counted, and when the last push of each round was sent."""
         self.line.hand_on()
         recorder.xds_messages += self.streams.messages
         recorder.xds_bytes += self.streams.bytes
-        log = self.streams.log
-        if not log.place:
-            return
-        requests, sent = np.concatenate(log.request), np.concatenate(log.sent_ns)
-        sends = self._sends(np.concatenate(log.made), sent)
-        last = np.full(len(self.line.requests), -1, np.int64)
-        np.maximum.at(last, requests[sends], sent[sends])
-        for number in np.flatnonzero(last >= 0).tolist():
+        for number, last_ns in self.streams.log.last_sent_ns(self.making.sends).items():
             for push in self.line.requests[number].rounds:
                 row = recorder.push_rows[push]
-                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, int(last[number]))
+                row.t_last_sent_ns = max(row.t_last_sent_ns or 0, last_ns)
 
     def _sends(self, made: NDArray[np.int32], sent_ns: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Which pushes sent something."""
@@ -113,13 +146,15 @@ class ReplicaRows:
         place, sent = _joined(log.place, np.int32), _joined(log.sent_ns, np.int64)
         made = _joined(log.made, np.int32)
         sends = self._sends(made, sent)
+        # A push for one connection alone, which is never a row, is of no round.
+        rounds = [r.rounds[-1] if r.rounds else -1 for r in requests]
         starts = np.array([r.start_ns for r in requests], np.int64)[which]
         types = [[g.type.name for g in m.responses] for m in self.making.made]
         shown = np.empty(len(types) + 1, object)
         for seat, names in enumerate([*types, []]):
             shown[seat] = names
         return {
-            "push_id": np.array([r.rounds[-1] for r in requests], np.int64)[which],
+            "push_id": np.array(rounds, np.int64)[which],
             "proxy": self.entity[place],
             "replica": np.full(len(place), self.replica.number, np.int64),
             "t_start_ns": starts,

@@ -88,21 +88,24 @@ class _Translation:
                 return entries.SlowReaderEntry(
                     arrivals, self._selection(entry.slow_reader.proxies), entry.lasts_ns
                 )
-
             case _:
                 return self._operation(entry, arrivals)
 
     def _operation(
         self,
-        entry: section.CaOutageEntry
+        entry: section.UnhealthyEntry
+        | section.CaOutageEntry
         | section.RootRotationEntry
         | section.HotRestartEntry
         | section.RuntimeFlagEntry
         | section.MigrateRevisionEntry,
         arrivals: entries.Arrivals,
     ) -> entries.Entry:
-        """What operators do."""
+        """What operators do, and virtual machines."""
         match entry:
+            case section.UnhealthyEntry():
+                chosen = self._selection(entry.unhealthy.proxies)
+                return entries.UnhealthyEntry(arrivals, chosen, entry.lasts_ns)
             case section.CaOutageEntry():
                 return entries.CaOutageEntry(arrivals, entry.delay, entry.lasts_ns)
             case section.RootRotationEntry():

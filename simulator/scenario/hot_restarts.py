@@ -53,12 +53,11 @@ class HotRestarts:
         self._newest: dict[int, Server] = {}
         self._watches: dict[int, Sequence[Watch]] = {}
         self._takeovers: dict[int, list[HotRestart]] = {}
-        self._epochs: dict[int, int] = {}
 
     def follow(self, server: Server, watches: Sequence[Watch]) -> None:
         """An Envoy starts, and not as the child of another one, with the request trains through it."""
         proxy = server.process.proxy
-        self._newest[proxy], self._epochs[proxy] = server, server.process.row.epoch
+        self._newest[proxy] = server
         self._watches[proxy] = watches
 
     def kill(self, proxy: int) -> None:
@@ -96,9 +95,12 @@ class HotRestarts:
         return happen
 
     def restart(self, proxy: int, on_taken_over: Callable[[], None] = _nobody) -> None:
-        """A child takes over from the process that runs; refused while that one initializes."""
+        """A child takes over from the process that runs; refused while that one initializes.
+
+        The epoch of a child that was refused, or exited, is free for the next (hot_restart_impl.cc).
+        """
         parent = self._newest[proxy]
-        epoch = self._epochs[proxy] = self._epochs.get(proxy, 0) + 1
+        epoch = parent.process.row.epoch + 1
         if parent.state is not ServerState.LIVE:
             row = self._recorder.startup(proxy, epoch, "hot_restart", self._clock.now_ns)
             row.outcome = "exited"
@@ -123,6 +125,8 @@ class HotRestarts:
             for watch in watches:
                 watch.on_terminated(parent)
 
+        for earlier in self._takeovers.get(proxy, []):
+            child.on_constructed.append(earlier.grandchild_boots)
         takeover.append(HotRestart(parent, child, drained, terminated))
         self._takeovers.setdefault(proxy, []).append(takeover[0])
         child.on_workers_started.append(on_taken_over)

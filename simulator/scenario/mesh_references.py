@@ -24,6 +24,7 @@ from simulator.scenario.sections.workload import (
     ScaleUpEntry,
     SlowReaderEntry,
     TrafficEntry,
+    UnhealthyEntry,
 )
 from simulator.scenario.sections.workload_entries import WorkloadEntry
 
@@ -67,6 +68,8 @@ def unknown_in_mesh(scenario: Checked) -> Found:
         misplaced = list(_namespaces(mesh, entry, place))
         yield from misplaced or _services(mesh, entry, place)
         yield from _proxies(mesh, entry, place)
+        if isinstance(entry, UnhealthyEntry):
+            yield from _vms(mesh, entry, place)
         if isinstance(entry, RestartIstiodEntry) and entry.restart_istiod >= replicas + added:
             yield (*place, "restart_istiod"), _no_replica(entry.restart_istiod, replicas, added)
 
@@ -122,6 +125,19 @@ def _service_problem(mesh: Mesh, text: str, namespace: str | None) -> str | None
 
 def _labels(services: tuple[Service, ...]) -> str:
     return " or ".join(service.label for service in services[:5])
+
+
+def _vms(mesh: Mesh, entry: UnhealthyEntry, place: Location) -> Found:
+    choice, count = entry.unhealthy.proxies, mesh.proxies.vms
+    where: Location = (*place, entry.KIND, "proxies")
+    if count == 0:
+        yield where, "there are no virtual machines: mesh.proxies.vms is 0"
+        return
+    if choice.portion is not None and (choice.portion.count or 0) > count:
+        yield where, f"must be at most {count}, as many virtual machines as there are"
+    for index, name in enumerate(choice.names):
+        if not (name.startswith("vm") and mesh.proxies.has(name)):
+            yield (*where, index), f"no virtual machine is called {name!r}; they are vm0 to vm{count - 1}"
 
 
 def _proxies(mesh: Mesh, entry: WorkloadEntry, place: Location) -> Found:

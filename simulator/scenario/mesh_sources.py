@@ -20,7 +20,7 @@ from simulator.mesh.kubelet import KubeletSettings
 from simulator.mesh.services import Service
 from simulator.propagation.file import FilesystemSubscriptions, KubeletSync
 from simulator.propagation.http_loop import HttpSubscriptions, RestNetwork
-from simulator.propagation.http_server import Acknowledgements, PinnedConnection, PollServer
+from simulator.propagation.http_server import Acknowledgements, PinnedConnection, PollServer, Serving
 from simulator.propagation.long_poll import LongPollReplica, LongPollSettings, LongPollSubscriptions
 from simulator.propagation.poll import PollReplica, PollSettings, RestSubscriptions
 from simulator.recording.recorder import Recorder
@@ -255,7 +255,8 @@ class _Http:
         self._sources.pop(proxy, None)
         self._connections.pop(proxy, None)
 
-    def _at_a_time(self) -> int:
+    @property
+    def at_a_time(self) -> int:
         """Answers under way at once: what istiod generates needs a core, a stated service time a slot."""
         server = self._scenario.propagation.server
         if server.service_time is not None:
@@ -265,10 +266,10 @@ class _Http:
     def warnings(self) -> list[str]:
         """Replicas whose answers fell behind."""
         return [
-            f"istiod-{number}: polls arrive faster than {self._at_a_time()} of them at a time are served; "
+            f"istiod-{number}: polls arrive faster than {self.at_a_time} of them at a time are served; "
             f"{server.queue_length} wait at the end"
             for number, server in sorted(self._servers.items())
-            if server.queue_length > self._at_a_time()
+            if server.queue_length > self.at_a_time
         ]
 
     def busy_ns(self) -> int:
@@ -280,6 +281,11 @@ class Polls(_Http):
     """Poll: a REST loop for each subscription."""
 
     _acknowledgements: Acknowledgements | None = None
+    _polled: PollReplica
+
+    def share(self, slots: Serving) -> None:
+        """Others stand in the queue of the newest replica (the arrays of the fleet)."""
+        self._polled.share(slots)
 
     def make(self, process: Process) -> ConfigSource:
         """Envoy's REST subscriptions."""
@@ -302,10 +308,10 @@ class Polls(_Http):
             replica.number,
             published,
             self._acknowledgements,
-            self._at_a_time(),
+            self.at_a_time,
             self._depth(replica.number),
         )
-        self._servers[replica.number] = polled
+        self._servers[replica.number] = self._polled = polled
         replica.clients = self._clients_of(polled)
 
 
@@ -335,7 +341,7 @@ class LongPolls(_Http):
             published,
             self._acknowledgements,
             propagation.wait,
-            self._at_a_time(),
+            self.at_a_time,
             self._depth(replica.number),
         )
         self._servers[replica.number] = server

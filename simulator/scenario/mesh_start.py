@@ -118,7 +118,10 @@ class ProxyNames(NamesOnDemand):
 class PodsAtStart:
     """The pods of each service: those with a sidecar first, then pods without one up to its endpoints."""
 
-    def __init__(self, services: Sequence[Service], proxies: Proxies, zones: int) -> None:
+    def __init__(
+        self, services: Sequence[Service], proxies: Proxies, zones: int, *, are_vms_listed: bool = True
+    ) -> None:
+        self._are_vms_listed = are_vms_listed
         self._positions = {service: position for position, service in enumerate(services)}
         self._proxies, self._zones = proxies, zones
         self._made: dict[Service, list[Pod]] = {}
@@ -145,9 +148,11 @@ class PodsAtStart:
         ]
 
     def endpoints(self, service: Service) -> EndpointSet:
-        """The addresses of the same pods, all ready."""
+        """The addresses of the same pods, all ready; VMs that are still to register are not listed."""
         beside = self._proxies.with_sidecars(self._positions[service])
         others = self._without_proxy(service, len(beside))
+        if not self._are_vms_listed:
+            beside = tuple(proxy for proxy in beside if proxy not in self._proxies.vms)
         zones = [self._proxies.own_number(p) % self._zones for p in beside] if self._zones > 1 else None
         if zones is not None:
             zones += [number % self._zones for number, _ in others]

@@ -7,6 +7,7 @@ refused), and ends when its pod is deleted.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import partial
 
@@ -22,7 +23,7 @@ from simulator.mesh.visibility import VisibilityClass, route_name
 from simulator.recording.recorder import Recorder
 from simulator.scenario.schema import TrafficEntry
 from simulator.scenario.sections.workload import ANY
-from simulator.workload.mesh_traffic import NOT_LISTENING, EdgeSettings, EdgeTraffic, RoutingView
+from simulator.workload.mesh_traffic import NOT_LISTENING, EdgeSettings, EdgeTraffic, RoutingView, Shares
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,6 +73,7 @@ class MeshTraffic:
         self._end_ns = end_ns
         self._requests = [_request(entry, services, connect_timeout_ns, end_ns) for entry in entries]
         self._senders: dict[int, _Sender] = {}
+        self._worked_out: dict[object, Shares] = {}
         self._processes: dict[int, dict[Server, Published]] = {}
         """What the workers of each proxy's processes hold, the oldest process first: one, but for hot
         restarts."""
@@ -94,7 +96,7 @@ class MeshTraffic:
         if sender is None:
             sent = self._sent_by(proxy, class_)
             sender = self._senders[proxy.id] = _Sender(
-                [(r, EdgeTraffic(r.settings, self._lives)) for r in sent]
+                [(r, EdgeTraffic(r.settings, self._lives, self._worked_out)) for r in sent]
             )
         return sender
 
@@ -123,6 +125,32 @@ class MeshTraffic:
         published = _accepting(processes)
         for request, edge in edges:
             edge.set(max(0, t_ns), view_of(published, request.destination, class_))
+
+    def senders(self) -> list[Service] | None:
+        """Services whose sidecars send; None where all may."""
+        sources = [request.source for request in self._requests]
+        return None if None in sources else [source for source in sources if source is not None]
+
+    def views(self, published: Published, class_: VisibilityClass) -> tuple[RoutingView, ...]:
+        """What requests of each entry meet at workers that hold this."""
+        return tuple(view_of(published, request.destination, class_) for request in self._requests)
+
+    def write_held(
+        self, proxy: Proxy, class_: VisibilityClass, held: Sequence[tuple[int, Sequence[RoutingView]]]
+    ) -> None:
+        """Writes what became of the requests of a sidecar that ran throughout, once the run is over.
+
+        Args:
+            held: What requests of each entry met there, from when on.
+        """
+        for request in self._sent_by(proxy, class_):
+            edge, number = (
+                EdgeTraffic(request.settings, self._lives, self._worked_out),
+                self._requests.index(request),
+            )
+            for t_ns, views in held:
+                edge.set(t_ns, views[number])
+            self._write(proxy.id, request, edge, 0, self._end_ns)
 
     def interrupt(self, proxy: int, t_ns: int) -> None:
         """Its Envoy is gone, for now or for good."""

@@ -55,6 +55,7 @@ from simulator.scenario.sections.workload import (
 from simulator.scenario.sections.workload_entries import WorkloadEntry, WorkloadEntryField
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 from simulator.scenario.tree import with_changes
+from simulator.scenario.vm_references import unusable_vms
 from simulator.scenario.yaml_text import Node, node_of
 
 __all__ = [
@@ -320,6 +321,7 @@ def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[L
     ):
         found.append((("warm_up",), "must be shorter than duration: nothing would be counted"))
     found += unusable_certificates(scenario)
+    found += unusable_vms(scenario)
     found += _unusable_flags(scenario)
     found += _unusable_conditions(scenario)
     if scenario.propagation.strategy != "push":

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 
-from simulator.engine.events import Clock
+from simulator.engine.events import Ahead, Clock
 from simulator.envoy.startup import Server
 from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
@@ -51,8 +51,9 @@ class World:
     servers: list[Server] = field(default_factory=list)
     at_end: list[Callable[[], None]] = field(default_factory=list)
     first_event: int = 0
-    ahead: Callable[[int], object] | None = None
-    """Advances what is not on the agenda, up to an instant that is not included (the arrays of the fleet)."""
+    ahead: Ahead | None = None
+    """Advances what is not on the agenda (the arrays of the fleet) up to the next happening, which is not
+    included."""
     engine: str = "events"
     reason: str = ""
     """Why that engine ran."""
@@ -80,13 +81,12 @@ class World:
         beside = self.recorder.utilisation.get("main thread", 0.0)
         self.recorder.utilisation["main thread"] = max(beside, max(shares, default=0.0))
 
-    def _finish(self, ahead: Callable[[int], object]) -> None:
+    def _finish(self, ahead: Ahead) -> None:
         """What the last instant still holds, beside the agenda and then on it."""
         env, end_ns = self.clock.env, self.scenario.duration
-        ahead(end_ns + 1)
-        while env.peek() <= end_ns:
-            self.clock.run(end_ns, ahead)
-            ahead(end_ns + 1)
+        while ahead(end_ns + 1, 0) or env.peek() <= end_ns:
+            if env.peek() <= end_ns:
+                self.clock.run(end_ns, ahead)
 
     def _main_thread_share(self, server: Server) -> float:
         """The share of its life that an Envoy's main thread was busy."""

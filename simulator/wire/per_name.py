@@ -6,6 +6,7 @@ takes over (rules W4, W5).
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Generic, Protocol, TypeVar
 
 from simulator.xds.resource_types import ResourceType
@@ -31,6 +32,10 @@ class PerName(Generic[_T]):
 
     def __init__(self) -> None:
         self._open: dict[tuple[ResourceType, str], list[_T]] = {}
+
+    def __iter__(self) -> Iterator[_T]:
+        """All of them, by the name that was first subscribed."""
+        return (one for same in self._open.values() for one in same)
 
     def add(self, type_: ResourceType, name: str, subscription: _T) -> None:
         """A new one; it supersedes those the name has."""

@@ -120,6 +120,16 @@ class ProxyActions(Protocol):
         """It stops reading what the control plane sends, or reads again."""
 
 
+class VmActions(Protocol):
+    """What happens to virtual machines."""
+
+    def vms(self) -> Sequence[int]:
+        """Their proxies."""
+
+    def unhealthy(self, proxy: int, is_on: bool) -> None:
+        """Its workload answers nobody, or does again."""
+
+
 class CaActions(Protocol):
     """What happens to the CA."""
 
@@ -130,7 +140,7 @@ class CaActions(Protocol):
         """It goes over to a new root certificate."""
 
 
-class IncidentActions(ProxyActions, CaActions, Protocol):
+class IncidentActions(ProxyActions, VmActions, CaActions, Protocol):
     """What incidents do."""
 
 

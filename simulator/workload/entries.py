@@ -270,6 +270,15 @@ class RootRotationEntry:
 
 
 @dataclass(frozen=True, slots=True)
+class UnhealthyEntry:
+    """The workloads of virtual machines answer nobody for a while; for good where it does not last."""
+
+    arrivals: Arrivals
+    vms: Selection = ALL_PROXIES
+    lasts_ns: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
 class HotRestartEntry:
     """New Envoys take over from those that run."""
 
@@ -318,6 +327,7 @@ Entry: TypeAlias = (
     | RolloutIstiodEntry
     | PartitionEntry
     | SlowReaderEntry
+    | UnhealthyEntry
     | RestartEntry
     | CaOutageEntry
     | RootRotationEntry

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
@@ -14,6 +14,7 @@ from simulator.workload.entries import (
     RestartEntry,
     Selection,
     SlowReaderEntry,
+    UnhealthyEntry,
 )
 from simulator.workload.selection import chosen_proxies
 from simulator.workload.timeline import Happening
@@ -57,6 +58,17 @@ class Incidents:
         self._actions = actions
         self._cut_off = _Condition(actions.partition)
         self._slow = _Condition(actions.slow_reader)
+        self._unhealthy = _Condition(actions.unhealthy)
+
+    def begin(self, happening: Happening, entry: PartitionEntry | SlowReaderEntry | UnhealthyEntry) -> None:
+        """A condition begins that lasts."""
+        match entry:
+            case PartitionEntry():
+                self.partition(happening, entry)
+            case SlowReaderEntry():
+                self.slow_reader(happening, entry)
+            case UnhealthyEntry():
+                self.unhealthy(happening, entry)
 
     def partition(self, happening: Happening, entry: PartitionEntry) -> None:
         """Proxies are cut off, for a while or for good."""
@@ -85,10 +97,18 @@ class Incidents:
         """The CA has a new root."""
         self._actions.rotate_root()
 
+    def unhealthy(self, happening: Happening, entry: UnhealthyEntry) -> None:
+        """Workloads of virtual machines answer nobody, for a while or for good."""
+        vms = self._actions.vms()
+        held = chosen_proxies(entry.vms, vms, self._draws, happening.label, happening.index)
+        self._hold_these(self._unhealthy, held, entry.lasts_ns)
+
     def _hold(
         self, condition: _Condition, happening: Happening, entry: PartitionEntry | SlowReaderEntry
     ) -> None:
-        held = self._chosen(happening, entry.proxies)
+        self._hold_these(condition, self._chosen(happening, entry.proxies), entry.lasts_ns)
+
+    def _hold_these(self, condition: _Condition, held: Sequence[int], lasts_ns: int | None) -> None:
         for proxy in held:
             condition.begin(proxy)
 
@@ -96,8 +116,8 @@ class Incidents:
             for proxy in held:
                 condition.end(proxy)
 
-        if entry.lasts_ns is not None:
-            self._clock.after(entry.lasts_ns, over, band=Band.WORKLOAD)
+        if lasts_ns is not None:
+            self._clock.after(lasts_ns, over, band=Band.WORKLOAD)
 
     def _chosen(self, happening: Happening, selection: Selection) -> tuple[int, ...]:
         return chosen_proxies(

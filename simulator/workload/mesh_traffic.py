@@ -159,13 +159,17 @@ class EdgeTraffic:
     Args:
         settings: Rate and retries.
         lives: Who answers when; read when the rows are asked for.
+        worked_out: What became of requests that met the same: may be shared by all edges of a run.
     """
 
-    __slots__ = ("_instants", "_lives", "_settings", "_views")
+    __slots__ = ("_instants", "_lives", "_settings", "_views", "_worked_out")
 
-    def __init__(self, settings: EdgeSettings, lives: EndpointLives) -> None:
+    def __init__(
+        self, settings: EdgeSettings, lives: EndpointLives, worked_out: dict[object, Shares] | None = None
+    ) -> None:
         self._settings = settings
         self._lives = lives
+        self._worked_out = {} if worked_out is None else worked_out
         self._instants: list[int] = []
         self._views: list[RoutingView] = []
 
@@ -220,7 +224,18 @@ class EdgeTraffic:
         return dict.fromkeys(pod for view in self._views for pod in view.addresses)
 
     def _shares(self, t_ns: int) -> Shares:
-        """What becomes of a request sent at ``t_ns``."""
+        """What becomes of a request sent at ``t_ns``: the same for all that hold the same meanwhile."""
+        settings = self._settings
+        at = [
+            t_ns + n * settings.attempt_ns for n in range(settings.retries + 1 if settings.attempt_ns else 1)
+        ]
+        key = settings.attempt_ns, settings.retries, *((self._view(t), self._lives.epoch(t)) for t in at)
+        shares = self._worked_out.get(key)
+        if shares is None:
+            shares = self._worked_out[key] = self._work_out(t_ns)
+        return shares
+
+    def _work_out(self, t_ns: int) -> Shares:
         view = self._view(t_ns)
         if view.obstacle is not None:
             return {(view.obstacle, False): (1.0, 1.0)}

@@ -26,6 +26,7 @@ from simulator.workload.entries import (
     RootRotationEntry,
     ScaleUpEntry,
     SlowReaderEntry,
+    UnhealthyEntry,
 )
 from simulator.workload.incidents import Incidents
 from simulator.workload.istiod_pods import IstiodPods
@@ -95,10 +96,8 @@ class Workload:
                 self.rollouts.roll(happening, entry)
             case ScaleUpEntry() as entry:
                 self.rollouts.scale_up(happening, entry)
-            case PartitionEntry() as entry:
-                self.incidents.partition(happening, entry)
-            case SlowReaderEntry() as entry:
-                self.incidents.slow_reader(happening, entry)
+            case PartitionEntry() | SlowReaderEntry() | UnhealthyEntry() as entry:
+                self.incidents.begin(happening, entry)
             case RestartEntry() | HotRestartEntry() as entry:
                 self.incidents.restart(happening, entry)
             case MigrateRevisionEntry() as entry:

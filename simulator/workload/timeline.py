@@ -35,6 +35,7 @@ from simulator.workload.entries import (
     ScaleUpEntry,
     SlowReaderEntry,
     TraceRow,
+    UnhealthyEntry,
 )
 
 
@@ -109,6 +110,7 @@ _LABELS: dict[type, str] = {
     RolloutIstiodEntry: "rollout_istiod",
     PartitionEntry: "partition",
     SlowReaderEntry: "slow_reader",
+    UnhealthyEntry: "unhealthy",
     RestartEntry: "restart",
     CaOutageEntry: "ca_outage",
     RootRotationEntry: "root_rotation",

@@ -42,11 +42,11 @@ class DeltaClientState:
         self._see_what_is_due()
 
     def drop_interest(self, names: Names) -> None:
-        """The last watch of these names is gone."""
+        """The last watch of these names is gone. Names never asked for are unsubscribed as well: Envoy does
+        not tell them from names dropped and wanted again (delta_subscription_state.cc)."""
         self.interest = self.interest.minus(names)
-        never_sent = self.subscribe.intersect(names)
         self.subscribe = self.subscribe.minus(names)
-        self.unsubscribe = self.unsubscribe.union(names.minus(never_sent))
+        self.unsubscribe = self.unsubscribe.union(names)
         self.held = self.held.without(names)
         self._see_what_is_due()
 

@@ -45,7 +45,7 @@ class DiscoveryRequest:
     @property
     def size_bytes(self) -> int:
         """Encoded size."""
-        return ENVELOPE_BYTES + 8 * len(self.resource_names)
+        return ENVELOPE_BYTES + 8 * self.resource_names.count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -111,8 +111,8 @@ class DeltaDiscoveryRequest:
     @property
     def size_bytes(self) -> int:
         """Encoded size."""
-        names = len(self.resource_names_subscribe) + len(self.resource_names_unsubscribe)
-        return ENVELOPE_BYTES + 8 * names + 16 * len(self.initial_resource_versions)
+        names = self.resource_names_subscribe.count + self.resource_names_unsubscribe.count
+        return ENVELOPE_BYTES + 8 * names + 16 * self.initial_resource_versions.names.count
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -145,7 +145,7 @@ class DeltaDiscoveryResponse:
     @property
     def size_bytes(self) -> int:
         """Encoded size."""
-        return ENVELOPE_BYTES + self.resources.size_bytes + 8 * len(self.removed_resources)
+        return ENVELOPE_BYTES + self.resources.size_bytes + 8 * self.removed_resources.count
 
 
 Request = DiscoveryRequest | DeltaDiscoveryRequest

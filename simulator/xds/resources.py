@@ -47,17 +47,22 @@ class _Remembering:
 
 
 class Names(_Remembering):
-    """An ordered, immutable set of resource names, compared by identity."""
+    """An ordered, immutable set of resource names, compared by identity.
 
-    __slots__ = ("_index", "_order")
+    Attributes:
+        count: Their number: what `len` says, without a call where it is asked for every message.
+    """
+
+    __slots__ = ("_index", "_order", "count")
 
     def __init__(self, names: Iterable[str] = ()) -> None:
         super().__init__()
         self._index = dict.fromkeys(names)
         self._order = tuple(self._index)
+        self.count = len(self._order)
 
     def __len__(self) -> int:
-        return len(self._order)
+        return self.count
 
     def __iter__(self) -> Iterator[str]:
         return iter(self._order)
@@ -95,6 +100,19 @@ class Names(_Remembering):
         if not other._order:
             return NO_NAMES
         return self._remember("intersect", other, lambda: self._keep(Names(n for n in self if n in other)))
+
+    def meets(self, other: Names) -> bool:
+        """Whether any of these names is among the others."""
+        few, many = (self, other) if len(self._order) <= len(other._order) else (other, self)
+        if len(few._order) == 1:  # most changes are about one thing
+            return few._order[0] in many._index
+        return not few._index.keys().isdisjoint(many._index)
+
+    def within(self, other: Names) -> bool:
+        """Whether all of these names are among the others."""
+        if len(self._order) == 1:
+            return self._order[0] in other._index
+        return self is other or self._index.keys() <= other._index.keys()
 
     def where(self, label: object, keep: Callable[[str], bool]) -> Names:
         """The names for which ``keep`` holds; ``label`` must identify the predicate."""
@@ -157,9 +175,14 @@ class Difference:
 
 
 class Resources(_Remembering):
-    """An ordered, immutable mapping from name to resource, compared by identity."""
+    """An ordered, immutable mapping from name to resource, compared by identity.
 
-    __slots__ = ("_by_name", "_grouped", "_size_bytes", "names")
+    Attributes:
+        names: The names.
+        size_bytes: Sum of the encoded sizes.
+    """
+
+    __slots__ = ("_by_name", "_grouped", "names", "size_bytes")
 
     def __init__(self, resources: Iterable[Resource[object]] | Mapping[str, Resource[object]] = ()) -> None:
         super().__init__()
@@ -167,7 +190,7 @@ class Resources(_Remembering):
             dict(resources) if isinstance(resources, Mapping) else {r.name: r for r in resources}
         )
         self.names = Names(self._by_name) if self._by_name else NO_NAMES
-        self._size_bytes = sum(r.size_bytes for r in self._by_name.values())
+        self.size_bytes = sum(r.size_bytes for r in self._by_name.values())
         self._grouped: dict[object, dict[object, Names]] = {}
 
     def __len__(self) -> int:
@@ -188,11 +211,6 @@ class Resources(_Remembering):
     def get(self, name: str) -> Resource[object] | None:
         """The resource of that name, or None."""
         return self._by_name.get(name)
-
-    @property
-    def size_bytes(self) -> int:
-        """Sum of the encoded sizes."""
-        return self._size_bytes
 
     def only(self, names: Names) -> Resources:
         """The resources among ``names``, in this mapping's order."""

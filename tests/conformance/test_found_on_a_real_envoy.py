@@ -295,3 +295,126 @@ def test_only_discovered_clusters_of_the_bootstrap_need_a_file() -> None:
         static = {"clusters": [{"count": 1, "type": kind, "prefix": "s"}]}
         played = play(strategy="file", envoy={"static": static}, timeout=None)
         assert played.startup.outcome == "live"
+
+
+def test_types_are_asked_for_again_in_the_order_in_which_listeners_refer_to_them() -> None:
+    """D5, ADS: a stream opens again. Listener by listener, routes or scopes first, then HTTP filters; the
+    first time, when LDS holds the others back, ECDS comes before them."""
+    listeners = [{"count": 1, "routes": "scoped"}, {"count": 1, "routes": "rds", "filters": ["ecds0"]}]
+    for protocol in ("sotw", "delta"):
+        for order, wanted in ((1, ["srds", "rds", "ecds"]), (-1, ["rds", "ecds", "srds"])):
+            played = play(
+                protocol=protocol,
+                listeners=listeners[::order],
+                resources={"extensions": {"count": 1}, "scopes": {"count": 1}},
+                pushes=[{"at": "5s", "close": True}],
+                duration="8s",
+            )
+            again = [m.type for m in played.messages(after=5.0, direction="request") if not m.nonce]
+            assert again == ["cds", "eds", "lds", *wanted]
+
+
+def test_of_two_listeners_with_scopes_only_the_first_waits_for_them() -> None:
+    """They share one subscription, which is a target of the listener that came first."""
+    played = play(
+        listeners=[{"count": 2, "routes": "scoped"}],
+        resources={"scopes": {"count": 1}},
+        answers={"lds": {"reject": "decode"}, "srds": {"after": "1s"}},
+        pushes=[{"at": "3s", "type": "lds", "change": ["l0", "l1"]}],
+        timeout="5s",
+        duration="8s",
+    )
+    assert round(played.entered("listener", "l1", "ACTIVE"), 1) == 3.0
+    assert round(played.entered("listener", "l0", "ACTIVE"), 1) == 4.0
+
+
+def test_listeners_that_have_drained_let_go_of_their_routes_one_by_one() -> None:
+    left = {
+        protocol: [
+            (round(m.t, 1), list(m.resources))
+            for m in play(
+                protocol=protocol,
+                listeners={"count": 2},
+                envoy={"drain_time": "2s"},
+                pushes=[{"at": "3s", "type": "lds", "remove": ["l0", "l1"]}],
+                duration="8s",
+            ).messages(after=3.5, type="rds", direction="request")
+        ]
+        for protocol in ("sotw", "delta")
+    }
+    assert left == {"sotw": [(5.0, ["r1"]), (5.0, [])], "delta": [(5.0, []), (5.0, [])]}
+
+
+def test_a_filter_without_configuration_answers_500() -> None:
+    """ECDS never answered, or refused: the listener serves all the same, and its filter answers."""
+    for answer in ({"never": True}, {"reject": "decode"}):
+        played = play(
+            listeners={"count": 1, "filters": ["ecds0"]},
+            resources={"extensions": {"count": 1}},
+            answers={"ecds": answer},
+            pushes=[{"at": "5s", "type": "ecds", "send": ["ecds0"]}],
+            traffic="100/s",
+            duration="8s",
+        )
+        assert played.outcome_at(4.0) == "500"
+        assert played.outcome_at(6.0) == "200"
+
+
+def test_clusters_removed_while_start_up_waits_for_one_of_them_go_one_after_the_other() -> None:
+    """A cluster whose DNS never answers, and an EDS cluster that waits behind it, are removed by one update.
+    Where the former goes first, the other's EDS is subscribed to, and dropped, before it goes itself: SotW
+    takes the last one first, delta the order of the response. The request then names nothing."""
+    dns, eds = {"count": 1, "type": "strict_dns", "resolver": "never"}, {"count": 1, "type": "eds"}
+    asked = {
+        (protocol, clusters[0]["type"]): [
+            list(m.resources)
+            for m in play(
+                protocol=protocol,
+                clusters=clusters,
+                pushes=[{"at": "2s", "type": "cds", "remove": ["c0", "c1"]}],
+                duration="4s",
+            ).messages(type="eds", direction="request")
+        ]
+        for protocol in ("sotw", "delta")
+        for clusters in ([dns, eds], [eds, dns])
+    }
+    assert asked == {
+        ("sotw", "strict_dns"): [],
+        ("sotw", "eds"): [[]],
+        ("delta", "strict_dns"): [[]],
+        ("delta", "eds"): [],
+    }
+
+
+def test_a_listener_that_has_drained_lets_go_of_its_extension_configuration_behind_its_route() -> None:
+    for protocol in ("sotw", "delta"):
+        for streams in ("ads", "separate"):
+            played = play(
+                protocol=protocol,
+                streams=streams,
+                listeners=[{"count": 1, "filters": ["ecds0"]}],
+                resources={"extensions": {"count": 1}},
+                envoy={"drain_time": "2s"},
+                pushes=[{"at": "3s", "type": "lds", "remove": ["l0"]}],
+                duration="8s",
+            )
+            left = played.messages(after=3.5, direction="request")
+            assert [(round(m.t, 1), m.type, list(m.resources)) for m in left] == [
+                (5.0, "rds", []),
+                (5.0, "ecds", []),
+            ]
+
+
+def test_a_route_that_is_in_use_needs_its_file_no_more() -> None:
+    """Files: a listener changed after the file of its route went shares the subscription of the old one."""
+    changed = play(
+        strategy="file",
+        pushes=[
+            {"at": "2s", "type": "rds", "remove": ["r0"]},
+            {"at": "3s", "type": "lds", "change": ["l0"]},
+        ],
+        traffic="100/s",
+        duration="5s",
+    )
+    assert round(changed.entered("listener", "l0", "ACTIVE", after=2.9), 1) == 3.0
+    assert changed.outcome_at(4.0) == "200"

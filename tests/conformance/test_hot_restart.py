@@ -154,3 +154,19 @@ def test_istio_runs_envoy_with_hot_restart_disabled(changes: dict[str, Any], rea
     }
     with pytest.raises(xs.ScenarioError, match=reason):
         xs.Scenario(**described)
+
+
+def test_the_epoch_of_a_child_that_was_refused_is_that_of_the_next() -> None:
+    """ "Previous envoy process is still initializing": the hot restarter tries again with the same epoch."""
+    rows = play(restarts=["500ms", "3s"], rds=[{"after": "1s"}, {}]).startups
+    assert rows.epoch.tolist() == [0, 1, 1]
+    assert rows.outcome.tolist() == ["stopped", "exited", "live"]
+
+
+def test_a_second_child_ends_the_parent_of_its_parent_when_it_boots() -> None:
+    result = play(restarts=["5s", "7s"])
+    rows = result.states[(result.states.machine == "hot_restart") & (result.states.name == "epoch 1")]
+    ended = rows[rows.state == "PARENT_TERMINATED"].t_ns.item()
+    # Without the second child its parent would end parent-shutdown-time, 4 s, after it was told to drain.
+    assert ended == result.startups.t_bootstrapped_ns[2]
+    assert result.startups.outcome.tolist() == ["stopped", "stopped", "live"]

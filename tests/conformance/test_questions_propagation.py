@@ -110,6 +110,21 @@ def test_a_storm_of_edits_is_no_more_work_where_proxies_poll() -> None:
     assert busy["push", "600/min"] > 10 * busy["push", "6/min"]
 
 
+@pytest.mark.slow
+def test_after_an_outage_the_last_poll_is_sooner_than_the_last_stream_and_asks_no_more_than_before() -> None:
+    """A poll that failed follows after its usual interval; a stream waits in a back-off of up to 30 s."""
+    last = {}
+    for strategy in ("push", "poll"):
+        outage = xs.load_scenario(SCENARIOS / "outage.yaml")
+        result = xs.run(outage.with_(**{"propagation.strategy": strategy, "mesh.proxies": 100}, expect=[]))
+        assert set(result.deliveries["outcome"]) == {"active"}
+        last[strategy] = result.summary().loc["active_delay", "max"]
+    assert last["poll"] + 10 < last["push"]
+    requests = result.messages[result.messages["direction"] == "request"]["t_ns"].to_numpy() / 1e9
+    before, after = (((requests >= at) & (requests < at + 15)).sum() for at in (0, 60))
+    assert after < before + 4 * np.sqrt(before), "polls come back as they were, not all at once"
+
+
 # --- 3. Which debounce is best for my churn?
 
 

@@ -16,17 +16,16 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
+from simulator.scenario.build_fleet import FleetWorld
 from simulator.scenario.problems import ScenarioError
 from tests.fleet_scenarios import scenario
 
 FAST, SLOW = range(4), range(4, 500)
 
 SEEN_IN_THE_RUN = (
-    "endpoints that leave and are back",
     "responses larger than agent.window_bytes",
     "refused in one type and put right in another",
     "envoy.initial_fetch_timeout",
-    "pushes that begin at the instant",
 )
 """What the fleet engine has not, and what no scenario says of itself."""
 
@@ -39,9 +38,15 @@ def both(of: xs.Scenario) -> tuple[Recorder, Recorder]:
     """What each engine recorded."""
     by_events = build(of.with_(engine="events"), of.seed)
     by_events.run()
-    by_arrays = build(of.with_(engine="fleet"), of.seed)
-    by_arrays.run()
-    return by_events.recorder, by_arrays.recorder
+    return by_events.recorder, by_rows(of)
+
+
+def by_rows(of: xs.Scenario) -> Recorder:
+    """What the fleet engine recorded."""
+    try:
+        return played(of.with_(engine="fleet"), of.seed, 0).recorder
+    except ScenarioError as error:
+        raise CannotTakeFleet(str(error)) from error
 
 
 def assert_equal(of: xs.Scenario) -> None:
@@ -94,6 +99,157 @@ def test_proxies_whose_connection_ends_are_played_by_messages_beside_the_arrays(
     _, arrays = both(of)
     carriers = set(table(arrays, "deliveries")["carried_by"])
     assert {"push", "reconnect"} <= carriers
+
+
+TOUCHING: dict[str, list[dict[str, Any]]] = {
+    "rollout": [{"rollout": "s1", "at": "1s", "pre_stop": "1s", "termination_drain": "1s"}],
+    "new_accounts": [{"rollout": "s1", "at": "1s", "new_service_account": True}],
+    "scale_up": [{"scale_up": {"pods": 5}, "at": "1s"}],
+    "restart": [{"restart": {"proxies": "20%"}, "at": ["1s", "2s"]}],
+    "partition": [{"partition": {"proxies": 3}, "at": "2s", "until": "20s"}],
+    "slow_reader": [{"slow_reader": {"proxies": 3}, "at": "2s", "until": "20s"}],
+    "ca_outage": [
+        {"ca_outage": True, "at": "2s", "until": "9s"},
+        {"scale_up": {"pods": 3}, "at": "3s"},
+        {"restart": {"proxies": 4}, "at": "3s"},
+    ],
+    "root_rotation": [{"root_rotation": True, "at": "2s"}, {"rollout": "s1", "at": "3s"}],
+    "all_at_once": [
+        {"rollout": "any", "at": ["1s", "9s"]},
+        {"restart": {"proxies": "30%"}, "at": "4s"},
+        {"partition": {"proxies": 2}, "at": "3s", "until": "18s"},
+        {"scale_up": {"pods": 2}, "at": "3s"},
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", TOUCHING)
+def test_who_is_touched_by_the_workload_is_played_by_messages_beside_the_arrays(what: str) -> None:
+    of = mesh().with_(duration="25s")
+    of = of.with_(workload=[*of.workload, *TOUCHING[what]])
+    assert_equal(of)
+    rows = FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows
+    untouched = FleetWorld(mesh().with_(duration="25s", engine="fleet"), of.seed, 0).rows
+    assert 0 < rows <= untouched - (0 if what == "scale_up" else 3), "nobody is touched, or nearly all are"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "happening",
+    [
+        {"partition": {"proxies": ["vm1"]}, "at": "5s", "until": "70s"},
+        {"restart": {"proxies": ["vm0", "vm2"]}, "at": "5s"},
+        {"restart_istiod": 0, "at": "10s", "down_for": "20s"},
+    ],
+    ids=["partition", "restart", "restart_istiod"],
+)
+def test_virtual_machines_come_and_go_as_endpoints_in_both_engines(happening: dict[str, Any]) -> None:
+    of = xs.Scenario(
+        name="vms",
+        duration="100s",
+        mesh={"proxies": {"sidecars": 40, "gateways": 1, "vms": 6}, "services": 4},
+        control_plane={"kind": "istiod", "replicas": 2},
+        recording={"messages": False, "states": False, "queues": False},
+        workload=[
+            happening,
+            {"edit": "VirtualService", "every": "7s", "from": "1s"},
+            {"endpoints": "any", "every": "5s"},
+        ],
+    )
+    assert_equal(of)
+    if "partition" in happening:
+        recorder = by_rows(of)
+        changes = table(recorder, "changes")
+        # Out, back in, and found healthy: three more than the churn of 20.
+        assert (changes.kind == "Endpoints").sum() == 20 + 3
+
+
+@pytest.mark.slow
+def test_certificates_that_are_renewed_within_the_run_are_played_by_messages() -> None:
+    of = mesh().with_(**{"agent.certificates.provider": "istiod", "agent.certificates.ttl": "40s"})
+    assert_equal(of)
+    events, arrays = both(of)
+    assert 0 < len(table(arrays, "certificates")) < 40
+    assert table(events, "certificates").equals(table(arrays, "certificates"))
+
+
+@pytest.mark.slow
+def test_rows_whose_stream_breaks_are_played_by_messages_when_the_run_is_played_again() -> None:
+    of = mesh().with_(**{"network.loss": 0.001, "duration": "12s"})
+    assert_equal(of)
+    world = played(of.with_(engine="fleet"), of.seed, 0)
+    rows = int(world.reason.split("; ")[1].split()[0])
+    untouched = FleetWorld(mesh().with_(duration="12s", engine="fleet"), of.seed, 0).rows
+    assert 0 < rows < untouched, "no stream of a row broke, or all did"
+
+
+@pytest.mark.slow
+def test_requests_of_rows_meet_what_their_workers_hold() -> None:
+    of = mesh(debounce={"after": "1s", "max": "2s"})
+    of = of.with_(
+        workload=[
+            *of.workload,
+            {"rollout": "s1", "at": "1s", "max_surge": 0, "max_unavailable": "100%"},
+            {"traffic": {"from": "any", "to": "s1", "rate": "10/s"}},
+            {"traffic": {"from": "s0", "to": "s1", "rate": "3/s", "dead_endpoint": "blackhole"}},
+        ]
+    )
+    assert_equal(of)
+    _, arrays = both(of)
+    world = FleetWorld(of.with_(engine="fleet"), of.seed, 0)
+    row = world._proxies.name(int(world._sidecars.entity[0]))
+    requests = table(arrays, "traffic")
+    of_row = requests[requests["proxy_id"] == row]
+    assert {"200", "UF"} <= set(of_row["outcome"]), "a row's requests met nothing but healthy pods"
+
+
+ISTIODS: dict[str, list[dict[str, Any]]] = {
+    "one_is_away": [{"restart_istiod": 0, "at": "3s", "down_for": "4s"}],
+    "one_more": [{"add_istiod": 1, "at": "3s"}, {"restart": {"proxies": "20%"}, "at": "12s"}],
+    "in_a_crowd": [
+        {"restart_istiod": 1, "at": "3s", "down_for": "1s"},
+        {"rollout": "s1", "at": "4s"},
+        {"scale_up": {"pods": 2}, "at": "5s"},
+    ],
+}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("what", ISTIODS)
+def test_whose_istiod_ends_is_played_by_messages_beside_the_rows_of_the_others(what: str) -> None:
+    of = mesh(replicas=3).with_(duration="25s")
+    of = of.with_(workload=[*of.workload, *ISTIODS[what]])
+    assert_equal(of)
+    world = FleetWorld(of.with_(engine="fleet"), of.seed, 0)
+    held = np.unique(world._sidecars.replica).tolist()
+    assert held == {"one_is_away": [1, 2], "one_more": [0, 1, 2], "in_a_crowd": [0, 2]}[what]
+
+
+def test_endpoints_that_are_back_before_istiod_looked_follow_the_change_before() -> None:
+    of = mesh().with_(
+        **{"mesh.proxies": 8, "duration": "3s", "network.latency": {"uniform": ["50ms", "300ms"]}}
+    )
+    of = of.with_(workload=[{"endpoints": "s0", "poisson": "60/s", "until": "2s"}])
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = table(arrays, "deliveries")
+    follows = rows[(rows["carried_by"] == "earlier_push") & (rows["t_applied_ns"] == rows["t_observed_ns"])]
+    late = follows["t_active_ns"] != follows["t_observed_ns"]
+    assert late.any(), "no change waited for the one before"
+    assert not late.all(), "no change took effect at once"
+
+
+def test_auto_leaves_a_mesh_to_the_events_where_most_sidecars_are_touched(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr("simulator.scenario.engine_choice.FLEET_FROM", 1)
+    few = mesh().with_(workload=[{"restart": {"proxies": 10}, "at": "1s"}])
+    most = mesh().with_(workload=[{"restart": {"proxies": "60%"}, "at": "1s"}])
+    assert build(few, 1).engine == "fleet"
+    assert "of 40 sidecars are rows" in build(few, 1).reason
+    assert build(most, 1).engine == "events"
+    assert "of 40 sidecars are rows" in build(most, 1).reason
 
 
 @pytest.mark.slow
@@ -267,14 +423,18 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"propagation.strategy": "poll"}, "propagation.strategy: poll"),
+        ({"propagation.strategy": "long-poll"}, "propagation.strategy: long-poll"),
         ({"propagation.streams": "separate"}, "propagation.streams: separate"),
         (
             {"control_plane.version": "1.12", "control_plane.flow_control": True},
             "control_plane.flow_control",
         ),
+        ({"workload": [{"restart_istiod": 0, "at": "1s"}]}, "restart_istiod of the only istiod"),
+        ({"workload": [{"rollout_istiod": {}, "at": "1s"}]}, "workload entry rollout_istiod"),
+        ({"mesh.start": {"over": "1s"}}, "mesh.start"),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
+        ({"envoy.costs.decode_failed": {"uniform": ["1ms", "2ms"]}}, "decode_failed"),
         ({"envoy.costs.cds": "1ms", "envoy.costs.post_routes": {"uniform": ["1ms", "2ms"]}}, "post_routes"),
     ],
 )

@@ -236,6 +236,7 @@ def test_an_interrupt_from_the_keyboard_leaves_tables_and_no_process(tmp_path: P
     os.killpg(process.pid, signal.SIGINT)  # as a terminal does: everybody in the foreground
     assert process.wait(timeout=30) == 130
     assert not any(worker.is_running() and worker.status() != "zombie" for worker in workers)
+    assert [path.name for path in out.glob("runs/.*")] == [".token"], "workers were ended while they wrote"
     kept = xs.load_experiment(out)
     assert 5 <= len(kept.runs) < 180
     assert len(kept.runs) == len(finished(out))

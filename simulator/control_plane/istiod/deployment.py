@@ -132,6 +132,8 @@ class Deployment:
         """Control plane that a proxy was injected by; absent = the default one."""
         self.stop_watchers: list[Callable[[int], None]] = []
         """Told the number of each replica that stops."""
+        self.connection_watchers: list[Callable[[int, int, str], None]] = []
+        """Told (proxy, replica, event) of each stream that is opened, closed, or lost with its replica."""
         self._past_busy_ns = 0
         self.in_service: dict[int, None] = {}
         self._namespaces = None if namespaces is None else dict.fromkeys(namespaces)
@@ -245,6 +247,11 @@ class Deployment:
         return sorted(
             number for number in self.in_service if self.revisions.get(number, DEFAULT_REVISION) == revision
         )
+
+    def note_connection(self, proxy: int, replica: int, event: str) -> None:
+        """A stream entered or left a table of connections."""
+        for watcher in self.connection_watchers:
+            watcher(proxy, replica, event)
 
     def opened(self, stream: Stream) -> int:
         """Counts the streams of one proxy and purpose; how many with this one."""

@@ -137,6 +137,7 @@ class Generator:
         self._known = known
         self._is_lazy = is_lazy
         self._scopes: dict[tuple[int, int], None] = {}
+        self._needed: dict[tuple[str, int, bool], Mapping[ResourceType, None] | None] = {}
         self._plans: dict[tuple[PushRequest, int, bool], _Plan] = {}
         self.assignments = NO_RESOURCES
 
@@ -163,11 +164,17 @@ class Generator:
     def _make_plan(self, request: PushRequest, class_: VisibilityClass, is_delta: bool) -> _Plan:
         if request.forced:
             return _Plan(True, TYPES, None, None)
-        keys = [key for key in request.keys if self._is_relevant(key, class_)]
+        is_headless = "headlessendpoint" in request.reasons and "service" not in request.reasons
+        keys: list[str] = []
+        needed: dict[ResourceType, None] = {}
+        for key in request.keys:
+            types_of_key = self._types(key, class_, is_headless)
+            if types_of_key is not None:
+                keys.append(key)
+                needed.update(types_of_key)
         if not keys:
             return _NOTHING
-        is_headless = "headlessendpoint" in request.reasons and "service" not in request.reasons
-        types = tuple(t for t in TYPES if any(self._needs(t.name, key, class_, is_headless) for key in keys))
+        types = tuple(t for t in TYPES if t in needed)
         kinds = tuple(dict.fromkeys(kind_of(key) for key in keys))
         clusters = assignments = None
         # A PeerAuthentication of the root namespace is about all services.
@@ -180,6 +187,19 @@ class Generator:
         if not is_of_all and all(kind in PARTIAL_EDS_KINDS for kind in kinds):
             assignments = self._affected(keys)
         return _Plan(True, types, clusters, assignments)
+
+    def _types(
+        self, key: str, class_: VisibilityClass, is_headless: bool
+    ) -> Mapping[ResourceType, None] | None:
+        """The types that proxies of the class need because of the key; None if it is nothing to them."""
+        asked = key, class_.index, is_headless
+        if asked not in self._needed:
+            self._needed[asked] = (
+                {t: None for t in TYPES if self._needs(t.name, key, class_, is_headless)}
+                if self._is_relevant(key, class_)
+                else None
+            )
+        return self._needed[asked]
 
     def _is_relevant(self, key: str, class_: VisibilityClass) -> bool:
         known = self._objects[key]

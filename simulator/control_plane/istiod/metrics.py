@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from simulator.engine.clock import S
 from simulator.engine.events import Clock
-from simulator.recording.istio_metrics import IstioMetrics
+from simulator.recording.istio_metrics import IstioMetrics, Samples
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.sotw import RequestKind
 
@@ -26,7 +26,7 @@ _INFORMERS = {"Endpoints": "EndpointSlice", "ServiceEntry": "Services", "Pod": "
 class IstiodMetrics:
     """The metrics of one replica."""
 
-    __slots__ = ("_clock", "_istio", "_largest_request", "_replica", "_version")
+    __slots__ = ("_clock", "_istio", "_largest_request", "_of_type", "_replica", "_version")
 
     def __init__(self, istio: IstioMetrics, clock: Clock, replica: int, version: str) -> None:
         self._istio = istio
@@ -34,6 +34,7 @@ class IstiodMetrics:
         self._replica = replica
         self._version = version
         self._largest_request = 0
+        self._of_type: dict[ResourceType, tuple[Samples, Samples, Samples]] = {}
 
     @property
     def _is_off(self) -> bool:
@@ -71,11 +72,19 @@ class IstiodMetrics:
         """One response left: generation, marshalling and Send."""
         if self._is_off:
             return
-        istio, pod, name = self._istio, self._replica, type_.name
-        istio.observe("pilot_xds_push_time", (cost_ns + blocked_ns) / S, pod, type=name)
-        istio.observe("pilot_xds_send_time", blocked_ns / S, pod)
-        istio.count("pilot_xds_pushes", pod, type=name)
-        istio.observe("pilot_xds_config_size_bytes", size_bytes, pod, type=type_.type_url)
+        kept = self._of_type.get(type_)
+        if kept is None:
+            istio, pod, name = self._istio, self._replica, type_.name
+            kept = self._of_type[type_] = (
+                istio.histogram("pilot_xds_push_time", pod, type=name),
+                istio.histogram("pilot_xds_send_time", pod),
+                istio.histogram("pilot_xds_config_size_bytes", pod, type=type_.type_url),
+            )
+        push_time, send_time, config_size = kept
+        push_time.observe((cost_ns + blocked_ns) / S)
+        send_time.observe(blocked_ns / S)
+        config_size.observe(size_bytes)
+        self._istio.count("pilot_xds_pushes", self._replica, type=type_.name)
 
     def on_answer(self, type_: ResourceType, kind: RequestKind, error: str | None, node: str) -> None:
         """A NACK is a reject, a stale nonce is expired."""

@@ -39,13 +39,13 @@ class PublishedState:
 
     def version(self, request: DiscoveryRequest) -> str:
         """Version of what the request would get now."""
-        return _version_of(self._content(request))
+        return version_of(self._content(request))
 
     def answer(self, request: DiscoveryRequest, t_enqueued_ns: int) -> tuple[DiscoveryResponse | None, int]:
         """The answer given now, None where the client has the content already, and what giving it takes."""
         context, is_made = self._found(request)
         content = content_for(self._replica, context, request.node, request.type, request.resource_names)
-        version = _version_of(content)
+        version = version_of(content)
         if request.node not in self._behind:
             self._behind[request.node] = self._replica.shared.behind(self._replica)
         if version == request.version_info:
@@ -109,19 +109,27 @@ class PublishedState:
             served = self._served[key] = self._served.get(key, -1) + 1
             purpose = f"istiod.poll/{replica.number}/{key[1].name}/{key[2]}"
             return draw_ns(self._service_time, replica.shared.draws, purpose, request.node, served)
-        cost_ns = replica.request_cost_ns()
-        if content is None:
-            return cost_ns
-        name, parts, size = request.type.name, content.total("parts", _parts), content.size_bytes
-        if is_made:
-            cost_ns += replica.costs.ns(
-                "generate", lambda c: generate_cost_ns(c, name, misses=len(content), hits=0, parts=parts)
-            )
-        return cost_ns + replica.costs.ns("marshal", lambda c: marshal_cost_ns(c, size_bytes=size))
+        return answer_cost_ns(replica, request.type.name, content, is_made=is_made)
 
     def _content(self, request: DiscoveryRequest) -> Resources:
         context, _ = self._found(request)
         return content_for(self._replica, context, request.node, request.type, request.resource_names)
+
+
+def answer_cost_ns(
+    replica: Replica, type_name: str, content: Resources | None, *, is_made: bool = True
+) -> int:
+    """What an answer costs a replica: reading the request; with content, also making it unless it is made
+    already, and sending it."""
+    cost_ns = replica.request_cost_ns()
+    if content is None:
+        return cost_ns
+    parts, size = content.total("parts", _parts), content.size_bytes
+    if is_made:
+        cost_ns += replica.costs.ns(
+            "generate", lambda c: generate_cost_ns(c, type_name, misses=len(content), hits=0, parts=parts)
+        )
+    return cost_ns + replica.costs.ns("marshal", lambda c: marshal_cost_ns(c, size_bytes=size))
 
 
 def content_for(
@@ -157,7 +165,7 @@ class PublishedContext:
         """Version and content of a file; None if it does not exist."""
         names = Names((name,)) if name else NO_NAMES
         content = content_for(self._replica, self._context, proxy, type_, names)
-        return (_version_of(content), content) if content or type_.wildcard else None
+        return (version_of(content), content) if content or type_.wildcard else None
 
     def carried(self, proxy: int, type_: ResourceType, names: Names | None) -> tuple[int, ...]:
         """What of recorded changes reading the file delivers."""
@@ -167,8 +175,9 @@ class PublishedContext:
         )
 
 
-def _version_of(content: Resources) -> str:
-    """Revisions only grow, so their sum tells contents of the same names apart."""
+def version_of(content: Resources) -> str:
+    """Version of what a request gets: revisions only grow, so their sum tells contents of the same names
+    apart."""
     if not content:
         return "none"
     return f"{len(content)}.{content.total('revision', lambda r: r.revision)}"

@@ -116,6 +116,10 @@ class Content(Protocol):
         """Whether it has the change."""
 
 
+_FEW = 8
+"""Up to so many, looking through all is as fast as looking one up."""
+
+
 class CarriedByPush:
     """A response of a push, to the ledger."""
 
@@ -131,7 +135,7 @@ class CarriedByPush:
         live: int,
     ) -> None:
         self._known = known
-        self._pushes = pushes
+        self._pushes = frozenset(pushes) if len(pushes) > _FEW else pushes
         self._context = context
         self._dequeued_ns = dequeued_ns
         self._now_ns = now_ns

@@ -217,10 +217,14 @@ class Replica:
         if self.pushes.batch.has(key):
             self.pushes.batch.add(key, changes)
             return
+        if not changes:
+            return
         for change in changes:
             self.known.hold(change.number, self.pushes.contexts)
-        numbers = [change.number for change in changes]
-        self.shared.ledger.on_nothing_new(numbers, self.clients(service), self.number, self.clock.now_ns)
+        self._tell_nothing_new(service, [change.number for change in changes])
+
+    def _tell_nothing_new(self, service: Service, changes: list[int]) -> None:
+        self.shared.ledger.on_nothing_new(changes, self.clients(service), self.number, self.clock.now_ns)
 
     def _watching(self, service: Service) -> list[int]:
         """Proxies whose streams here have the service's endpoints."""
@@ -271,6 +275,7 @@ class Replica:
         self.connections[connection] = None
         self.metrics.on_connections(1)
         self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "opened")
+        self.shared.note_connection(connection.proxy, self.number, "opened")
         connection.initialized()
 
     @property
@@ -348,6 +353,8 @@ class Replica:
         if self.connections.pop(connection, self) is None:
             self.metrics.on_connections(-1)
             self.shared.recorder.connection(self.clock.now_ns, connection.proxy, self.number, "closed")
+            event = "closed" if self.is_serving else "lost"
+            self.shared.note_connection(connection.proxy, self.number, event)
         self.doorway.forget(connection)
         self.sender.forget(connection)
         if push is not None:

@@ -38,7 +38,11 @@ def hot_restart(result: Result, ax: Axes | None = None) -> Axes:
     seen: set[str] = set()
     begun = starts["t_started_ns"].to_numpy(dtype=np.float64)
     live = starts["t_workers_started_ns"].to_numpy(dtype=np.float64, na_value=end_ns)
-    for row, epoch in enumerate(starts["epoch"].tolist()):
+    epochs = starts["epoch"].tolist()
+    if starts["cause"].iloc[0] == "hot_restart":  # its parent ran before the run began
+        epochs = [epochs[0] - 1, *epochs]
+        begun, live = np.insert(begun, 0, 0.0), np.insert(live, 0, 0.0)
+    for row, epoch in enumerate(epochs):
         drains = _instant(steps, proxy, epoch + 1, "PARENT_DRAINING", end_ns)
         ends = _instant(steps, proxy, epoch + 1, "PARENT_TERMINATED", end_ns)
         edges = (float(begun[row]), min(float(live[row]), end_ns), drains, ends)
@@ -56,11 +60,20 @@ def hot_restart(result: Result, ax: Axes | None = None) -> Axes:
                     va="bottom",
                     fontsize="small",
                 )
-    ax.set_yticks(range(len(starts)), [f"{proxy}, epoch {epoch}" for epoch in starts["epoch"]])
-    ax.set_ylim(len(starts) - 0.3, -0.8)
+    ax.set_yticks(range(len(epochs)), [f"{proxy}, epoch {epoch}" for epoch in epochs])
+    ax.set_ylim(len(epochs) - 0.3, -0.8)
     ax.set_xlim(0, end_ns / size)
     look.frame(ax)
-    ax.legend(loc="upper left", bbox_to_anchor=(0, -0.22), ncols=3, frameon=False)
+    handles = dict(zip(*reversed(ax.get_legend_handles_labels()), strict=True))
+    shown = [phase for phase, _ in _PHASES if phase in handles]
+    ax.legend(
+        [handles[phase] for phase in shown],
+        shown,
+        loc="upper left",
+        bbox_to_anchor=(0, -0.22),
+        ncols=3,
+        frameon=False,
+    )
     look.headline(ax, _finding(result), "A process serves until its successor's workers run")
     return ax
 

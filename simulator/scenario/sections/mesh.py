@@ -15,6 +15,7 @@ from simulator.scenario.problems import Location, described, refusal, refusals, 
 from simulator.scenario.quantities import Choice, JsonSchema, OrNone, Switch, Whole
 from simulator.scenario.sections.mesh_values import NamespacesField, ScopeField, SelectedNamespaces
 from simulator.scenario.sections.services import EndpointCount, ServiceMapping, ServicesField
+from simulator.scenario.sections.workload_group import WorkloadGroup
 from simulator.scenario.settings import FORMAT, SPELLING, Settings, setting
 
 MOST_PROXIES = 10_000_000
@@ -215,6 +216,12 @@ class Mesh(Settings):
         False,
         stands_for="a WasmPlugin in each namespace (kind TrafficExtension)",
         source="meshes have no WasmPlugin unless somebody writes one (extensions/v1alpha1)",
+    )
+    workload_group: WorkloadGroup = setting(
+        "How virtual machines become endpoints",
+        WorkloadGroup(),
+        stands_for="WorkloadGroup",
+        source="pilot/pkg/autoregistration",
     )
     sizes: Sizes = setting(
         "Encoded sizes of resources in bytes",

@@ -352,6 +352,19 @@ class SlowReaderEntry(Lasting):
     )
 
 
+class UnhealthyEntry(Lasting):
+    """The workloads of virtual machines answer nobody, their agents' probes included."""
+
+    KIND = "unhealthy"
+    GOES_WITH = ("istiod",)
+
+    unhealthy: ChosenProxies = setting(
+        "Which virtual machines: {proxies: [vm0]}; a number or a share is of them alone",
+        stands_for="a workload that fails the readinessProbe of its WorkloadGroup",
+        source=FORMAT,
+    )
+
+
 class Traffic(Settings):
     """Requests from proxies to a service; with a scripted control plane, to one listener of every proxy."""
 
@@ -428,6 +441,7 @@ TimedEntry = (
     | RolloutIstiodEntry
     | PartitionEntry
     | SlowReaderEntry
+    | UnhealthyEntry
     | CaOutageEntry
     | RootRotationEntry
     | HotRestartEntry

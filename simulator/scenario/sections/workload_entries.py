@@ -30,6 +30,7 @@ from simulator.scenario.sections.workload import (
     SlowReaderEntry,
     TimedEntry,
     TrafficEntry,
+    UnhealthyEntry,
 )
 
 WorkloadEntry = TimedEntry | TrafficEntry
@@ -46,6 +47,7 @@ _CLASSES = (
     RolloutIstiodEntry,
     PartitionEntry,
     SlowReaderEntry,
+    UnhealthyEntry,
     CaOutageEntry,
     RootRotationEntry,
     HotRestartEntry,

@@ -83,10 +83,10 @@ def test_failed_runs_are_told_and_only_when_all_fail_is_it_status_3(
     real = engines.build
     fails = [1]
 
-    def build(scenario, seed, replication):
+    def build(scenario, seed, replication, *how):
         if replication in fails:
             raise RuntimeError("no luck")
-        return real(scenario, seed, replication)
+        return real(scenario, seed, replication, *how)
 
     monkeypatch.setattr(engines, "build", build)
     words = ["sweep", str(scenario_file(TINY)), "--over", "network.latency=1ms,2ms", "--replications", "2"]
@@ -144,10 +144,10 @@ def test_an_interrupt_says_what_is_kept_and_how_to_go_on(
 
     real = engines.build
 
-    def build(scenario, seed, replication):
+    def build(scenario, seed, replication, *how):
         if replication == 2:
             raise KeyboardInterrupt
-        return real(scenario, seed, replication)
+        return real(scenario, seed, replication, *how)
 
     monkeypatch.setattr(engines, "build", build)
     words = ["run", str(scenario_file(TINY)), "--replications", "4", "--executor", "serial", "--out", "o"]

@@ -48,6 +48,8 @@ def test_a_page_of_a_run_and_a_comparison_needs_nothing_beside_it(
     assert "Bottlenecks of active_delay" in text
     assert re.search(r">100ms</td><td class=\"text\">p99</td><td class=\"text\">debounce</td><td>9\d %", text)
     assert "* too few samples" in text
+    assert "1s - 100ms, replication by replication" in text
+    assert re.search(r">mean</td><td>\+\d", text)
     assert text.count("<section>") == 2
     assert text.count("data:image/svg+xml;base64,") >= 3
     assert not re.search(r'(src|href)="(?!data:)', text)

@@ -74,6 +74,14 @@ def test_a_missing_scorecard_is_refused(tmp_path: Path, capsys: pytest.CaptureFi
     assert "none.yaml" in capsys.readouterr().err
 
 
+def test_where_the_shipped_scorecards_are_not_that_is_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main(["scorecard"]) == 2
+    assert "name a scorecard" in capsys.readouterr().err
+
+
 def test_keys_may_be_set_and_the_case_named(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     path = written(tmp_path, row("predicted", "max(debounce_delay) == 2s"))
     path.write_text(path.read_text() + "  set: {control_plane.debounce.after: 2s}\n  name: patient\n")

@@ -87,7 +87,7 @@ def test_of_the_calls_a_worker_had_in_hand_only_the_deadly_one_fails() -> None:
             for call in [(pow, 2, 0), (pow, 2, 1), (os._exit, 7), *[(pow, 2, n) for n in range(9)]]
         ]
         deadly = calls.pop(2)
-        assert [future.result() for future in calls] == [1, 2, *[2**n for n in range(9)]]
+        assert [future.result(timeout=60) for future in calls] == [1, 2, *[2**n for n in range(9)]]
         with pytest.raises(WorkerDied, match=r"3 times .*exit status 7"):
             deadly.result()
     finally:

@@ -28,9 +28,9 @@ def counted(monkeypatch):
     built = []
     real = engines.build
 
-    def build(scenario, seed, replication):
+    def build(scenario, seed, replication, *how):
         built.append((seed, replication))
-        return real(scenario, seed, replication)
+        return real(scenario, seed, replication, *how)
 
     monkeypatch.setattr(engines, "build", build)
     return built
@@ -83,10 +83,10 @@ def test_the_summary_pools_and_says_what_intervals_rest_on() -> None:
 def test_a_failed_run_is_a_row_and_the_others_stay(monkeypatch, tmp_path) -> None:
     real = engines.build
 
-    def build(scenario, seed, replication):
+    def build(scenario, seed, replication, *how):
         if replication == 1:
             raise RuntimeError("no luck")
-        return real(scenario, seed, replication)
+        return real(scenario, seed, replication, *how)
 
     monkeypatch.setattr(engines, "build", build)
     done = swept(out=tmp_path, replications=3)

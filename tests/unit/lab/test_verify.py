@@ -63,3 +63,33 @@ def test_a_disagreement_on_a_free_machine_is_one(scenario: xs.Scenario, simulate
     verdict = judged(scenario, simulated, (1.0, False), (1.0, False), (1.0, False))
     assert verdict.is_judged
     assert not verdict.agrees
+
+
+def test_what_no_disturbed_run_ever_meets_is_a_disagreement(scenario: xs.Scenario, simulated: Result) -> None:
+    """Among others three runs were disturbed; alone three more are, and all miss the same rule."""
+    trial = Trial(scenario, simulated, 3)
+    for _ in range(3):
+        trial.take(measured(simulated, late_ms=45.0, is_right=False))
+    assert trial.is_settled
+    assert not trial.verdict().is_judged
+
+    trial.forgive()
+    for _ in range(3):
+        assert not trial.is_settled
+        trial.take(measured(simulated, late_ms=45.0, is_right=False))
+
+    assert trial.is_settled
+    assert trial.verdict().is_judged
+    assert [row.rule for row in trial.verdict().differing] == ["fetch timeouts"]
+
+
+def test_what_was_disturbed_may_agree_when_played_again(scenario: xs.Scenario, simulated: Result) -> None:
+    trial = Trial(scenario, simulated, 1)
+    trial.take(measured(simulated, late_ms=45.0, is_right=False))
+    assert not trial.verdict().is_judged
+
+    trial.forgive()
+    trial.take(measured(simulated, late_ms=45.0, is_right=True))
+
+    assert trial.verdict().agrees
+    assert trial.verdict().disturbed == 1

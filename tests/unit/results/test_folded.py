@@ -84,7 +84,9 @@ def test_counts_and_stages_are_those_of_all_rows(table: Result, folded: Result) 
 
 
 def test_both_engines_fold_to_the_same_digest(folded: Result) -> None:
-    assert run("histogram", "events").digest == folded.digest
+    by_events = run("histogram", "events")
+    assert by_events.digest == folded.digest
+    assert by_events.manifest["utilisation"] == folded.manifest["utilisation"]
 
 
 @pytest.mark.slow
@@ -122,7 +124,7 @@ def test_auto_folds_from_the_threshold_on_and_not_before(monkeypatch: pytest.Mon
 
 
 def test_of_more_rows_than_are_kept_some_proxies_stand_for_all(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("simulator.recording.recorder.SAMPLED_ROWS", 600)
+    monkeypatch.setattr("simulator.recording.sampling.SAMPLED_ROWS", 600)
     result = run("histogram")
     proxies = result.deliveries.groupby("change_id")["proxy_id"].agg(set)
     assert all(chosen == proxies[0] for chosen in proxies)

@@ -39,8 +39,8 @@ def test_every_kind_of_entry_is_read_by_its_class(files: Files) -> None:
     scripted = [
         kind for kind, class_ in ENTRY_CLASSES.items() if "scripted" in getattr(class_, "GOES_WITH", ())
     ]
-    # That mesh polls; a migration needs streams.
-    expected = {*kinds, *scripted, of_components.KIND, "migrate_revision"}
+    # That mesh polls; a migration and virtual machines that register need streams.
+    expected = {*kinds, *scripted, of_components.KIND, "migrate_revision", "unhealthy"}
     assert sorted(expected) == sorted(ENTRY_CLASSES)
 
 

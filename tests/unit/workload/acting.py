@@ -95,6 +95,18 @@ class Mesh:
     def restart_proxy(self, proxy: int) -> None:
         self._note(f"restart {proxy}")
 
+    def hot_restart(self, proxy: int) -> None:
+        self._note(f"hot restart {proxy}")
+
+    def restart_node_agent(self, node: int | None, down_for_ns: int) -> None:
+        self._note(f"restart node agent {node} after {down_for_ns}")
+
+    def vms(self) -> list[int]:
+        return []
+
+    def unhealthy(self, proxy: int, is_on: bool) -> None:
+        self._note(f"{'ill' if is_on else 'well'} {proxy}")
+
     def partition(self, proxy: int, is_on: bool) -> None:
         self._note(f"{'cut off' if is_on else 'let through'} {proxy}")
 

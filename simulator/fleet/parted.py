@@ -1,0 +1,223 @@
+"""Changes that travel in parts to proxies of the arrays: the ledger of deliveries, for many proxies at once.
+
+By polls and files each resource type, and each cluster or route table, travels by itself, so a change is
+applied when the last of its parts is. A `Parted` is one change on its way to the proxies of one group, a
+column for each instant; the rules are those of `recording/ledger.py`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+Ints = NDArray[np.int64]
+
+NULL = -1
+"""No instant."""
+
+PENDING, ACTIVE, SUPERSEDED = range(3)
+_OUTCOMES = ("pending", "active", "superseded")
+
+
+@dataclass(frozen=True, slots=True)
+class Way:
+    """How the control plane came to have a change in what it publishes.
+
+    Attributes:
+        observed_ns: It learned of it.
+        published_ns: The push that made it public began.
+        push_id: That push; None where it was there before.
+    """
+
+    observed_ns: int
+    published_ns: int
+    push_id: int | None
+
+
+class Parted:
+    """One change on its way to the proxies of one group.
+
+    Args:
+        change: Its id.
+        t_changed_ns: When it happened.
+        group: The group.
+        count: Proxies in it.
+        parts: The subscriptions in which it arrives; a part without a subscription never does.
+        missing: How many parts have none.
+        older: Changes of the same objects that this one covers, still open somewhere.
+    """
+
+    __slots__ = (
+        "_inactive",
+        "_latest_ack_ns",
+        "_seats",
+        "_unacked",
+        "_unapplied",
+        "acked_ns",
+        "active_ns",
+        "applied_ns",
+        "change",
+        "dequeued_ns",
+        "enqueued_ns",
+        "group",
+        "is_superseded",
+        "older",
+        "open",
+        "outcome",
+        "received_ns",
+        "sent_ns",
+        "t_changed_ns",
+        "way",
+    )
+
+    def __init__(
+        self,
+        change: int,
+        t_changed_ns: int,
+        group: int,
+        count: int,
+        parts: Sequence[int],
+        missing: int,
+        older: Sequence[Parted],
+    ) -> None:
+        self.change, self.t_changed_ns, self.group = change, t_changed_ns, group
+        self.older, self.open = list(older), count
+        self.way: Way | None = None
+        self._seats = {part: seat for seat, part in enumerate(parts)}
+        shape = len(parts) + missing, count
+        self._unapplied, self._inactive, self._unacked = (np.ones(shape, bool) for _ in range(3))
+        self.is_superseded = np.zeros(count, bool)
+        self.outcome = np.zeros(count, np.int8)
+        columns = [np.full(count, NULL, np.int64) for _ in range(8)]
+        self.enqueued_ns, self.dequeued_ns, self.sent_ns, self.received_ns = columns[:4]
+        self.applied_ns, self.active_ns, self.acked_ns, self._latest_ack_ns = columns[4:]
+
+    def sent(self, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints) -> None:
+        """Messages that carry a part of it leave, in any order: the first one is noted."""
+        first = (self.sent_ns[ranks] == NULL) | (served_ns < self.dequeued_ns[ranks])
+        self._note_sending(ranks[first], arrived_ns[first], served_ns[first], sent_ns[first])
+
+    def _note_sending(
+        self, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints
+    ) -> None:
+        assert self.way is not None, "a change that is not published travels"
+        enqueued_ns = np.maximum(arrived_ns, self.way.published_ns)
+        self.enqueued_ns[ranks] = enqueued_ns
+        self.dequeued_ns[ranks] = np.maximum(served_ns, enqueued_ns)
+        self.sent_ns[ranks] = sent_ns
+
+    def received(self, ranks: NDArray[np.int64], t_ns: Ints) -> None:
+        """It reached the proxies: the first part is noted."""
+        first = self.received_ns[ranks] == NULL
+        self.received_ns[ranks[first]] = t_ns[first]
+
+    def applied(
+        self,
+        part: int,
+        ranks: NDArray[np.int64],
+        arrived_ns: Ints,
+        served_ns: Ints,
+        sent_ns: Ints,
+        received_ns: Ints,
+        t_ns: Ints,
+    ) -> None:
+        """Main threads finished with a part. The last one decides the instants of the row."""
+        seat = self._seats[part]
+        counts = self._unapplied[seat][ranks] & (self.outcome[ranks] == PENDING)
+        self._unapplied[seat, ranks[counts]] = False
+        done = np.flatnonzero(counts)
+        done = done[~self._unapplied[:, ranks[done]].any(axis=0)]
+        rows = ranks[done]
+        self._note_sending(rows, arrived_ns[done], served_ns[done], sent_ns[done])
+        self.received_ns[rows], self.applied_ns[rows] = received_ns[done], t_ns[done]
+        for older in self.older:
+            still = rows[older.outcome[rows] == PENDING]
+            older.is_superseded[still] = True
+
+    def activated(self, part: int, ranks: NDArray[np.int64], t_ns: Ints) -> None:
+        """A part serves on all workers from then on."""
+        self._inactive[self._seats[part], ranks] = False
+        done = np.flatnonzero(
+            (self.outcome[ranks] == PENDING)
+            & ~self._inactive[:, ranks].any(axis=0)
+            & ~self._unapplied[:, ranks].any(axis=0)
+        )
+        rows, t_ns = ranks[done], t_ns[done]
+        for older in self.older:
+            too = ~older._unapplied[:, rows].any(axis=0)
+            older._take_effect(rows[too], t_ns[too])
+        self._take_effect(rows, t_ns)
+
+    def _take_effect(self, ranks: NDArray[np.int64], t_ns: Ints) -> None:
+        is_open = self.outcome[ranks] == PENDING
+        rows = ranks[is_open]
+        self.active_ns[rows] = t_ns[is_open]
+        self.outcome[rows] = np.where(self.is_superseded[rows], SUPERSEDED, ACTIVE)
+        self.open -= len(rows)
+
+    def acked(self, part: int, ranks: NDArray[np.int64], t_ns: Ints) -> None:
+        """The control plane learned, part by part in any order, that the part was accepted."""
+        seat = self._seats[part]
+        first = self._unacked[seat][ranks]
+        rows, t_ns = ranks[first], t_ns[first]
+        self._unacked[seat, rows] = False
+        self._latest_ack_ns[rows] = np.maximum(self._latest_ack_ns[rows], t_ns)
+        done = rows[~self._unacked[:, rows].any(axis=0)]
+        self.acked_ns[done] = self._latest_ack_ns[done]
+
+
+def delivery_parts(
+    changes: Sequence[Sequence[Parted]],
+    entity: Ints,
+    members: Sequence[NDArray[np.int64]],
+    carried_by: str,
+) -> Iterator[Mapping[str, Any]]:
+    """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
+
+    Args:
+        changes: By change, in order, its ways to the groups.
+        entity: Proxies by place, ascending.
+        members: Places by group.
+        carried_by: What carries changes.
+    """
+    outcomes = np.array(_OUTCOMES, object)
+    for groups in changes:
+        places = np.concatenate([members[p.group] for p in groups])
+        order = np.argsort(places)
+        if not len(places):
+            continue
+        columns = [_columns(parted) for parted in groups]
+        part = {name: np.concatenate([c[name] for c in columns])[order] for name in columns[0]}
+        is_carried = part["t_sent_ns"] >= 0
+        yield {
+            **part,
+            "change_id": np.full(len(order), groups[0].change, np.int64),
+            "proxy": entity[places[order]],
+            "t_changed_ns": np.full(len(order), groups[0].t_changed_ns, np.int64),
+            "outcome": outcomes[part["outcome"]],
+            "carried_by": np.where(is_carried, np.array(carried_by, object), np.array(None, object)),
+        }
+
+
+def _columns(parted: Parted) -> dict[str, NDArray[Any]]:
+    way = parted.way or Way(NULL, NULL, None)
+    is_carried = parted.sent_ns >= 0
+    push_id = NULL if way.push_id is None else way.push_id
+    return {
+        "outcome": parted.outcome,
+        "replica": np.where(is_carried, 0, NULL),
+        "push_id": np.where(is_carried, push_id, NULL),
+        "t_observed_ns": np.where(is_carried, way.observed_ns, NULL),
+        "t_debounced_ns": np.where(is_carried, way.published_ns, NULL),
+        "t_enqueued_ns": parted.enqueued_ns,
+        "t_dequeued_ns": parted.dequeued_ns,
+        "t_sent_ns": parted.sent_ns,
+        "t_received_ns": parted.received_ns,
+        "t_applied_ns": parted.applied_ns,
+        "t_active_ns": parted.active_ns,
+        "t_acked_ns": parted.acked_ns,
+    }

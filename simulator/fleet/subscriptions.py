@@ -1,0 +1,138 @@
+"""What proxies of the arrays subscribe by polls or files, and what is published of it.
+
+Proxies of one group have the same subscriptions. What one of them would get is a content, by a number that
+counts up when it becomes another; which recorded changes it brings follows from the number of publications
+since the content before.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.fleet.parted import Parted
+
+Ints = NDArray[np.int64]
+
+NOTHING = -1
+"""No content: what a new loop has, and what an answer without content brings."""
+
+C = TypeVar("C")
+N = TypeVar("N")
+
+
+@dataclass(frozen=True, slots=True)
+class Subscription:
+    """One subscription of every proxy of a group.
+
+    Attributes:
+        group: The group.
+        seat: Its position among those of the group.
+        type_name: Its type.
+        name: Its resource; empty for a wildcard type.
+        sent: Requests before the run, the one on its way included.
+    """
+
+    group: int
+    seat: int
+    type_name: str
+    name: str
+    sent: int
+
+
+class Layout:
+    """The subscriptions of all proxies in one row: those of a proxy stand together, at its *keys*.
+
+    Attributes:
+        key_place: Proxy of each key.
+        key_sub: Subscription of each key.
+    """
+
+    def __init__(self, all_: Sequence[Subscription], group: NDArray[np.int32]) -> None:
+        of_group: dict[int, list[int]] = {}
+        for number, subscription in enumerate(all_):
+            of_group.setdefault(subscription.group, []).append(number)
+        groups = int(group.max(initial=-1)) + 1
+        counts = np.array([len(of_group.get(g, ())) for g in range(groups)], np.int64)[group]
+        ends = np.cumsum(counts)
+        self._first: Ints = ends - counts
+        self._seat = [s.seat for s in all_]
+        self.key_place = np.repeat(np.arange(len(group), dtype=np.int32), counts)
+        self.key_sub = np.empty(len(self.key_place), np.int32)
+        for number, subs in of_group.items():
+            first = self._first[group == number]
+            self.key_sub[first[:, None] + np.arange(len(subs))] = np.array(subs, np.int32)
+
+    def keys(self, place: NDArray[np.int32], sub: int) -> Ints:
+        """The keys of a subscription of these proxies, all of its group."""
+        keys: Ints = self._first[place] + self._seat[sub]
+        return keys
+
+    def keys_of(self, place: NDArray[np.int32], sub: NDArray[np.int32]) -> Ints:
+        """The same, each with a subscription of its own."""
+        keys: Ints = self._first[place] + np.array(self._seat, np.int64)[sub]
+        return keys
+
+
+@dataclass(slots=True, eq=False)
+class Carries(Generic[N]):
+    """A change as one subscription brings it.
+
+    Attributes:
+        publication: Number of the publication that first held it.
+        parted: Its way to the proxies of the group.
+        names: What of the subscription's resources it changes.
+    """
+
+    publication: int
+    parted: Parted
+    names: N
+
+
+@dataclass(slots=True, eq=False)
+class Subscriptions(Generic[C, N]):
+    """All of them.
+
+    Attributes:
+        all: By number.
+        layout: Where those of each proxy stand.
+        contents: What each gave so far, by number of the content.
+        current: Number of the content that is published now.
+        answer_ns: What an answer with it costs the server.
+        size_bytes: Size of the content.
+        unchanged_ns: What an answer without content costs.
+        request_bytes: Size of a request.
+        publications: How many there were.
+        changes: By subscription, in order of publication.
+    """
+
+    all: Sequence[Subscription]
+    layout: Layout
+    contents: list[list[C]]
+    answer_ns: Ints
+    size_bytes: Ints
+    request_bytes: Ints
+    unchanged_ns: int
+    publications: int = 0
+    changes: list[list[Carries[N]]] = field(init=False)
+    current: NDArray[np.int32] = field(init=False)
+    is_cds: NDArray[np.bool_] = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.changes = [[] for _ in self.all]
+        self.current = np.zeros(len(self.all), np.int32)
+        self.is_cds = np.array([s.type_name == "cds" for s in self.all], bool)
+
+    def brought(self, sub: int, after: int, until: int) -> list[Carries[N]]:
+        """The changes that were first published after one publication, up to another, by id."""
+        found: list[Carries[N]] = []
+        for carries in reversed(self.changes[sub]):
+            if carries.publication <= after:
+                break
+            if carries.publication <= until:
+                found.append(carries)
+        return sorted(found, key=lambda carries: carries.parted.change)

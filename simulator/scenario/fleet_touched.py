@@ -1,0 +1,162 @@
+"""To which proxies of the start more happens than pushes: known before the run begins.
+
+The timeline is drawn beforehand, and the lots by which happenings choose are keyed, so whom they choose
+follows from numbers. Where it depends on who exists by then (a restart of a share of the proxies, in the
+middle of a rollout), whoever may be chosen is in the answer: it may be too large, never too small.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from fractions import Fraction
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engine.draws import Draws
+from simulator.mesh.services import Service
+from simulator.scenario.mesh_start import PodsAtStart, Proxies
+from simulator.workload.entries import (
+    PartitionEntry,
+    RestartEntry,
+    RestartIstiodEntry,
+    RolloutEntry,
+    ScaleUpEntry,
+    Selection,
+    SlowReaderEntry,
+    UnhealthyEntry,
+)
+from simulator.workload.selection import drawn_service
+from simulator.workload.timeline import Happening
+
+Ids = NDArray[np.int64]
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Touched:
+    """Who is played message by message because of the workload.
+
+    Attributes:
+        proxies: Of those of the start, ascending.
+        to_come: No more pods than this are created in the run.
+        replicas: Replicas of istiod that end in the run; whoever is connected to one is touched.
+    """
+
+    proxies: Ids
+    to_come: int
+    replicas: list[int]
+
+
+def touched_by(
+    timeline: Sequence[Happening],
+    proxies: Proxies,
+    pods: PodsAtStart,
+    services: Sequence[Service],
+    draws: Draws,
+) -> Touched:
+    """Whom the happenings may touch.
+
+    Args:
+        timeline: In order of time.
+        proxies: Of the start.
+        pods: Of the services at the start.
+        services: All of them.
+        draws: Of the run.
+    """
+    return _Reading(timeline, proxies, pods, services, draws).touched()
+
+
+class _Reading:
+    """One timeline, read from its beginning."""
+
+    def __init__(
+        self,
+        timeline: Sequence[Happening],
+        proxies: Proxies,
+        pods: PodsAtStart,
+        services: Sequence[Service],
+        draws: Draws,
+    ) -> None:
+        self._timeline, self._draws = timeline, draws
+        self._pods, self._services = pods, services
+        kinds = (proxies.sidecars, proxies.gateways, proxies.vms)
+        self._all: Ids = np.concatenate([np.arange(r.start, r.stop, dtype=np.int64) for r in kinds])
+        self._vms: Ids = np.arange(proxies.vms.start, proxies.vms.stop, dtype=np.int64)
+        self._replicas: dict[Service, int] = {}
+        self._touched: list[Ids] = []
+        self._may_be_missing: list[Ids] = []
+        self._to_come = 0
+        self._replicas_that_end: dict[int, None] = {}
+
+    def touched(self) -> Touched:
+        for happening in self._timeline:
+            match happening.entry:
+                case RolloutEntry() as entry:
+                    self._roll(happening, entry)
+                case ScaleUpEntry() as entry:
+                    self._scale_up(happening, entry)
+                case RestartEntry() as entry:
+                    chosen = self._choose(happening, entry.proxies)
+                    self._touched.append(chosen)
+                    # While its Envoy starts anew it is not there to be chosen.
+                    self._may_be_missing.append(chosen)
+                case RestartIstiodEntry() as entry:
+                    self._replicas_that_end[entry.replica] = None
+                case UnhealthyEntry():
+                    self._touched.append(self._vms)
+                case PartitionEntry() | SlowReaderEntry() as entry:
+                    self._touched.append(self._choose(happening, entry.proxies))
+        return Touched(_together(self._touched), self._to_come, list(self._replicas_that_end))
+
+    def _roll(self, happening: Happening, entry: RolloutEntry) -> None:
+        service = self._service(happening, entry)
+        if service is not None:
+            self._to_come += self._replicas_of(service)
+            # Some of them may still be there at the end of the run.
+            leave = np.array([pod.id for pod in self._pods.of(service) if pod.has_proxy], np.int64)
+            self._touched.append(leave)
+            self._may_be_missing.append(leave)
+
+    def _scale_up(self, happening: Happening, entry: ScaleUpEntry) -> None:
+        service = self._service(happening, entry)
+        if service is not None:
+            self._to_come += entry.count
+            self._replicas[service] = self._replicas_of(service) + entry.count
+
+    def _replicas_of(self, service: Service) -> int:
+        found = self._replicas.get(service)
+        if found is None:
+            found = self._replicas[service] = len(self._pods.of(service))
+        return found
+
+    def _service(self, happening: Happening, entry: RolloutEntry | ScaleUpEntry) -> Service | None:
+        """As `workload.rollouts` chooses it."""
+        if entry.service is not None:
+            return entry.service
+        services = [s for s in self._services if entry.namespace in (None, s.namespace)]
+        return drawn_service(services, self._draws, happening.label, happening.index) if services else None
+
+    def _choose(self, happening: Happening, selection: Selection) -> Ids:
+        """Whom `workload.selection` may choose: so many with the smallest lots among those that exist.
+
+        Among all of the start nobody's place is later than among those that exist by as many as are missing;
+        and pods that came can only take places away.
+        """
+        if selection.proxies is not None:
+            return np.array(selection.proxies, np.int64)
+        wanted = selection.count
+        if wanted is None:
+            most = len(self._all) + self._to_come
+            wanted = math.floor((selection.share or 0) * most + Fraction(1, 2))
+        wanted += len(_together(self._may_be_missing))
+        if wanted >= len(self._all):
+            return self._all
+        lots = self._draws.uniform_array(f"{happening.label}.proxies", self._all, happening.index)
+        return self._all[np.argsort(lots, kind="stable")[:wanted]]
+
+
+def _together(parts: Sequence[Ids]) -> Ids:
+    together: Ids = np.unique(np.concatenate([np.empty(0, np.int64), *parts]))
+    return together

@@ -1,0 +1,62 @@
+"""Requests of proxies that are rows: what their workers hold from when on, integrated as for any sender."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from simulator.envoy.data_plane import Published
+from simulator.envoy.settled import SettledEnvoy
+from simulator.mesh.services import Service
+from simulator.mesh.visibility import VisibilityClass
+from simulator.scenario.fleet_rows import ReplicaRows
+from simulator.scenario.mesh_start import Proxies
+from simulator.scenario.mesh_traffic import MeshTraffic
+from simulator.workload.mesh_traffic import RoutingView
+
+
+class FleetTraffic:
+    """The requests of all rows.
+
+    Args:
+        traffic: Where requests go, and who writes what became of them.
+        classes: What the proxies of each group see.
+    """
+
+    def __init__(self, traffic: MeshTraffic, classes: Sequence[VisibilityClass]) -> None:
+        self._traffic, self._classes = traffic, classes
+        self._numbers: dict[tuple[RoutingView, ...], int] = {}
+        self._contents: list[tuple[RoutingView, ...]] = []
+
+    def view(self, group: int, envoy: SettledEnvoy) -> int:
+        """Number of what requests of the group's proxies meet there."""
+        published = Published(
+            listeners=envoy.listeners, routes=envoy.routes, clusters=envoy.clusters, hosts=envoy.hosts
+        )
+        views = self._traffic.views(published, self._classes[group])
+        number = self._numbers.get(views)
+        if number is None:
+            number = self._numbers[views] = len(self._contents)
+            self._contents.append(views)
+        return number
+
+    def write(self, rows: ReplicaRows, proxies: Proxies, services: Sequence[Service]) -> None:
+        """What became of all requests of these, at the end of the run.
+
+        Args:
+            rows: Those at one replica.
+            proxies: All of the mesh.
+            services: In order.
+        """
+        senders = self._traffic.senders()
+        if senders is None:
+            places = np.arange(len(rows.entity))
+        else:
+            beside = [proxies.with_sidecars(services.index(s)) for s in senders]
+            places = np.flatnonzero(np.isin(rows.entity, [p for of_one in beside for p in of_one]))
+        contents, views = self._contents, rows.streams.views
+        assert views is not None, "nobody kept what the workers hold"
+        for place, since in views.of(places):
+            proxy, class_ = proxies[int(rows.entity[place])], self._classes[int(rows.group[place])]
+            self._traffic.write_held(proxy, class_, [(t_ns, contents[number]) for t_ns, number in since])

@@ -1,0 +1,42 @@
+"""Random scenarios in which proxies poll, by a seed: as `fleet_scenarios`, with loops that are crowded.
+
+Delays between polls are short, so that polls meet publications, warming clusters, each other and a server
+that is too small; some requests time out. In some of them clusters and their endpoints change all the time,
+so that both loops of a warming cluster bring something.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import simulator as xs
+from tests import fleet_scenarios
+
+
+def scenario(seed: int) -> xs.Scenario:
+    """The scenario of that seed."""
+    of = random.Random(f"poll/{seed}")
+    one = of.choice
+    service_time = one([None, None, "2ms", {"uniform": ["100us", "3ms"]}, "0s"])
+    keys: dict[str, Any] = {
+        "propagation.strategy": "poll",
+        "control_plane.replicas": 1,
+        "network.loss": 0,
+        "propagation.refresh_delay": one(["100ms", "400ms", "1s", "1s", "3s"]),
+        "propagation.request_timeout": one(["1s", "1s", "1s", "200ms"]),
+        "propagation.server.concurrency": one([1, 2, 100, 100]),
+        "propagation.server.service_time": service_time,
+    }
+    changes = fleet_scenarios.edits(of, crowd=of.random() < 0.5)
+    keys["workload"] = [
+        {**entry, "rejected_by_envoy": False} if "edit" in entry else entry for entry in changes
+    ]
+    if of.random() < 0.4:
+        keys["workload"] = [
+            {"edit": "WorkloadEntry", "every": f"{one([31, 97])}ms", "from": "1s", "until": "3s"},
+            {"edit": "DestinationRule", "every": f"{one([101, 333])}ms", "from": "1s", "until": "3s"},
+            {"edit": "ServiceEntry", "at": ["1500ms", "2s"]},
+        ]
+        keys["network.latency"] = one(["20ms", {"uniform": ["1ms", "100ms"]}])
+    return fleet_scenarios.scenario(seed).with_(**keys)

@@ -1,0 +1,60 @@
+"""What a real Envoy cannot be asked to do is said before anything is started."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+import simulator as xs
+
+pytest.importorskip("grpc")
+pytest.importorskip("envoy.config.cluster.v3.cluster_pb2")
+
+from simulator.lab.playable import reasons_against
+
+HOT_RESTART = {"hot_restart": {"proxies": 1}, "at": "1s"}
+
+
+def scenario(*workload: dict[str, Any], **sections: Any) -> xs.Scenario:
+    given = {
+        "kind": "scripted",
+        "resources": {"clusters": {"count": 1}, "listeners": {"count": 1}, "runtime": {"count": 1}},
+        **sections.pop("control_plane", {}),
+    }
+    envoy = {"preset": "envoy", **sections.pop("envoy", {})}
+    return xs.Scenario(
+        name="case", duration="5s", control_plane=given, envoy=envoy, workload=list(workload), **sections
+    )
+
+
+def test_a_hot_restart_over_streams_is_played() -> None:
+    assert reasons_against(scenario(HOT_RESTART)) == []
+
+
+@pytest.mark.parametrize(
+    ("sections", "said"),
+    [
+        ({"propagation": {"strategy": "poll", "refresh_delay": "1s"}}, "streams only"),
+        ({"control_plane": {"pushes": [{"at": "2s", "close": True}]}}, "refused or closed"),
+        ({"control_plane": {"connect": {"refuse_until": "1s"}}}, "refused or closed"),
+        ({"envoy": {"parent_shutdown_time": "1500ms"}}, "whole seconds"),
+    ],
+)
+def test_a_hot_restart_that_could_not_be_told_apart_is_not(sections: dict[str, Any], said: str) -> None:
+    (reason,) = reasons_against(scenario(HOT_RESTART, **sections))
+    assert said in reason
+
+
+def test_more_requests_under_way_than_the_probe_sends_are_refused() -> None:
+    train = {"to": "l0", "rate": "10/s", "request_time": "6s"}
+    assert reasons_against(scenario({"traffic": train})) == []
+    (reason,) = reasons_against(scenario({"traffic": {**train, "request_time": "7s"}}))
+    assert "under way" in reason
+
+
+def test_a_feature_flag_is_not_asked_for() -> None:
+    layers = {"runtime_layers": [{"name": "flags", "rtds_layer": {"name": "rtds0"}}]}
+    flip = {"runtime_flag": "checkout.v2", "value": "25%", "at": "1s"}
+    (reason,) = reasons_against(scenario(flip, envoy=layers))
+    assert "runtime_flag" in reason
