@@ -148,6 +148,7 @@ class Moves:
             tuple(at),
             tuple(step.is_refused for step in settling.steps),
             tuple(_request(asked, group) for asked in settling.requests),
+            settling.warms,
             _carried(found, settling.steps, at, self._carrying),
             (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
             (at["lds"], self._message(latest["lds"])) if latest["lds"] else None,
