@@ -17,7 +17,7 @@ from simulator.results.tables import further_deliveries, own_deliveries, sampled
 from simulator.scenario.build import build
 from tests.fleet_scenarios import scenario
 
-FAST, SLOW = range(4), range(4, 100)
+FAST, SLOW = range(3), range(3, 100)
 
 
 @pytest.fixture(autouse=True)
@@ -87,8 +87,8 @@ def test_what_is_counted_in_more_runs_is_what_their_rows_would_tell(seed: int) -
 def churn(protocol: str = "delta") -> xs.Scenario:
     return xs.Scenario(
         name="churn",
-        duration="6s",
-        mesh={"proxies": 60, "services": 4, "endpoints": 3},
+        duration="3s",
+        mesh={"proxies": 24, "services": 4, "endpoints": 3},
         control_plane={
             "kind": "istiod",
             "cpu": 1,
@@ -99,8 +99,8 @@ def churn(protocol: str = "delta") -> xs.Scenario:
         network={"latency": {"uniform": ["1ms", "300ms"]}},
         recording={"deliveries": "histogram", "proxy_pushes": False, "messages": False, "states": False},
         workload=[
-            {"edit": "VirtualService", "every": "70ms", "from": "1s", "until": "6s"},
-            {"edit": "DestinationRule", "name": "one", "every": "90ms", "from": "1s", "until": "5s"},
+            {"edit": "VirtualService", "every": "70ms", "from": "1s", "until": "3s"},
+            {"edit": "DestinationRule", "name": "one", "every": "90ms", "from": "1s", "until": "2s"},
         ],
         propagation={"protocol": protocol},
     )
