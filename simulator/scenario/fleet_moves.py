@@ -160,8 +160,8 @@ class Moves:
         context = made.request.context
         assert isinstance(context, PushContext)
         if made.request.only_endpoints:
-            # It leaves the context of the connection as it was (Connection._take_push), older than anything that
-            # istiod learned while this was made: the live endpoint index alone says what it holds.
+            # It leaves the context of the connection as it was (Connection._take_push), older than anything
+            # that istiod learned while this was made: the live endpoint index alone says what it holds.
             context = replace(context, order=-1, endpoints_order=-1)
         messages = {
             response.type.name: (
