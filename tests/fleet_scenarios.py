@@ -53,7 +53,7 @@ def scenario(seed: int) -> xs.Scenario:
                 "gateways": one([0, 0, 2]),
                 "vms": one([0, 0, 3]),
             },
-            "services": of.randint(1, 4 if is_small else 8),
+            "services": _services(of, of.randint(1, 4 if is_small else 8), namespaces),
             "namespaces": namespaces,
             "endpoints": of.randint(1, 6),
             "scope": one(["all", "all", "50%", {"services": 2}, {"namespaces": "own"}]),
@@ -84,14 +84,27 @@ def scenario(seed: int) -> xs.Scenario:
         agent={
             "certificates": {"ttl": one(["24h", "24h", "30s"])},
             "hop": one(["50us", {"exponential": {"mean": "200us"}}]),
+            "proxy_config_xds_agent": one([False, False, True]),
         },
-        envoy=one([{}, {}, {"costs": "zero"}]),
+        envoy={
+            **one([{}, {}, {"costs": "zero"}]),
+            **one([{}, {}, {}, {"initial_fetch_timeout": "20ms"}]),
+        },
         recording={"messages": False, "states": False, "queues": False},
         workload=edits(of, crowd) + _incidents(of, replicas) + _requests(of),
     )
 
 
 _LOGNORMAL = {"median": "2ms", "p99": "20ms"}
+
+
+def _services(of: random.Random, count: int, namespaces: int) -> int | list[dict[str, Any]]:
+    if of.random() < 0.7:
+        return count
+    return [
+        {"name": f"s{n}", "namespace": f"ns{n % namespaces}", "headless": of.random() < 0.5}
+        for n in range(count)
+    ]
 
 
 def edits(of: random.Random, crowd: bool) -> list[dict[str, Any]]:

@@ -146,6 +146,7 @@ class Settling:
     Attributes:
         steps: The updates, in order.
         requests: What leaves meanwhile, in order.
+        warms: Positions of the update after which clusters warm, and of the one that ends it.
     """
 
     def __init__(self, before: SettledEnvoy, costs: SettledCosts, *, is_delta: bool) -> None:
@@ -159,6 +160,7 @@ class Settling:
         self._cds_at: int | None = None
         self.steps: list[Step] = []
         self.requests: list[Asked] = []
+        self.warms: tuple[int, int] | None = None
         self.after: list[SettledEnvoy] = []
         """The Envoy after each step; clusters that warm serve as they were."""
 
@@ -281,6 +283,7 @@ class Settling:
                 raise Unsettled("a cluster warms and its endpoints come in no response of the same push")
             step.publish(post_ns, self._waiting + waits)
             assert self._cds_at is not None
+            self.warms = self._cds_at, len(self.steps) - 1
             self._ask("cds", self._cds_at)
             self._warming, self._waiting = NO_NAMES, []
         self._answer(update)

@@ -42,16 +42,17 @@ class PushLog:
         self.sent_ns.append(sent_ns)
 
     def count_into(
-        self, tally: PushTally, start_ns: Callable[[int], int], sends: Callable[[int], bool]
+        self, tally: PushTally, replica: int, start_ns: Callable[[int], int], sends: Callable[[int], bool]
     ) -> None:
         """From here on pushes are counted and not kept, those of before as well.
 
         Args:
             tally: Counts them.
+            replica: Whose pushes they are.
             start_ns: The Start that a request carries, by its number.
             sends: Whether what was made, by its number, is anything at all.
         """
-        self._tally, self._start_ns, self._sends = tally, start_ns, sends
+        self._tally, self._replica, self._start_ns, self._sends = tally, replica, start_ns, sends
         for piece in zip(self.request, self.made, self.dequeued_ns, self.sent_ns, strict=True):
             self._count(*piece)
         for column in (self.place, self.request, self.made, self.dequeued_ns, self.sent_ns):
@@ -60,6 +61,10 @@ class PushLog:
     def _count(self, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
         assert self._tally is not None
         sent_ns = np.where(_are(made, self._sends), sent_ns, -1)
+        is_sent = sent_ns >= 0
+        in_hand_ns = self._tally.in_hand_ns
+        taken_ns = int((sent_ns[is_sent] - dequeued_ns[is_sent]).sum())
+        in_hand_ns[self._replica] = in_hand_ns.get(self._replica, 0) + taken_ns
         order = np.argsort(request, kind="stable")
         ordered = request[order]
         begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))

@@ -89,6 +89,7 @@ class Move:
         types: Their types.
         refused: Whether the answer to each is a NACK.
         requests: What the proxies send, in order.
+        warms: Positions of a CDS message after which clusters warm, and of the EDS message that ends it.
         carried: Changes.
         cds: Position of the CDS message and number of what it carries, where it carries changes.
         lds: The same of LDS.
@@ -103,6 +104,7 @@ class Move:
     types: tuple[str, ...]
     refused: tuple[bool, ...]
     requests: tuple[Request, ...]
+    warms: tuple[int, int] | None
     carried: tuple[Carried, ...]
     cds: tuple[int, int] | None = None
     lds: tuple[int, int] | None = None
@@ -129,6 +131,7 @@ class StreamSettings:
         flush_per_cluster: Its cost.
         end_ns: End of the run.
         answers_differ: Not every answer acknowledges what its message carried.
+        eds_timeout_ns: So long a cluster that warms waits for its endpoints; 0 for ever.
     """
 
     latency: Delay
@@ -139,6 +142,7 @@ class StreamSettings:
     flush_per_cluster: Delay
     end_ns: int
     answers_differ: bool
+    eds_timeout_ns: int
 
 
 class _Direction:
@@ -368,6 +372,7 @@ class Streams:
         self._check_window(moves, of, place, sent_ns)
         for at in range(length):
             self._one_message(at, moves, of, batch)
+        self._check_warming(moves, of, batch)
         batch.acked_ns = [np.full(len(of), NULL, np.int64) for _ in range(length)]
         for at in range(max(len(move.requests) for move in moves)):
             self._one_request(at, moves, of, batch)
@@ -433,6 +438,20 @@ class Streams:
             (batch.workers_ns, before),
         ):
             columns_.append(_spread(values, rows, len(of)))
+
+    def _check_warming(self, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
+        """A cluster whose endpoints arrive behind its fetch timeout goes into service without: not in
+        arrays."""
+        timeout_ns = self._settings.eds_timeout_ns
+        for number, move in enumerate(moves):
+            if timeout_ns == 0 or move.warms is None:
+                continue
+            begin, end = (
+                column[at]
+                for column, at in zip((batch.applied_ns, batch.received_ns), move.warms, strict=True)
+            )
+            if ((end - begin > timeout_ns) & (of == number)).any():
+                raise CannotTakeFleet("endpoints that come behind their envoy.initial_fetch_timeout")
 
     def _one_request(self, at: int, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
         """The request at this position of each move leaves with the end of a main-thread job."""

@@ -33,6 +33,8 @@ class PushTally:
         self._counted: list[dict[str, int]] = []
         self.pushes: dict[int, int] = {}
         """Start -> pushes, those that sent nothing included."""
+        self.in_hand_ns: dict[int, int] = {}
+        """Replica -> how long pushes that sent anything were in hand, all together."""
 
     def add(self, start_ns: int, dequeued_ns: Whole, sent_ns: Whole) -> None:
         """Pushes of one Start; sent is -1 where nothing was."""

@@ -290,6 +290,7 @@ class FleetWorld(MeshWorld):
             flush,  # type: ignore[arg-type]  # a law, not a formula
             scenario.duration,
             answers_differ=self._answers_differ,
+            eds_timeout_ns=envoy.initial_fetch_timeout_ns["eds"],
         )
 
     def _settled(self, proxy: int) -> SettledEnvoy:

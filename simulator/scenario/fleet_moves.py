@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.control_plane.istiod.generator import Generated
 from simulator.control_plane.istiod.push_context import CarriedByPush, KnownChanges, PushContext
@@ -148,6 +148,7 @@ class Moves:
             tuple(at),
             tuple(step.is_refused for step in settling.steps),
             tuple(_request(asked, group) for asked in settling.requests),
+            settling.warms,
             _carried(found, settling.steps, at, self._carrying),
             (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
             (at["lds"], self._message(latest["lds"])) if latest["lds"] else None,
@@ -158,6 +159,10 @@ class Moves:
         """The changes, by position, that this push is the first to carry."""
         context = made.request.context
         assert isinstance(context, PushContext)
+        if made.request.only_endpoints:
+            # It leaves the context of the connection as it was (Connection._take_push), older than anything
+            # that istiod learned while this was made: the live endpoint index alone says what it holds.
+            context = replace(context, order=-1, endpoints_order=-1)
         messages = {
             response.type.name: (
                 None if response.type.wildcard else response.resources.names.union(response.removed),

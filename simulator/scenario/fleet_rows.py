@@ -76,7 +76,9 @@ class ReplicaRows:
         self.streams.folding = folding
         if not recorder.keeps_proxy_pushes:
             tally = recorder.push_tally = recorder.push_tally or PushTally()
-            self.streams.log.count_into(tally, lambda n: self.line.requests[n].start_ns, self.making.sends)
+            self.streams.log.count_into(
+                tally, number, lambda n: self.line.requests[n].start_ns, self.making.sends
+            )
 
     # --- the end of the run
 

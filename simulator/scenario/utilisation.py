@@ -19,7 +19,7 @@ def of_replicas(
         if row.t_started_ns is not None and row.t_started_ns >= 0:
             until_ns = duration_ns if row.t_context_ready_ns is None else row.t_context_ready_ns
             building[row.replica] = building.get(row.replica, 0) + until_ns - row.t_started_ns
-    pushing: dict[int, int] = {}
+    pushing = {} if recorder.push_tally is None else dict(recorder.push_tally.in_hand_ns)
     for _, _, pusher, _, _, dequeued_ns, sent_ns, _ in recorder.proxy_push_rows:
         if sent_ns is not None:
             pushing[pusher] = pushing.get(pusher, 0) + sent_ns - dequeued_ns

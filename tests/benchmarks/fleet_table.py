@@ -53,6 +53,19 @@ def changes(proxies: int, count: int) -> xs.Scenario:
     )
 
 
+def counted(proxies: int, count: int) -> xs.Scenario:
+    """The same, deliveries counted whatever their number."""
+    return changes(proxies, count).with_(**{"recording.deliveries": "histogram"})
+
+
+def churn(proxies: int, count: int) -> xs.Scenario:
+    """So many changes of endpoints, one a second: pushes to most proxies merge."""
+    return one_change(proxies).with_(
+        duration=f"{31 + count + proxies // 1500}s",
+        workload=[{"endpoints": "any", "every": "1s", "from": "1s", "until": f"{1 + count}s"}],
+    )
+
+
 def measure(scenario: xs.Scenario, engine: str) -> Measured:
     """Plays it once."""
     begin = time.process_time()

@@ -20,11 +20,14 @@ from simulator.scenario.build_fleet import FleetWorld
 from simulator.scenario.problems import ScenarioError
 from tests.fleet_scenarios import scenario
 
-FAST, SLOW = range(4), range(4, 500)
+FAST = (*range(4), 449)
+"""In 449 istiod learns, while it makes a push of endpoints, that others left and are back."""
+SLOW = range(4, 500)
 
 SEEN_IN_THE_RUN = (
     "responses larger than agent.window_bytes",
     "refused in one type and put right in another",
+    "envoy.initial_fetch_timeout",
 )
 """What the fleet engine has not, and what no scenario says of itself."""
 
@@ -350,6 +353,23 @@ def test_a_refused_change_is_acknowledged_by_a_later_response_that_was_under_way
     assert ((rows["outcome"] == "rejected") & rows["t_acked_ns"].notna()).any()
 
 
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_endpoints_of_headless_services_push_listeners_too(protocol: str) -> None:
+    tcp = [{"port": 7000, "protocol": "tcp"}]
+    services = [{"name": name, "headless": True, "ports": tcp} for name in "ab"] + [{"name": "c"}]
+    of = mesh().with_(**{"mesh.services": services, "mesh.proxies": 12, "propagation.protocol": protocol})
+    assert_equal(of)
+    _, arrays = both(of.with_(workload=[{"endpoints": "any", "poisson": "10/s", "until": "3s"}]))
+    assert "lds" in " ".join(table(arrays, "proxy_pushes")["types"])
+
+
+def test_endpoints_that_come_behind_their_fetch_timeout_are_beyond_the_arrays() -> None:
+    late = {"network.latency": {"uniform": ["1ms", "90ms"]}, "mesh.proxies": 12}
+    assert_equal(mesh().with_(**{"envoy.initial_fetch_timeout": "400ms"}, **late))
+    with pytest.raises(CannotTakeFleet, match=r"envoy\.initial_fetch_timeout"):
+        both(mesh().with_(**{"envoy.initial_fetch_timeout": "1ms"}, **late))
+
+
 def test_a_context_that_is_built_at_once_waits_for_a_core_behind_the_pushes_of_the_one_before() -> None:
     of = mesh(cpu=1, debounce={"after": "0s", "max": "10s"}).with_(
         **{"mesh.proxies": 18, "mesh.namespaces": 2},
@@ -416,6 +436,7 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
         ({"mesh.start": {"over": "1s"}}, "mesh.start"),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
+        ({"envoy.costs.decode_failed": {"uniform": ["1ms", "2ms"]}}, "decode_failed"),
         ({"envoy.costs.cds": "1ms", "envoy.costs.post_routes": {"uniform": ["1ms", "2ms"]}}, "post_routes"),
     ],
 )
