@@ -50,6 +50,7 @@ class ClusterManager:
         self.warming: list[ClusterBatch] = []
         self._static = process.settings.static_clusters
         self._known = NO_RESOURCES
+        self._leaving = NO_NAMES
         self._cds_paused = False
         self._cds: Subscription | None = None
         self.init_helper = InitHelper(
@@ -70,7 +71,7 @@ class ClusterManager:
     @property
     def known_names(self) -> Names:
         """Clusters that exist, active or warming: what an inline route may name."""
-        return self._static.names.union(self._known.names)
+        return self._static.names.union(self._known.names).union(self._leaving)
 
     @property
     def known_resources(self) -> Resources:
@@ -226,12 +227,18 @@ class ClusterManager:
         """Each becomes a new object with no hosts and a new fetch timer."""
         for batch in self._batches(resources, names, is_static=False):
             # One after the other: those still to be replaced are waited for meanwhile.
-            self._drop_warming(batch.names.intersect(changed), self.init_helper.replaced)
+            replaced = self._drop_warming(batch.names.intersect(changed), self.init_helper.replaced)
+            if not self.source.is_ads:
+                self.eds.forget(replaced)
             self.track(batch)
             if self.init_helper.is_finished:
                 batch.fire(ClusterSignal.INITIALIZE)
             else:
                 self.init_helper.add(batch)
+            if self.source.is_ads:
+                # The old object goes behind the new one: the watch of a name both want never ends.
+                started = batch.sample.kind == "eds" and batch.state is not ClusterState.CREATED
+                self.eds.forget(replaced.minus(batch.names) if started else replaced)
 
     def _batches(self, resources: Resources, names: Names, *, is_static: bool) -> list[ClusterBatch]:
         """Groups of equal configuration, in order of first appearance."""
@@ -260,11 +267,11 @@ class ClusterManager:
         self._update_cds_gate()
         self.init_helper.done(batch)
 
-    def _drop_warming(self, names: Names, tell: Callable[[ClusterBatch], None]) -> None:
-        """Ends warming objects of these names; a name without an active object loses its EDS watch at
-        once."""
+    def _drop_warming(self, names: Names, tell: Callable[[ClusterBatch], None]) -> Names:
+        """Ends warming objects of these names; those whose EDS watch has no active object behind it."""
+        unwatched = NO_NAMES
         if not names:
-            return
+            return unwatched
         for batch in list(self.warming):
             part_names = batch.names.intersect(names)
             if not part_names or batch.is_static:
@@ -273,10 +280,11 @@ class ClusterManager:
                 batch.subscription.drop(part_names)
             part = batch.split(part_names)
             if part.sample.kind == "eds" and part.state is not ClusterState.CREATED:
-                self.eds.forget(part_names.minus(self.active.names))
+                unwatched = unwatched.union(part_names.minus(self.active.names))
             part.fire(ClusterSignal.REMOVED)
             self.warming.remove(part)
             tell(part)
+        return unwatched
 
     def _remove(self, order: Names, names: Names) -> None:
         """Active and warming entries of these names go together, at once on the main thread; while start-up
@@ -284,8 +292,11 @@ class ClusterManager:
         if not names:
             return
         at_once = (names,) if self.init_helper.is_finished else order.intersect(names).singly()
+        # In service first, then those that warm: each is still known when start-up learns that it goes.
+        self._leaving = self.warming_names.intersect(names)
         for some in at_once:
-            self._drop_warming(some, self.init_helper.done)
+            self.eds.forget(self._drop_warming(some, self.init_helper.done))
+            self._leaving = self._leaving.minus(some)
         removed = self.active.only(names)
         self.active = self.active.without(removed.names)
         self.hosts = self.hosts.without(names)

@@ -60,6 +60,7 @@ class ListenerManager:
         self._known_clusters = known_clusters
         self._static = process.settings.static_listeners
         self._known = NO_RESOURCES
+        self._clusters_when_read: Names | None = None
         self._lds: Subscription | None = None
         self._lds_target_is_open = False
         self._waits_for_scopes: Resource[object] | None = None
@@ -114,6 +115,9 @@ class ListenerManager:
             self.process, LDS, Names((LDS.name,)), self._source.has_fetch_timeout, self._on_lds_timeout
         )
         self._lds.start()
+        if self._source.is_path:
+            # A file is read, and its listeners are built, within whatever ended start-up's wait.
+            self._clusters_when_read = self._known_clusters()
         self._source.subscribe(LDS, NO_NAMES, self)
 
     def _on_lds_timeout(self, _names: Names) -> None:
@@ -217,7 +221,9 @@ class ListenerManager:
         """Listeners that cannot be built: invalid, or with an inline route to an unknown cluster."""
         bad = resources.faulty().get(Fault.BUILD, NO_NAMES).intersect(built)
         why = "filter configuration is invalid" if bad else ""
-        known = self._known_clusters()
+        known, self._clusters_when_read = self._clusters_when_read, None
+        if known is None:
+            known = self._known_clusters()
         inline = resources.only(built).grouped("inline cluster", _inline_cluster)
         for cluster, names in inline.items():
             if cluster is not None and str(cluster) not in known:

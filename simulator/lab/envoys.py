@@ -82,8 +82,7 @@ class Envoys:
         self._endpoints = endpoints
         self._pulse = pulse
         self._awaited = len(recorder.proxy_names)
-        has_rtds = any(layer.rtds_layer is not None for layer in scenario.envoy.runtime_layers)
-        self._first_subscription = "primary_initialized" if has_rtds else "cds_subscribed"
+        self._subscribing = _subscribing(scenario)
         self.spawn = spawn
         self.fail = fail
         self.of: dict[int, PlayedEnvoy] = {}
@@ -183,7 +182,7 @@ class Envoys:
             t_ns = self._clock.of_log(fact.stamp)
             process.witness.on_fact(fact, t_ns)
             note_takeover(fact, t_ns, process, self._recorder)
-            if fact.what == self._first_subscription:
+            if fact.what in self._subscribing:
                 self.subscribed(self.of[process.caller.proxy], t_ns)
 
     def read_all(self) -> None:
@@ -199,10 +198,9 @@ class Envoys:
                 process.is_over = True
 
     def attempted(self, envoy: PlayedEnvoy, api: str) -> None:
-        """It tries to open a stream, `ads` or for one type, which tells of a subscription. That of ADS
-        opens before static clusters are checked: it tells of one only where a static cluster wants EDS."""
-        has_eds = any(cluster.type == "eds" for cluster in self._scenario.envoy.static.clusters)
-        if api != "ads" or has_eds:
+        """It tries to open a stream, `ads` or for one type, which tells of a subscription. That of ADS opens
+        before static clusters are checked, and tells of none: the log does."""
+        if api != "ads":
             self.subscribed(envoy)
 
     def subscribed(self, envoy: PlayedEnvoy, t_ns: int | None = None) -> None:
@@ -272,3 +270,17 @@ class Envoys:
                 process.witness.on_carried(type_.name, "", brought, carried)
             # What was withdrawn is not there any more; that it goes is no event for Envoy.
             envoy.files.replace({**gone, **self._published.renamed(proxy, type_, name)}, process.build)
+
+
+def _subscribing(scenario: Scenario) -> tuple[str, ...]:
+    """Facts of a log that tell of a first subscription; whichever comes first counts.
+
+    EDS of the bootstrap's clusters is read from files while they are loaded, and over an API asked for once
+    the primary clusters are initialized.
+    """
+    facts = ["cds_subscribed"]
+    if any(layer.rtds_layer is not None for layer in scenario.envoy.runtime_layers):
+        facts.append("primary_initialized")
+    if any(cluster.type == "eds" for cluster in scenario.envoy.static.clusters):
+        facts.append("constructed" if scenario.propagation.strategy == "file" else "secondaries_started")
+    return tuple(facts)

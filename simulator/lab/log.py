@@ -25,6 +25,7 @@ PATTERNS: Final[tuple[tuple[str, str], ...]] = (
     ("constructed", r"loading \d+ static secret\(s\)"),
     ("primary_initialized", r"init manager RTDS (contains no targets|initializing$)"),
     ("rtds_initialized", r"RTDS has finished initialization"),
+    ("secondaries_started", r"cm init: initializing secondary clusters"),
     ("cds_subscribed", r"cm init: initializing cds"),
     ("cds_initialized", r"maybe finish initialize state: 4$"),
     ("clusters_initialized", r"all clusters initialized\. initializing init manager"),

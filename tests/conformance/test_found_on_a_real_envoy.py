@@ -418,3 +418,34 @@ def test_a_route_that_is_in_use_needs_its_file_no_more() -> None:
     )
     assert round(changed.entered("listener", "l0", "ACTIVE", after=2.9), 1) == 3.0
     assert changed.outcome_at(4.0) == "200"
+
+
+def test_a_listener_in_a_file_finds_the_cluster_whose_removal_ends_the_wait() -> None:
+    """Files: the removal of the last cluster that warms lets LDS be read while that cluster is still there;
+    those in service went before it."""
+    dns, static = {"count": 1, "type": "strict_dns", "resolver": "never"}, {"count": 1, "type": "static"}
+    for clusters, accepted in (([dns, static], "l0"), ([static, dns], "l1"), ([static, dns, static], "l1")):
+        played = play(
+            strategy="file",
+            clusters=clusters,
+            listeners=[{"count": 1, "routes": "inline"} for _ in clusters],
+            pushes=[{"at": "2s", "type": "cds", "remove": [f"c{i}" for i in range(len(clusters))]}],
+            timeout=None,
+            duration="4s",
+        )
+        named = [f"l{i}" for i in range(len(clusters))]
+        active = [n for n in named if any(s == "ACTIVE" for _, s, _ in played.states("listener", n))]
+        assert active == [accepted]
+
+
+def test_delta_does_not_ask_again_for_a_cluster_replaced_while_its_assignment_is_awaited() -> None:
+    """ADS: the new object watches the name before the old one lets go of it, so delta has nothing to say."""
+    played = play(
+        protocol="delta",
+        clusters={"count": 2},
+        answers={"eds": {"omit": ["c1"]}},
+        pushes=[{"at": "1s", "type": "cds", "change": ["c0", "c1"]}],
+        timeout="5s",
+        duration="8s",
+    )
+    assert not played.messages(after=0.9, type="eds", direction="request")
