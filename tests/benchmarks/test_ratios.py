@@ -108,8 +108,8 @@ def test_growth_with_proxies_and_with_changes_is_close_to_linear() -> None:
     assert max(run.peak_mb for run in growth.runs) < 3000
 
 
-def test_a_thousand_million_deliveries_are_counted_and_not_kept() -> None:
-    """Measured: 11 s and 1.4 GB, where 15 s and 1 GB are aimed at."""
+def test_a_thousand_million_pairs_of_a_change_and_a_proxy_are_counted_and_not_kept() -> None:
+    """Measured: 11 to 13 s, 1.4 GB. All but 4.7 million are pending at the end: istiod is overloaded."""
     pytest.importorskip("numba")
     run = whole_run(1_000_000, 1000, "churn")
     print(f"\n1,000,000 x 1,000 under churn: {run.seconds:.1f} s, {run.peak_mb:.0f} MB", flush=True)
