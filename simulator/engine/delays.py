@@ -136,9 +136,9 @@ class Uniform:
         P(delay > x) / mean: flat up to `low_ns`, then falling to nothing at `high_ns`. Bounds r and 2 r give
         a mean of 7/9 r and a median of 3/4 r.
         """
-        spread_ns = self.high_ns - self.low_ns
+        low_ns, spread_ns = float(self.low_ns), float(self.high_ns - self.low_ns)  # floats, as in arrays
         beyond = min(2 * self.mean_ns * (1 - u), spread_ns)
-        return _whole(min(u * self.mean_ns, self.low_ns) + spread_ns - math.sqrt(spread_ns * beyond))
+        return _whole(min(u * self.mean_ns, low_ns) + spread_ns - math.sqrt(spread_ns * beyond))
 
     def residual_ns_array(self, u: NDArray[np.float64]) -> NDArray[np.int64]:
         """`residual_ns` for each element."""

@@ -68,19 +68,28 @@ def control_plane_start(result: Result, until: float | None = None, ax: Axes | N
     ax.grid(axis="x", color=look.GRID, linewidth=0.8, zorder=0)
     shown = [state for state in _MEANING if (found.state.replace("serving", "synced") == state).any()]
     look.legend(ax, [Patch(color=_COLOURS[state], label=_MEANING[state]) for state in shown])
-    ready = found[found.state == "ready"]
-    names = "process" if len(rows) == 1 else "processes"
-    if len(ready) < len(rows):
-        finding = f"{len(ready)} of {len(rows)} {names} of the control plane become ready"
-    else:
-        ready_at, slowest = max(zip(ready.begin.astype(float), ready.component, strict=True))
-        finding = (
-            f"{len(rows)} {names}: the control plane is ready after {ready_at:.1f} s"
-            if len(rows) == 1
-            else f"{len(rows)} {names}: the control plane is ready after {ready_at:.1f} s, {slowest} last"
-        )
-    look.headline(ax, finding, "what each process of the control plane does, and what it waits for")
+    look.headline(
+        ax, _finding(result, found), "what each process of the control plane does, and what it waits for"
+    )
     return ax
+
+
+def _finding(result: Result, found: pd.DataFrame) -> str:
+    """Of the processes that are not deleted, how many are ready in the end; if all are, since when."""
+    last = found.drop_duplicates(["component", "replica"], keep="last")
+    there = last[last.end >= result.end_ns / 1e9]
+    ready = there[there.state == "ready"]
+    count = len(_rows(found))
+    names = "process" if count == 1 else "processes"
+    if len(ready) < len(there):
+        return f"{len(ready)} of {len(there)} {names} of the control plane are ready when the run ends"
+    if not len(ready):
+        return "No process of the control plane is left when the run ends"
+    ready_at, slowest = max(zip(ready.begin.astype(float), ready.component, strict=True))
+    if (found[found.state == "ready"].begin == 0).any():
+        return f"It ran before; the last of {count} {names} is ready after {ready_at:.1f} s"
+    finding = f"{count} {names}: the control plane is ready after {ready_at:.1f} s"
+    return finding if count == 1 else f"{finding}, {slowest} last"
 
 
 def _rows(found: pd.DataFrame) -> list[tuple[str, int]]:

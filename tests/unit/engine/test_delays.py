@@ -5,7 +5,7 @@ from dataclasses import FrozenInstanceError
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from simulator.engine.clock import MS, US, S
@@ -118,6 +118,18 @@ def test_the_mean_of_what_is_left_is_half_the_second_moment_over_the_mean(delay:
     assert float(left.mean()) == pytest.approx(second_moment / (2 * delay.mean_ns), rel=1e-5)
     assert bool(np.all(np.diff(left) >= 0))
     assert left.tolist()[:: n // 50] == [delay.residual_ns((k + 0.5) / n) for k in range(0, n, n // 50)]
+
+
+@given(
+    bounds=st.tuples(st.integers(0, 2**62), st.integers(0, 2**62)).map(sorted),
+    u=st.floats(0, 1, exclude_max=True),
+)
+@example(bounds=[24_780_404, 36_405_356_262_240_496], u=0.0)  # whole numbers beyond what floats hold
+def test_what_is_left_is_the_same_from_a_number_as_from_an_array(bounds: list[int], u: float) -> None:
+    delay = Uniform(*bounds)
+    left_ns = delay.residual_ns(u)
+    assert left_ns == delay.residual_ns_array(np.array([u]))[0]
+    assert 0 <= left_ns <= float(bounds[1])
 
 
 def test_rounding_is_half_to_even() -> None:
