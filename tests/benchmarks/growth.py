@@ -17,21 +17,18 @@ from pathlib import Path
 PROXIES, CHANGES = (100_000, 300_000, 1_000_000, 3_000_000), (1, 4, 16, 64)
 
 RUN = """
-import json, re, resource, sys, time
-from pathlib import Path
+import json, sys, time
 import simulator as xs
 from tests.benchmarks import fleet_table
+from tests.benchmarks.memory import own_peak_mb
 proxies, count, load = int(sys.argv[1]), int(sys.argv[2]), sys.argv[3]
 began = time.process_time()
 result = xs.run(getattr(fleet_table, load)(proxies, count))
 took = time.process_time() - began
-# Linux hands the peak of whoever started a process on to it in ru_maxrss, but not in VmHWM.
-status = Path("/proc/self/status")
-own = re.search(r"VmHWM:\\s*(\\d+)", status.read_text()) if status.exists() else None
-peak = int(own[1]) if own else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+peak_mb = own_peak_mb()
 told = result.summary().loc["active_delay"]
 delivered = int(told["n"] - told["pending"])
-print(json.dumps([took, peak / 1024, delivered, result.manifest["engine"]]))
+print(json.dumps([took, peak_mb, delivered, result.manifest["engine"]]))
 """
 
 

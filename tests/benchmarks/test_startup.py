@@ -19,7 +19,7 @@ four types x (request, answer decided, response, applied, ACK) 20."""
 
 # Memory is the high-water mark of a process, so each measurement has a process of its own.
 _PLAY = """
-import json, resource, sys, time
+import json, sys, time
 import simulator as xs
 
 proxies, clusters, listeners, protocol = json.loads(sys.argv[1])
@@ -36,13 +36,14 @@ scenario = xs.Scenario(
     recording={"messages": False, "states": False},
 )
 from simulator.scenario.build import build
+from tests.benchmarks.memory import own_peak_mb
 
 began = time.perf_counter()
 world = build(scenario, seed=1)
 world.run()
 print(json.dumps({
     "seconds": time.perf_counter() - began,
-    "megabytes": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+    "megabytes": own_peak_mb(),
     "events": world.recorder.events,
     "live": sum(row.outcome == "live" for row in world.recorder.startup_rows),
 }))

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import pytest
 
 import simulator as xs
@@ -13,11 +12,11 @@ from simulator.experiment.engines import played
 from simulator.fleet import kernel
 from simulator.fleet.compiled import compiled
 from simulator.fleet.errors import CannotTakeFleet
-from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
 from simulator.scenario.build_fleet import FleetWorld
 from simulator.scenario.problems import ScenarioError
+from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, by_rows, table
 from tests.fleet_scenarios import scenario
 
 FAST = (*range(4), 449)
@@ -32,52 +31,15 @@ SEEN_IN_THE_RUN = (
 """What the fleet engine has not, and what no scenario says of itself."""
 
 
-def table(recorder: Recorder, name: str) -> pd.DataFrame:
-    return build_tables(recorder)[name].astype(str)
-
-
-def both(of: xs.Scenario) -> tuple[Recorder, Recorder]:
-    """What each engine recorded."""
-    by_events = build(of.with_(engine="events"), of.seed)
-    by_events.run()
-    return by_events.recorder, by_rows(of)
-
-
-def by_rows(of: xs.Scenario) -> Recorder:
-    """What the fleet engine recorded."""
-    try:
-        return played(of.with_(engine="fleet"), of.seed, 0).recorder
-    except ScenarioError as error:
-        raise CannotTakeFleet(str(error)) from error
-
-
-def assert_equal(of: xs.Scenario) -> None:
-    events, arrays = both(of)
-    assert digest_of(build_tables(events)) == digest_of(build_tables(arrays))
-    assert table(events, "proxy_pushes").equals(table(arrays, "proxy_pushes"))
-    assert events.xds_messages == arrays.xds_messages
-    assert events.xds_bytes == arrays.xds_bytes
-    assert events.control_plane_busy_ns == arrays.control_plane_busy_ns
-    assert events.utilisation == arrays.utilisation
-
-
-def assert_equal_or_beyond(seed: int) -> None:
-    """Some come to what shows in the run alone, and the fleet engine then says what it has not."""
-    try:
-        assert_equal(scenario(seed))
-    except CannotTakeFleet as error:
-        assert any(limit in str(error) for limit in SEEN_IN_THE_RUN), error  # noqa: PT017 -- which limit it is
-
-
 @pytest.mark.parametrize("seed", FAST)
 def test_random_meshes_have_equal_tables(seed: int) -> None:
-    assert_equal_or_beyond(seed)
+    assert_equal_or_beyond(scenario(seed), SEEN_IN_THE_RUN)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SLOW)
 def test_more_random_meshes_have_equal_tables(seed: int) -> None:
-    assert_equal_or_beyond(seed)
+    assert_equal_or_beyond(scenario(seed), SEEN_IN_THE_RUN)
 
 
 def mesh(**keys: Any) -> xs.Scenario:

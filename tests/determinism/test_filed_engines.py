@@ -11,7 +11,7 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.results.tables import build_tables
 from simulator.scenario.build import build
 from simulator.scenario.problems import ScenarioError
-from tests.determinism.test_engines import assert_equal, both
+from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both
 from tests.fleet_file_scenarios import scenario
 
 FAST, SLOW = range(130, 134), range(134, 300)
@@ -24,23 +24,15 @@ SEEN_IN_THE_RUN = (
 )
 
 
-def assert_equal_or_beyond(seed: int) -> None:
-    """Some come to what shows in the run alone, and the fleet engine then says what it has not."""
-    try:
-        assert_equal(scenario(seed))
-    except CannotTakeFleet as error:
-        assert any(limit in str(error) for limit in SEEN_IN_THE_RUN), error  # noqa: PT017 -- which limit it is
-
-
 @pytest.mark.parametrize("seed", FAST)
 def test_random_meshes_that_read_files_have_equal_tables(seed: int) -> None:
-    assert_equal_or_beyond(seed)
+    assert_equal_or_beyond(scenario(seed), SEEN_IN_THE_RUN)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SLOW)
 def test_more_random_meshes_that_read_files_have_equal_tables(seed: int) -> None:
-    assert_equal_or_beyond(seed)
+    assert_equal_or_beyond(scenario(seed), SEEN_IN_THE_RUN)
 
 
 def mesh(**keys: Any) -> xs.Scenario:

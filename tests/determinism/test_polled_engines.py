@@ -14,7 +14,7 @@ from simulator.fleet.poll_server import _by_heapq, _compiled, recursion
 from simulator.results.tables import build_tables
 from simulator.scenario.build import build
 from simulator.scenario.problems import ScenarioError
-from tests.determinism.test_engines import assert_equal, both, table
+from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, table
 from tests.fleet_poll_scenarios import scenario
 
 FAST = (130, 131, 132, 244)
@@ -30,23 +30,15 @@ SEEN_IN_THE_RUN = (
 )
 
 
-def assert_equal_or_beyond(seed: int) -> None:
-    """Some come to what shows in the run alone, and the fleet engine then says what it has not."""
-    try:
-        assert_equal(scenario(seed))
-    except CannotTakeFleet as error:
-        assert any(limit in str(error) for limit in SEEN_IN_THE_RUN), error  # noqa: PT017 -- which limit it is
-
-
 @pytest.mark.parametrize("seed", FAST)
 def test_random_meshes_that_poll_have_equal_tables(seed: int) -> None:
-    assert_equal_or_beyond(seed)
+    assert_equal_or_beyond(scenario(seed), SEEN_IN_THE_RUN)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SLOW)
 def test_more_random_meshes_that_poll_have_equal_tables(seed: int) -> None:
-    assert_equal_or_beyond(seed)
+    assert_equal_or_beyond(scenario(seed), SEEN_IN_THE_RUN)
 
 
 def mesh(**keys: Any) -> xs.Scenario:

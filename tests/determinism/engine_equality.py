@@ -1,0 +1,52 @@
+"""Whether both engines give the same tables, bit for bit, for one scenario."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+import simulator as xs
+from simulator.experiment.engines import played
+from simulator.fleet.errors import CannotTakeFleet
+from simulator.recording.recorder import Recorder
+from simulator.results.tables import build_tables, digest_of
+from simulator.scenario.build import build
+from simulator.scenario.problems import ScenarioError
+
+
+def table(recorder: Recorder, name: str) -> pd.DataFrame:
+    return build_tables(recorder)[name].astype(str)
+
+
+def both(of: xs.Scenario) -> tuple[Recorder, Recorder]:
+    """What each engine recorded."""
+    by_events = build(of.with_(engine="events"), of.seed)
+    by_events.run()
+    return by_events.recorder, by_rows(of)
+
+
+def by_rows(of: xs.Scenario) -> Recorder:
+    """What the fleet engine recorded."""
+    try:
+        return played(of.with_(engine="fleet"), of.seed, 0).recorder
+    except ScenarioError as error:
+        raise CannotTakeFleet(str(error)) from error
+
+
+def assert_equal(of: xs.Scenario) -> None:
+    events, arrays = both(of)
+    assert digest_of(build_tables(events)) == digest_of(build_tables(arrays))
+    assert table(events, "proxy_pushes").equals(table(arrays, "proxy_pushes"))
+    assert events.xds_messages == arrays.xds_messages
+    assert events.xds_bytes == arrays.xds_bytes
+    assert events.control_plane_busy_ns == arrays.control_plane_busy_ns
+    assert events.utilisation == arrays.utilisation
+
+
+def assert_equal_or_beyond(of: xs.Scenario, limits: Sequence[str]) -> None:
+    """Some come to what shows in the run alone, and the fleet engine then says which of its limits it is."""
+    try:
+        assert_equal(of)
+    except CannotTakeFleet as error:
+        assert any(limit in str(error) for limit in limits), error  # noqa: PT017 -- which limit it is
