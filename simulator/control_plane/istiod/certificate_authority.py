@@ -9,26 +9,15 @@ Source: security/pkg/server/ca/server.go, pilot/pkg/bootstrap/istio_ca.go.
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from simulator.engine.delays import Delay, draw_ns
-from simulator.engine.events import Band
+from simulator.control_plane.certificate_calls import CertificateCall, CertificateCalls
+from simulator.engine.delays import Delay
 from simulator.wire.certificates import Signed
 
 if TYPE_CHECKING:
     from simulator.control_plane.istiod.deployment import Deployment
     from simulator.control_plane.istiod.replica import Replica
-
-
-@dataclass(slots=True, eq=False)
-class _Call:
-    """One CSR under way; whoever answers first, answers."""
-
-    proxy: int
-    number: int
-    answer: Callable[[Signed | None], None]
-    is_answered: bool = False
 
 
 class IstiodAuthority:
@@ -47,9 +36,9 @@ class IstiodAuthority:
 
     def __init__(self, deployment: Deployment, latency: Delay, signing: Delay) -> None:
         self._deployment = deployment
-        self._latency = latency
+        self._network = CertificateCalls(deployment.clock, deployment.draws, latency, "istiod.ca")
         self._signing = signing
-        self._calls: dict[int, dict[_Call, None]] = {}
+        self._calls: dict[int, dict[CertificateCall, None]] = {}
         self.root = 0
         self.is_down = False
         self.slowness: Delay | None = None
@@ -57,43 +46,32 @@ class IstiodAuthority:
 
     def sign(self, proxy: int, call: int, answer: Callable[[Signed | None], None]) -> None:
         """wire/certificates.py: CertificateAuthority."""
-        asked = _Call(proxy, call, answer)
-        self._after(self._drawn_ns(self._latency, "to_ca", asked), proxy, lambda: self._arrived(asked))
+        asked = CertificateCall(proxy, call, answer)
+        self._network.send(asked, lambda: self._arrived(asked))
 
-    def _arrived(self, call: _Call) -> None:
+    def _arrived(self, call: CertificateCall) -> None:
         replica = self._deployment.backend("kube_proxy.ca", call.proxy, call.number)
         if self.is_down or replica is None or not replica.is_ready:
-            self._reply(call, None)
+            self._network.reply(call, None)
             return
         self._calls.setdefault(replica.number, {})[call] = None
         wait_ns = replica.doorway.review_wait_ns()
-        wait_ns += self._drawn_ns(replica.costs.law("token_review"), "token_review", call)
+        wait_ns += self._network.drawn_ns(replica.costs.law("token_review"), "token_review", call)
         if self.slowness is not None:
-            wait_ns += self._drawn_ns(self.slowness, "outage", call)
-        self._after(wait_ns, call.proxy, lambda: self._reviewed(call, replica))
+            wait_ns += self._network.drawn_ns(self.slowness, "outage", call)
+        self._network.after(wait_ns, call, lambda: self._reviewed(call, replica))
 
-    def _reviewed(self, call: _Call, replica: Replica) -> None:
+    def _reviewed(self, call: CertificateCall, replica: Replica) -> None:
         if call.is_answered:
             return
-        signing_ns = self._drawn_ns(self._signing, "signing", call)
+        signing_ns = self._network.drawn_ns(self._signing, "signing", call)
         replica.cpu.submit(call.proxy, signing_ns, lambda: self._signed(call, replica))
 
-    def _signed(self, call: _Call, replica: Replica) -> None:
+    def _signed(self, call: CertificateCall, replica: Replica) -> None:
         del self._calls[replica.number][call]
-        self._reply(call, None if self.is_down else Signed(self.root))
+        self._network.reply(call, None if self.is_down else Signed(self.root))
 
     def _on_stopped(self, replica: int) -> None:
         """Its connections are reset."""
         for call in self._calls.pop(replica, {}):
-            self._reply(call, None)
-
-    def _reply(self, call: _Call, signed: Signed | None) -> None:
-        call.is_answered = True
-        delay_ns = self._drawn_ns(self._latency, "from_ca", call)
-        self._after(delay_ns, call.proxy, lambda: call.answer(signed))
-
-    def _drawn_ns(self, law: Delay, what: str, call: _Call) -> int:
-        return draw_ns(law, self._deployment.draws, f"istiod.ca.{what}", call.proxy, call.number)
-
-    def _after(self, delay_ns: int, entity: int, call: Callable[[], None]) -> None:
-        self._deployment.clock.after(delay_ns, call, band=Band.MESSAGE, entity=entity)
+            self._network.reply(call, None)
