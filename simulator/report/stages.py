@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Final
 
 import numpy as np
 
+from simulator.recording.bottlenecks import OF_CARRIERS
 from simulator.recording.columns import DELIVERY_INSTANTS
 from simulator.recording.instants import METRICS, STAGES
 from simulator.report.delays import spread
@@ -23,6 +24,7 @@ from simulator.results.statistics import Values, quantile, supports
 
 if TYPE_CHECKING:
     import pandas as pd
+    from numpy.typing import NDArray
 
     from simulator.results.bottleneck import Owner
     from simulator.results.folded import FoldedDeliveries
@@ -54,13 +56,19 @@ _LABELS_OF_CARRIERS: Final[Mapping[str, Mapping[str, str]]] = {
     "file": {"context_delay": "kubelet sync", "queue_delay": "rename", "generate_delay": "file event"},
 }
 
+RECONNECT: Final = "reconnect"
+"""Beside the metrics: what deliveries over a new stream spend between debounce and network, where nobody
+waits for a push."""
+
+_RECONNECT_LABEL: Final = "reconnect and answer"
+
 
 @dataclass(frozen=True, slots=True)
 class StageTimes:
     """One stage over all deliveries that came to decide traffic; times in nanoseconds.
 
     Attributes:
-        metric: Name of the metric it is.
+        metric: Name of the metric it is; `RECONNECT` for what a new stream takes of several.
         label: What it is called in figures and tables.
         median_ns: Median over the deliveries.
         p99_ns: 99th percentile over the deliveries.
@@ -96,9 +104,34 @@ def stage_times(result: Result) -> tuple[list[StageTimes], StageTimes | None]:
         return _folded_times(result.folded.after(result.warm_up_ns), carried_by(rows))
     if not len(rows):
         return [], None
-    labels = {**LABELS, **_LABELS_OF_CARRIERS.get(carried_by(rows), {})}
-    stages = [_times(name, labels[name], rows) for name in STAGES]
-    return stages, _times("active_delay", "changed to active", rows)
+    reconnected = (rows["carried_by"] == RECONNECT).to_numpy(dtype=bool)
+    labels = {
+        **LABELS,
+        **_LABELS_OF_CARRIERS.get(carried_by(rows[~reconnected]), {}),
+        RECONNECT: _RECONNECT_LABEL,
+    }
+    spans = {name: _spans_ns(name, rows) for name in STAGES}
+    stages = [_times(name, labels[name], spans_ns) for name, spans_ns in _apart(spans, reconnected).items()]
+    return stages, _times("active_delay", "changed to active", _spans_ns("active_delay", rows))
+
+
+def _apart(spans_ns: Mapping[str, Values], reconnected: NDArray[np.bool_]) -> dict[str, Values]:
+    """The stages with those that belong to a new stream put together behind the last of them.
+
+    The instants between debounce and Send are those of the stream that is opened (recording/bottlenecks.py):
+    no stage of a push is to blame for them.
+    """
+    if not reconnected.any():
+        return dict(spans_ns)
+    owned = OF_CARRIERS[RECONNECT]
+    *_, last = (name for name in spans_ns if name in owned)
+    told: dict[str, Values] = {}
+    for name, spans in spans_ns.items():
+        told[name] = np.where(reconnected, 0.0, spans) if name in owned else spans
+        if name == last:
+            together = sum((spans_ns[stage] for stage in owned), np.zeros(len(reconnected)))
+            told[RECONNECT] = np.where(reconnected, together, 0.0)
+    return told
 
 
 def _folded_times(folded: FoldedDeliveries, carrier: str) -> tuple[list[StageTimes], StageTimes | None]:
@@ -134,14 +167,18 @@ def bottleneck_text(owner: Owner) -> str:
     return f"{owner.stage}, {share_text(owner.share)} of {owner.at} ({delay}){busy}"
 
 
-def _times(name: str, label: str, rows: pd.DataFrame) -> StageTimes:
+def _spans_ns(name: str, rows: pd.DataFrame) -> Values:
     metric = METRICS[name]
     spans: Values = (rows[metric.later] - rows[metric.earlier]).to_numpy(dtype=np.float64)
+    return spans
+
+
+def _times(name: str, label: str, spans_ns: Values) -> StageTimes:
     return StageTimes(
         name,
         label,
-        quantile(spans, _MEDIAN),
-        quantile(spans, _P99),
-        float(spans.mean()),
-        supports(len(spans), _P99),
+        quantile(spans_ns, _MEDIAN),
+        quantile(spans_ns, _P99),
+        float(spans_ns.mean()),
+        supports(len(spans_ns), _P99),
     )
