@@ -168,7 +168,7 @@ class PilotProcesses(IstiodProcesses):
         self._galley.stream(number).begin_running()
         self.begin(number)
 
-    def start(self, number: int, on_synced: Callable[[], None]) -> None:
+    def start_istiod(self, number: int, on_synced: Callable[[], None]) -> None:
         """A process starts: it lists Services and endpoints, and asks Galley for everything else."""
         starts = self._starts[number] = self._starts.get(number, 0) + 1
         delay_ns = draw_ns(self._cache_sync, self._draws, "istiod.cache_sync", number, starts)
@@ -192,10 +192,10 @@ class PilotProcesses(IstiodProcesses):
 
         self._clock.after(delay_ns, listed, band=Band.TIMER, entity=number)
 
-    def stop(self, number: int) -> None:
+    def stop_istiod(self, number: int) -> None:
         """SIGTERM."""
         self._galley.stream(number).stop()
-        super().stop(number)
+        super().stop_istiod(number)
 
     def finish(self) -> None:
         """As istiod's; and streams that a message was too large for are told."""
