@@ -15,7 +15,8 @@ from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
 from simulator.envoy.process import Process
 from simulator.recording.ledger import Change, ChangeLedger
-from simulator.recording.recorder import CertificateRow, Recorder
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import CertificateRow
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.operations import CaOutageEntry, RootRotationEntry
 from simulator.wire.certificates import CertificateAuthority, Signed

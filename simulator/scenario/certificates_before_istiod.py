@@ -16,7 +16,8 @@ from simulator.engine.events import Band, Clock
 from simulator.envoy.process import Process
 from simulator.mesh.kubelet import KubeletSettings
 from simulator.recording.ledger import ChangeLedger
-from simulator.recording.recorder import CertificateRow, Recorder
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import CertificateRow
 from simulator.scenario.certificate_references import nodes
 from simulator.scenario.certificates import (
     SdsByPodAgents,
