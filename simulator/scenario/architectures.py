@@ -20,7 +20,12 @@ from simulator.engine.delays import Constant, Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.recording.recorder import Recorder
-from simulator.scenario.certificates import CertificatesOfMesh, SdsByPodAgents, certificate_provider
+from simulator.scenario.certificates import (
+    CertificatesAtOnce,
+    CertificatesOfMesh,
+    SdsByPodAgents,
+    certificate_provider,
+)
 from simulator.scenario.certificates_before_istiod import (
     HotRestart,
     MountedSecrets,
@@ -111,25 +116,19 @@ def make_certificates(
     api_call: Delay,
     components: Components | None,
     hot_restart: HotRestart,
-) -> CertificatesOfMesh | None:
-    """The way of the workloads' certificates; None where they are there at once."""
+) -> CertificatesOfMesh:
+    """The way of the workloads' certificates."""
     provider = certificate_provider(scenario)
-    clock, draws, recorder, ledger = (
-        deployment.clock,
-        deployment.draws,
-        deployment.recorder,
-        deployment.ledger,
-    )
     if provider == "none":
-        return None
+        return CertificatesAtOnce()
     if provider == "istiod":
         authority = IstiodAuthority(deployment, latency, scenario.agent.certificates.signing)
-        return SdsByPodAgents(scenario, clock, draws, recorder, ledger, authority, authority)
+        return SdsByPodAgents(scenario, deployment, authority, authority)
     assert components is not None, "Citadel is one of the components"
-    citadel = components.citadel = make_citadel(scenario, clock, draws, api_call)
+    citadel = components.citadel = make_citadel(scenario, deployment, api_call)
     if provider == "citadel":
-        return MountedSecrets(scenario, clock, draws, recorder, ledger, citadel, hot_restart)
-    return SdsByNodeAgents(scenario, clock, draws, recorder, ledger, citadel, latency, api_call)
+        return MountedSecrets(scenario, deployment, citadel, hot_restart)
+    return SdsByNodeAgents(scenario, deployment, citadel, latency, api_call)
 
 
 def hop_of(scenario: Scenario) -> Delay:

@@ -59,9 +59,7 @@ class MeshWorld(LiveMesh):
             self._clock, self._draws, self._kubernetes, self, self._istiod_pods, self._components
         )
         workload.play(self._timeline)
-        self._world.at_end += [self._traffic.finish, self._istiod.finish]
-        if self._certificates is not None:
-            self._world.at_end.append(self._certificates.finish)
+        self._world.at_end += [self._traffic.finish, self._istiod.finish, self._certificates.finish]
         return self._world
 
     def _begin_running(self) -> None:
@@ -107,7 +105,7 @@ class MeshWorld(LiveMesh):
 
         def start() -> None:
             self._pod_created(proxy, DEFAULT_ACCOUNT)
-            self._when_startable(proxy.id, start_envoy)
+            self._certificates.when_startable(proxy.id, start_envoy)
             self._traffic.begin(proxy, self._visibility.of(proxy), max(0, self._clock.now_ns))
 
         return start

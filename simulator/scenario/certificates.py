@@ -9,10 +9,9 @@ from typing import Protocol
 from simulator.agent.certificates import CertificateSettings, WorkloadCertificate
 from simulator.agent.secret_discovery import ROOT_SECRETS, SecretDiscovery
 from simulator.agent.settings import certificate_jitter_by_default
+from simulator.control_plane.istiod.deployment import Deployment
 from simulator.engine.clock import format_duration
 from simulator.engine.delays import Delay, draw_ns
-from simulator.engine.draws import Draws
-from simulator.engine.events import Clock
 from simulator.envoy.process import Process
 from simulator.recording.ledger import Change, ChangeLedger
 from simulator.recording.recorder import Recorder
@@ -128,15 +127,44 @@ def warn_of_expired(recorder: Recorder, expiries_ns: Iterable[int | None], end_n
         )
 
 
+class CertificatesAtOnce:
+    """Nobody asks for certificates: they are there with the pod."""
+
+    def pod_created(self, proxy: int, account: str) -> None:
+        """See CertificatesOfMesh."""
+
+    def begin_agent(self, proxy: int) -> None:
+        """See CertificatesOfMesh."""
+
+    def end_agent(self, proxy: int) -> None:
+        """See CertificatesOfMesh."""
+
+    def when_startable(self, proxy: int, start: Callable[[], None]) -> None:
+        """Envoy is executed at once."""
+        start()
+
+    def discovery(self, process: Process, inner: ConfigSource) -> ConfigSource:
+        """No SDS."""
+        return inner
+
+    def outage(self, is_on: bool, delay: Delay | None) -> None:
+        """There is no CA."""
+        raise AssertionError("an outage of the CA brings certificates with it")
+
+    def rotate_root(self, alive: Iterable[int]) -> None:
+        """There is no CA."""
+        raise AssertionError("a new root brings certificates with it")
+
+    def finish(self) -> None:
+        """None can run out."""
+
+
 class SdsByPodAgents:
     """An agent in each pod asks istiod, and Envoy the agent.
 
     Args:
         scenario: What is told of them.
-        clock: Time.
-        draws: Random numbers.
-        recorder: Where rows go.
-        ledger: A new root is a change.
+        deployment: The control plane; its clock, draws, recorder and ledger are the run's.
         authority: Who signs.
         ca: Its state.
     """
@@ -144,20 +172,17 @@ class SdsByPodAgents:
     def __init__(
         self,
         scenario: Scenario,
-        clock: Clock,
-        draws: Draws,
-        recorder: Recorder,
-        ledger: ChangeLedger[Names],
+        deployment: Deployment,
         authority: CertificateAuthority,
         ca: SigningCa,
     ) -> None:
         self._hop: Delay = scenario.agent.hop
         self._end_ns = scenario.duration
         self._settings = certificate_settings(scenario)
-        self._clock = clock
-        self._draws = draws
-        self._recorder = recorder
-        self._ledger = ledger
+        self._clock = deployment.clock
+        self._draws = deployment.draws
+        self._recorder = deployment.recorder
+        self._ledger = deployment.ledger
         self._authority = authority
         self._ca = ca
         self._agents: dict[int, WorkloadCertificate] = {}

@@ -51,7 +51,7 @@ class LiveMesh(MeshParts):
         self._gone: dict[int, None] = {}
         """Proxies whose pods are no more."""
 
-    def _make_certificates(self) -> CertificatesOfMesh | None:
+    def _make_certificates(self) -> CertificatesOfMesh:
         return make_certificates(
             self._scenario,
             self._deployment,
@@ -74,32 +74,13 @@ class LiveMesh(MeshParts):
             law_of(self._laws, "token_review"),
         )
 
-    # --- certificates
+    # --- Envoys
 
     def _config_source(self, process: Process) -> ConfigSource:
-        source = self._sources.make(process)
-        return source if self._certificates is None else self._certificates.discovery(process, source)
+        return self._certificates.discovery(process, self._sources.make(process))
 
     def _pod_created(self, proxy: Proxy, account: str) -> None:
-        if self._certificates is not None:
-            self._certificates.pod_created(proxy.id, f"{proxy.namespace}/{account}")
-
-    def _when_startable(self, proxy: int, start: Callable[[], None]) -> None:
-        """Before Istio 1.5 an agent may wait for files before it executes Envoy."""
-        if self._certificates is None:
-            start()
-        else:
-            self._certificates.when_startable(proxy, start)
-
-    def _begin_agent(self, proxy: int) -> None:
-        if self._certificates is not None:
-            self._certificates.begin_agent(proxy)
-
-    def _end_agent(self, proxy: int) -> None:
-        if self._certificates is not None:
-            self._certificates.end_agent(proxy)
-
-    # --- Envoys
+        self._certificates.pod_created(proxy.id, f"{proxy.namespace}/{account}")
 
     def _start_envoy(self, proxy: Proxy, cause: str) -> Server:
         epoch = self._epochs[proxy.id] = self._epochs.get(proxy.id, -1) + 1
@@ -222,7 +203,7 @@ class LiveMesh(MeshParts):
             server.on_ready = start.proxy_ready
 
         def start_envoy() -> None:
-            self._when_startable(proxy.id, execute_envoy)
+            self._certificates.when_startable(proxy.id, execute_envoy)
 
         def begin_traffic() -> None:
             self._traffic.begin(proxy, self._visibility.of(proxy), self._clock.now_ns)
@@ -235,7 +216,7 @@ class LiveMesh(MeshParts):
             start_envoy=start_envoy,
             kill_envoy=lambda: self._stop_envoy(pod.id),
             on_ready=on_ready,
-            on_agent_started=lambda: self._begin_agent(pod.id),
+            on_agent_started=lambda: self._certificates.begin_agent(pod.id),
             on_app_ready=begin_traffic,
             app_start_ns=ready_after_ns,
         )
@@ -262,7 +243,7 @@ class LiveMesh(MeshParts):
             start.delete()
         self._gone[pod.id] = None
         self._stop_envoy(pod.id)
-        self._end_agent(pod.id)
+        self._certificates.end_agent(pod.id)
         self._ledger.on_gone(pod.id)
         self._sources.forget(pod.id)
 
@@ -288,7 +269,7 @@ class LiveMesh(MeshParts):
             start.restart()
             return
         self._stop_envoy(proxy)
-        self._begin_agent(proxy)
+        self._certificates.begin_agent(proxy)
         self._alive.setdefault(self._visibility.of(self._proxies[proxy]).index, {})[proxy] = None
         delay_ns = draw_ns(
             self._agent.bootstrap, self._draws, "agent.bootstrap.restart", proxy, self._epochs[proxy]
@@ -299,7 +280,7 @@ class LiveMesh(MeshParts):
                 self._start_envoy(self._proxies[proxy], "restart")
 
         def bootstrapped() -> None:
-            self._when_startable(proxy, start_again)
+            self._certificates.when_startable(proxy, start_again)
 
         self._clock.after(delay_ns, bootstrapped, band=Band.TIMER, entity=proxy)
 
@@ -332,12 +313,10 @@ class LiveMesh(MeshParts):
 
     def ca_outage(self, is_on: bool, delay: Delay | None) -> None:
         """The CA fails, or works again."""
-        assert self._certificates is not None, "an outage of the CA brings certificates with it"
         self._certificates.outage(is_on, delay)
 
     def rotate_root(self) -> None:
         """The CA goes over to a new root."""
-        assert self._certificates is not None, "a new root brings certificates with it"
         self._certificates.rotate_root(self._servers)
 
     def label_namespace(self, namespace: str, revision: str) -> None:
