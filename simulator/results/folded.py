@@ -24,8 +24,8 @@ from simulator.recording.push_tally import PushTally
 from simulator.recording.recorder import Recorder
 from simulator.recording.rows import ChangeRecord
 from simulator.recording.sampling import is_sampled, sampled_share
+from simulator.results.errors import MetricError
 from simulator.results.histograms import Histogram
-from simulator.results.metrics import MetricError
 from simulator.results.samples import Samples
 
 __all__ = ["FoldedDeliveries", "fold"]

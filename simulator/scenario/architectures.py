@@ -20,12 +20,8 @@ from simulator.engine.delays import Constant, Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.recording.recorder import Recorder
-from simulator.scenario.certificates import (
-    CertificatesAtOnce,
-    CertificatesOfMesh,
-    SdsByPodAgents,
-    certificate_provider,
-)
+from simulator.scenario.certificate_references import certificate_provider
+from simulator.scenario.certificates import CertificatesAtOnce, CertificatesOfMesh, SdsByPodAgents
 from simulator.scenario.certificates_before_istiod import (
     HotRestart,
     MountedSecrets,

@@ -32,7 +32,8 @@ from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
 from simulator.scenario.architectures import hop_of
 from simulator.scenario.build_mesh import MeshWorld
-from simulator.scenario.certificates import SdsByPodAgents, certificate_settings, has_certificates
+from simulator.scenario.certificate_references import has_certificates
+from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking

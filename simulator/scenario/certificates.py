@@ -16,8 +16,8 @@ from simulator.envoy.process import Process
 from simulator.recording.ledger import Change, ChangeLedger
 from simulator.recording.recorder import Recorder
 from simulator.recording.rows import CertificateRow
+from simulator.scenario.certificate_references import certificate_provider
 from simulator.scenario.schema import Scenario
-from simulator.scenario.sections.operations import CaOutageEntry, RootRotationEntry
 from simulator.wire.certificates import CertificateAuthority, Signed
 from simulator.wire.contract import ConfigSource
 from simulator.xds.resource_types import SDS
@@ -25,26 +25,6 @@ from simulator.xds.resources import Names
 
 ROOT_CHANGE = "RootCertificate"
 """Kind of the change that a new root is; a proxy has it with its next certificate."""
-
-
-def certificate_provider(scenario: Scenario) -> str:
-    """Who signs, with ``auto`` resolved: none, istiod, citadel or node-agent."""
-    provider = scenario.agent.certificates.provider
-    if provider != "auto":
-        return provider
-    if not any(isinstance(entry, CaOutageEntry | RootRotationEntry) for entry in scenario.workload):
-        return "none"
-    return "citadel" if scenario.control_plane.kind == "components" else "istiod"
-
-
-def has_certificates(scenario: Scenario) -> bool:
-    """Whether certificates are asked for, or there at once."""
-    return certificate_provider(scenario) != "none"
-
-
-def has_workload_sds(scenario: Scenario) -> bool:
-    """Whether Envoys ask an agent for them; else they read files, or nothing."""
-    return certificate_provider(scenario) in ("istiod", "node-agent")
 
 
 def certificate_settings(scenario: Scenario) -> CertificateSettings:

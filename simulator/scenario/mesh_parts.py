@@ -26,7 +26,7 @@ from simulator.scenario.architectures import (
     make_galley,
     make_replica,
 )
-from simulator.scenario.certificates import has_workload_sds
+from simulator.scenario.certificate_references import has_workload_sds
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.envoys import Envoys
 from simulator.scenario.istiod import agent_settings, istiod_laws, istiod_settings
