@@ -42,8 +42,8 @@ def minor_of(scenario: Scenario) -> int:
     return int(scenario.control_plane.version.split(".")[1])
 
 
-def make_replica(scenario: Scenario) -> MakeReplica | None:
-    """How a process of the discovery server comes to be; None for istiod's own."""
+def make_replica(scenario: Scenario) -> MakeReplica:
+    """How a process of the discovery server comes to be."""
     plane = scenario.control_plane
     if plane.kind == "rest-v1":
         given = plane.events_per_second
@@ -51,7 +51,7 @@ def make_replica(scenario: Scenario) -> MakeReplica | None:
         settings = RestV1Settings(plane.cache_squash, rate)
         return lambda number, deployment: RestPilot(number, deployment, settings)
     if plane.kind != "components":
-        return None
+        return lambda number, deployment: Replica(number, deployment, is_synced=True)
     engine = behaviour(plane.version).push_engine
 
     def pilot(number: int, deployment: Deployment) -> Replica:

@@ -155,8 +155,7 @@ class MeshParts:
         )
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
-        make = make_replica(self._scenario)
-        return Replica(number, deployment, is_synced=True) if make is None else make(number, deployment)
+        return make_replica(self._scenario)(number, deployment)
 
     def _make_session(self, stream: Stream, publisher: Publisher) -> PushSession:
         form = DeltaSession if stream.is_delta else SotwSession
