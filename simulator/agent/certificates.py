@@ -24,7 +24,8 @@ from simulator.engine.delays import Constant, Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import After, Band, Clock
 from simulator.engine.machine import Machine, bind
-from simulator.recording.recorder import CertificateRow, Recorder
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import CertificateRow
 from simulator.wire.backoff import BackoffSettings, JitteredBackoff
 from simulator.wire.certificates import CertificateAuthority, Signed
 

@@ -20,7 +20,8 @@ from simulator.wire.backoff import JitteredBackoff
 
 if TYPE_CHECKING:
     from simulator.engine.draws import Draws
-    from simulator.recording.recorder import CertificateRow, Recorder
+    from simulator.recording.recorder import Recorder
+    from simulator.recording.rows import CertificateRow
     from simulator.wire.certificates import CertificateAuthority, Signed
 
 OnIssued = Callable[["Signed", "CertificateRow | None"], None]

@@ -12,7 +12,7 @@ from functools import partial
 
 from simulator.engine.events import Band
 from simulator.mesh.configuration import Opaque
-from simulator.recording.recorder import CertificateRow
+from simulator.recording.rows import CertificateRow
 from simulator.wire.certificates import Signed
 from simulator.wire.contract import ConfigConsumer, ConfigSource, ProxyProcess, Update
 from simulator.xds.resource_types import SDS, ResourceType

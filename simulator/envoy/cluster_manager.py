@@ -7,10 +7,17 @@ updateClusterCounts), cds_api_impl.cc, cds_api_helper.cc; rules S2, S8, W1 to W7
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 from simulator.calibration.costs import cds_cost_ns
-from simulator.envoy.clusters import ClusterBatch, ClusterSignal, ClusterState, assignment_of, cluster_of
+from simulator.envoy.clusters import (
+    ClusterBatch,
+    ClusterDiscovery,
+    ClusterSignal,
+    ClusterState,
+    assignment_of,
+    cluster_of,
+)
 from simulator.envoy.init_helper import InitHelper
 from simulator.envoy.subscription import Subscription
 from simulator.wire.contract import ConfigSource, Update
@@ -18,9 +25,17 @@ from simulator.xds.resource_types import CDS, EDS, SDS
 from simulator.xds.resources import NO_NAMES, NO_RESOURCES, Difference, Fault, Names, Resource, Resources
 
 if TYPE_CHECKING:
-    from simulator.envoy.eds import EdsSubscriptions
     from simulator.envoy.process import Process
     from simulator.envoy.providers import Providers
+
+
+class EndpointDiscovery(ClusterDiscovery, Protocol):
+    """What the cluster manager asks of EDS."""
+
+    is_applying: bool
+
+    def forget(self, names: Names) -> None:
+        """No cluster object of these names is left."""
 
 
 class ClusterManager:
@@ -42,7 +57,7 @@ class ClusterManager:
     ) -> None:
         self.process = process
         self.source = source
-        self.eds: EdsSubscriptions
+        self.eds: EndpointDiscovery
         self.secrets: Providers
         self.secrets_of_listeners: Callable[[], Names] = lambda: NO_NAMES
         self.active = NO_RESOURCES

@@ -13,7 +13,8 @@ if TYPE_CHECKING:
     from simulator.engine.draws import Draws
     from simulator.engine.events import Clock, Deadlines
     from simulator.envoy.settings import EnvoySettings
-    from simulator.recording.recorder import Recorder, StartupRow
+    from simulator.recording.recorder import Recorder
+    from simulator.recording.rows import StartupRow
     from simulator.wire.contract import ChangeSink
 
 

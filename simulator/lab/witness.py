@@ -10,7 +10,8 @@ from simulator.engine.events import Clock
 from simulator.lab.log import Fact
 from simulator.lab.network import MANAGEMENT_CLUSTERS
 from simulator.recording.ledger import ChangeLedger
-from simulator.recording.recorder import Recorder, StartupRow
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import StartupRow
 from simulator.xds.messages import Response
 from simulator.xds.resource_types import CDS, LDS
 from simulator.xds.resources import Names

@@ -8,7 +8,8 @@ from simulator.recording.columns import TABLES
 from simulator.recording.counters import Counters, prometheus
 from simulator.recording.instants import METRICS, Metric, UnknownMetric, find_metric
 from simulator.recording.istio_metrics import ISTIO_METRICS, IstioMetrics
-from simulator.recording.recorder import DeliveryRow, PushRow, Recorder, StartupRow
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import DeliveryRow, PushRow, StartupRow
 
 __all__ = [
     "ISTIO_METRICS",

@@ -16,7 +16,8 @@ from types import MappingProxyType
 from typing import Generic, Protocol, TypeVar
 
 from simulator.recording.open_deliveries import NameSet, OpenDeliveries
-from simulator.recording.recorder import DeliveryRow, Recorder
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import DeliveryRow
 
 N = TypeVar("N", bound=NameSet)
 

@@ -16,11 +16,27 @@ from __future__ import annotations
 
 from collections import ChainMap
 from collections.abc import Callable, Iterable, Iterator, Mapping, MutableMapping, Sequence
-from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Final
 
+from simulator.recording.connectedness import Connectedness
 from simulator.recording.counters import Counters, is_unchanging
 from simulator.recording.istio_metrics import IstioMetrics
+from simulator.recording.queue_depths import QueueDepths
+from simulator.recording.rows import (
+    CertificateRow,
+    ChangeRecord,
+    ComponentRecord,
+    ConnectionRecord,
+    DeliveryRow,
+    MessageRecord,
+    ProxyPushRecord,
+    PushRow,
+    RegressionRecord,
+    StartupRow,
+    StateRecord,
+    TrafficRecord,
+    WatchEventRecord,
+)
 
 if TYPE_CHECKING:
     from simulator.recording.delivery_tally import DeliveryTally
@@ -32,131 +48,6 @@ PER_PROXY_COUNTERS: Final = 100
 MOST_DELIVERY_ROWS: Final = 500_000
 """More deliveries than this become histograms unless the scenario says otherwise (assumption: about 100 MB
 of tables, and a second to make them)."""
-
-MessageRecord = tuple[int, int, int, int, str, str, str, str, str, Iterable[str], int]
-"""(t_ns, proxy, replica, stream, direction, type, version_info, nonce, error_detail, names, bytes)"""
-
-StateRecord = tuple[int, int, str, "str | Iterable[str]", str, str]
-"""(t_ns, proxy, machine, name or names, state, detail)"""
-
-TrafficRecord = tuple[int, int, int, str, str, bool, float, float]
-"""(t_start_ns, t_end_ns, proxy, service, outcome, stale, attempts, requests)"""
-
-ChangeRecord = tuple[int, str, str, int, int]
-"""(change_id, kind, name, t_changed_ns, proxies_concerned)"""
-
-QueueRecord = tuple[int, int, str, int]
-"""(t_ns, replica, queue, depth)"""
-
-ProxyPushRecord = tuple[int, int, int, int, int, int, "int | None", Sequence[str]]
-"""(push_id, proxy, replica, t_start_ns, t_enqueued_ns, t_dequeued_ns, t_sent_ns, types)"""
-
-RegressionRecord = tuple[int, int, int, int, str]
-"""(t_ns, proxy, replica, change_id, type)"""
-
-WatchEventRecord = tuple[int, int, str, int]
-"""(change_id, replica, stream, t_heard_ns)"""
-
-ComponentRecord = tuple[int, str, int, str, str]
-"""(t_ns, component, replica, state, detail)"""
-
-
-ConnectionRecord = tuple[int, int, int, str]
-"""(t_ns, proxy, replica, event)"""
-
-
-@dataclass(slots=True, eq=False)
-class StartupRow:
-    """One start of one Envoy. An instant is None until it is reached."""
-
-    proxy: int
-    epoch: int
-    cause: str
-    t_started_ns: int
-    t_bootstrapped_ns: int | None = None
-    t_connected_ns: int | None = None
-    t_cds_subscribed_ns: int | None = None
-    t_primary_initialized_ns: int | None = None
-    t_rtds_initialized_ns: int | None = None
-    t_cds_initialized_ns: int | None = None
-    t_clusters_initialized_ns: int | None = None
-    t_listeners_initialized_ns: int | None = None
-    t_workers_started_ns: int | None = None
-    t_ready_ns: int | None = None
-    fetch_timeouts: dict[str, int] = field(default_factory=dict)
-    """Resource type (cds, eds, ...) -> subscriptions whose initial fetch timed out."""
-    outcome: str = "initializing"
-    """live | initializing | exited | stopped"""
-
-
-@dataclass(slots=True, eq=False)
-class DeliveryRow:
-    """One change on its way to one proxy that it concerns. An instant is None until it is reached."""
-
-    change_id: int
-    proxy: int
-    t_changed_ns: int
-    replica: int | None = None
-    push_id: int | None = None
-    carried_by: str | None = None
-    """push | earlier_push | request | reconnect | poll | file"""
-    t_observed_ns: int | None = None
-    t_debounced_ns: int | None = None
-    t_enqueued_ns: int | None = None
-    t_dequeued_ns: int | None = None
-    t_sent_ns: int | None = None
-    t_received_ns: int | None = None
-    t_applied_ns: int | None = None
-    t_active_ns: int | None = None
-    t_acked_ns: int | None = None
-    outcome: str = "pending"
-    """active | rejected | superseded | disconnected | pending"""
-
-
-@dataclass(slots=True, eq=False)
-class PushRow:
-    """One push round of one control-plane replica. An instant is None until it is reached."""
-
-    push_id: int
-    replica: int
-    t_first_event_ns: int
-    t_started_ns: int | None = None
-    t_context_ready_ns: int | None = None
-    t_last_sent_ns: int | None = None
-    events_merged: int = 1
-    forced: bool = False
-    kinds: tuple[str, ...] = ()
-    proxies: int = 0
-
-
-@dataclass(slots=True, eq=False)
-class CertificateRow:
-    """One certificate that an agent wanted. An instant is None until it is reached."""
-
-    proxy: int
-    cause: str
-    """start | rotation"""
-    t_wanted_ns: int
-    t_requested_ns: int | None = None
-    t_issued_ns: int | None = None
-    t_mounted_ns: int | None = None
-    """The kubelet wrote it into the pod's volume, where there is one."""
-    t_active_ns: int | None = None
-    t_expires_ns: int | None = None
-    failures: int = 0
-    root: int | None = None
-    outcome: str = "pending"
-    """issued | pending | stopped"""
-
-
-@dataclass(slots=True, eq=False)
-class _Depth:
-    """What was last noted of one queue; every queue is empty when the clock starts."""
-
-    t_ns: int = -1
-    depth: int = 0
-    rises: bool = False
-    row: int = -1
 
 
 class NamesOnDemand(Mapping[int, str]):
@@ -181,11 +72,10 @@ class Recorder:
     __slots__ = (
         "_depths",
         "_given_names",
-        "_lost_ns",
-        "_open_streams",
         "certificate_rows",
         "change_rows",
         "component_rows",
+        "connectedness",
         "connection_rows",
         "control_plane_busy_ns",
         "counters",
@@ -213,9 +103,7 @@ class Recorder:
         "regression_rows",
         "startup_rows",
         "state_rows",
-        "streams_opened_ns",
         "traffic_rows",
-        "unconnected_ns",
         "utilisation",
         "warning_counts",
         "watch_event_rows",
@@ -266,7 +154,8 @@ class Recorder:
         self.message_rows: list[MessageRecord] = []
         self.state_rows: list[StateRecord] = []
         self.traffic_rows: list[TrafficRecord] = []
-        self.queue_rows: list[QueueRecord] = []
+        self._depths = QueueDepths()
+        self.queue_rows = self._depths.rows
         self.proxy_push_rows: list[ProxyPushRecord] = []
         self.regression_rows: list[RegressionRecord] = []
         self.watch_event_rows: list[WatchEventRecord] = []
@@ -283,19 +172,14 @@ class Recorder:
         self.xds_messages = 0
         """xDS messages of the run, polls that find nothing new included; counted at every recording level."""
         self.xds_bytes = 0
-        self.streams_opened_ns: list[int] = []
-        """When streams entered a table of connections, from 0 on."""
-        self.unconnected_ns = 0
-        """Time between the loss of a proxy's stream and its next one, all proxies together."""
-        self._open_streams: dict[int, int] = {}
-        self._lost_ns: dict[int, int] = {}
         """Encoded bytes of these messages."""
+        self.connectedness = Connectedness()
+        """What became of the proxies' streams, at every recording level."""
         self.control_plane_busy_ns = 0
         """Time that processors of the control plane were busy, set once at the end of the run."""
         self.utilisation: dict[str, float] = {}
         """Station, named as the bottleneck it can be -> share of the run that its servers were busy, of the
         busiest where there are several; set once at the end of the run."""
-        self._depths: dict[tuple[int, str], _Depth] = {}
 
     def names_of(self, proxies: Sequence[int]) -> list[str]:
         """The names of many proxies at once, in this order."""
@@ -453,24 +337,9 @@ class Recorder:
             )
 
     def depth(self, t_ns: int, replica: int, queue: str, depth: int) -> None:
-        """Note how many wait in a queue (registry, config_update, push, cpu, poll) of a replica from now on.
-
-        Within one instant only the turning points are kept: its peaks and what stands at its end.
-        """
-        if not self.keeps_queues or t_ns < 0:
-            return
-        last = self._depths.get((replica, queue))
-        if last is None:
-            last = self._depths[replica, queue] = _Depth()
-        if depth == last.depth:
-            return
-        rises = depth > last.depth
-        if t_ns == last.t_ns and rises == last.rises:
-            self.queue_rows[last.row] = (t_ns, replica, queue, depth)
-        else:
-            last.row = len(self.queue_rows)
-            self.queue_rows.append((t_ns, replica, queue, depth))
-        last.t_ns, last.depth, last.rises = t_ns, depth, rises
+        """Note how many wait in a queue (registry, config_update, push, cpu, poll) of a replica from now."""
+        if self.keeps_queues and t_ns >= 0:
+            self._depths.note(t_ns, replica, queue, depth)
 
     def heard(self, change_id: int, replica: int, stream: str, t_heard_ns: int) -> None:
         """Note that a replica heard of a change; `stream` is registry, whose events become tasks of a queue,
@@ -488,23 +357,9 @@ class Recorder:
         refused by its limit of new streams (turned_away). Kept with the queues; those that are open when the
         clock starts are opened at 0.
         """
-        self._count_streams(t_ns, proxy, event)
+        self.connectedness.note(t_ns, proxy, event)
         if self.keeps_queues:
             self.connection_rows.append((max(t_ns, 0), proxy, replica, event))
-
-    def _count_streams(self, t_ns: int, proxy: int, event: str) -> None:
-        """New streams, and how long proxies that lost theirs were without one."""
-        if event == "turned_away":
-            return
-        before = self._open_streams.get(proxy, 0)
-        self._open_streams[proxy] = before + (1 if event == "opened" else -1)
-        if event == "opened":
-            if t_ns >= 0:
-                self.streams_opened_ns.append(t_ns)
-            if before == 0:
-                self.unconnected_ns += t_ns - self._lost_ns.pop(proxy, t_ns)
-        elif before == 1:
-            self._lost_ns[proxy] = t_ns
 
     def regression(
         self,

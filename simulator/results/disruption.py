@@ -37,8 +37,8 @@ def disruption(startups: pd.DataFrame, recorder: Recorder, end_ns: int) -> dict[
     return {
         "without_configuration": float((until - begun).sum()) / S,
         "most_without_configuration": float(_most_at_once(begun, until)),
-        "without_stream": recorder.unconnected_ns / S,
-        "most_new_streams": float(_most_within(np.sort(np.array(recorder.streams_opened_ns)), S)),
+        "without_stream": recorder.connectedness.without_stream_ns / S,
+        "most_new_streams": float(_most_within(np.sort(np.array(recorder.connectedness.opened_ns)), S)),
     }
 
 

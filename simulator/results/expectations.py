@@ -31,12 +31,12 @@ from simulator.recording.bottlenecks import QUANTILES
 from simulator.recording.columns import TABLES
 from simulator.recording.instants import GOOD_OUTCOMES, Metric, Shape, UnknownMetric, find_metric
 from simulator.results.bottleneck import owner_of
+from simulator.results.errors import MetricError
 from simulator.results.histograms import RELATIVE_ERROR
 from simulator.results.metrics import (
     NEVER,
     TOTALS,
     Filters,
-    MetricError,
     Observed,
     metric_rows,
     metric_values,

@@ -21,10 +21,11 @@ import pandas as pd
 from simulator.recording.delivery_tally import DeliveryTally, SpanTally
 from simulator.recording.instants import Metric, Shape
 from simulator.recording.push_tally import PushTally
-from simulator.recording.recorder import ChangeRecord, Recorder
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import ChangeRecord
 from simulator.recording.sampling import is_sampled, sampled_share
+from simulator.results.errors import MetricError
 from simulator.results.histograms import Histogram
-from simulator.results.metrics import MetricError
 from simulator.results.samples import Samples
 
 __all__ = ["FoldedDeliveries", "fold"]

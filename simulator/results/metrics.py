@@ -26,6 +26,7 @@ from simulator.recording.instants import (
     Shape,
     filter_columns,
 )
+from simulator.results.errors import MetricError
 from simulator.results.histograms import RELATIVE_ERROR
 from simulator.results.samples import Samples
 from simulator.results.statistics import Values, quantile, supports
@@ -56,10 +57,6 @@ _SECOND: Final = 1e9  # nanoseconds
 
 Filters = Sequence[tuple[str, object]]
 Nanoseconds = npt.NDArray[np.int64]
-
-
-class MetricError(ValueError):
-    """A metric cannot be narrowed or read as asked; the message says why."""
 
 
 class Observed(Protocol):

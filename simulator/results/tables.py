@@ -17,7 +17,8 @@ import numpy as np
 import pandas as pd
 
 from simulator.recording.columns import DELIVERY_INSTANTS, DIGESTED, STARTUP_INSTANTS, TABLES
-from simulator.recording.recorder import DeliveryRow, Recorder, StartupRow
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import DeliveryRow, StartupRow
 
 PANDAS_TYPES: Final[Mapping[str, str]] = {
     "int64": "int64",

@@ -20,7 +20,8 @@ from simulator.engine.delays import Constant, Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.recording.recorder import Recorder
-from simulator.scenario.certificates import CertificatesOfMesh, SdsByPodAgents, certificate_provider
+from simulator.scenario.certificate_references import certificate_provider
+from simulator.scenario.certificates import CertificatesAtOnce, CertificatesOfMesh, SdsByPodAgents
 from simulator.scenario.certificates_before_istiod import (
     HotRestart,
     MountedSecrets,
@@ -41,8 +42,8 @@ def minor_of(scenario: Scenario) -> int:
     return int(scenario.control_plane.version.split(".")[1])
 
 
-def make_replica(scenario: Scenario) -> MakeReplica | None:
-    """How a process of the discovery server comes to be; None for istiod's own."""
+def make_replica(scenario: Scenario) -> MakeReplica:
+    """How a process of the discovery server comes to be."""
     plane = scenario.control_plane
     if plane.kind == "rest-v1":
         given = plane.events_per_second
@@ -50,7 +51,7 @@ def make_replica(scenario: Scenario) -> MakeReplica | None:
         settings = RestV1Settings(plane.cache_squash, rate)
         return lambda number, deployment: RestPilot(number, deployment, settings)
     if plane.kind != "components":
-        return None
+        return lambda number, deployment: Replica(number, deployment, is_synced=True)
     engine = behaviour(plane.version).push_engine
 
     def pilot(number: int, deployment: Deployment) -> Replica:
@@ -111,25 +112,19 @@ def make_certificates(
     api_call: Delay,
     components: Components | None,
     hot_restart: HotRestart,
-) -> CertificatesOfMesh | None:
-    """The way of the workloads' certificates; None where they are there at once."""
+) -> CertificatesOfMesh:
+    """The way of the workloads' certificates."""
     provider = certificate_provider(scenario)
-    clock, draws, recorder, ledger = (
-        deployment.clock,
-        deployment.draws,
-        deployment.recorder,
-        deployment.ledger,
-    )
     if provider == "none":
-        return None
+        return CertificatesAtOnce()
     if provider == "istiod":
         authority = IstiodAuthority(deployment, latency, scenario.agent.certificates.signing)
-        return SdsByPodAgents(scenario, clock, draws, recorder, ledger, authority, authority)
+        return SdsByPodAgents(scenario, deployment, authority, authority)
     assert components is not None, "Citadel is one of the components"
-    citadel = components.citadel = make_citadel(scenario, clock, draws, api_call)
+    citadel = components.citadel = make_citadel(scenario, deployment, api_call)
     if provider == "citadel":
-        return MountedSecrets(scenario, clock, draws, recorder, ledger, citadel, hot_restart)
-    return SdsByNodeAgents(scenario, clock, draws, recorder, ledger, citadel, latency, api_call)
+        return MountedSecrets(scenario, deployment, citadel, hot_restart)
+    return SdsByNodeAgents(scenario, deployment, citadel, latency, api_call)
 
 
 def hop_of(scenario: Scenario) -> Delay:
@@ -168,7 +163,7 @@ class PilotProcesses(IstiodProcesses):
         self._galley.stream(number).begin_running()
         self.begin(number)
 
-    def start(self, number: int, on_synced: Callable[[], None]) -> None:
+    def start_istiod(self, number: int, on_synced: Callable[[], None]) -> None:
         """A process starts: it lists Services and endpoints, and asks Galley for everything else."""
         starts = self._starts[number] = self._starts.get(number, 0) + 1
         delay_ns = draw_ns(self._cache_sync, self._draws, "istiod.cache_sync", number, starts)
@@ -192,10 +187,10 @@ class PilotProcesses(IstiodProcesses):
 
         self._clock.after(delay_ns, listed, band=Band.TIMER, entity=number)
 
-    def stop(self, number: int) -> None:
+    def stop_istiod(self, number: int) -> None:
         """SIGTERM."""
         self._galley.stream(number).stop()
-        super().stop(number)
+        super().stop_istiod(number)
 
     def finish(self) -> None:
         """As istiod's; and streams that a message was too large for are told."""

@@ -31,8 +31,9 @@ from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
 from simulator.scenario.architectures import hop_of
-from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
-from simulator.scenario.certificates import SdsByPodAgents, certificate_settings, has_certificates
+from simulator.scenario.build_mesh import MeshWorld
+from simulator.scenario.certificate_references import has_certificates
+from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
@@ -40,6 +41,7 @@ from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.fleet_touched import touched_by
 from simulator.scenario.fleet_traffic import FleetTraffic
 from simulator.scenario.istiod import istiod_settings
+from simulator.scenario.mesh_parts import BEFORE_NS
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections import workload as sections

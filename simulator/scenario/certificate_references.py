@@ -1,4 +1,5 @@
-"""Certificates that no Istio of that kind and version handed out, and happenings that need others."""
+"""Who hands out certificates in a scenario; those that no Istio of that kind and version handed out, and
+happenings that need others."""
 
 from __future__ import annotations
 
@@ -44,6 +45,26 @@ class Checked(Protocol):
     @property
     def workload(self) -> tuple[WorkloadEntry, ...]:
         """Section `workload`."""
+
+
+def certificate_provider(scenario: Checked) -> str:
+    """Who signs, with ``auto`` resolved: none, istiod, citadel or node-agent."""
+    provider = scenario.agent.certificates.provider
+    if provider != "auto":
+        return provider
+    if not any(isinstance(entry, CaOutageEntry | RootRotationEntry) for entry in scenario.workload):
+        return "none"
+    return "citadel" if scenario.control_plane.kind == "components" else "istiod"
+
+
+def has_certificates(scenario: Checked) -> bool:
+    """Whether certificates are asked for, or there at once."""
+    return certificate_provider(scenario) != "none"
+
+
+def has_workload_sds(scenario: Checked) -> bool:
+    """Whether Envoys ask an agent for them; else they read files, or nothing."""
+    return certificate_provider(scenario) in ("istiod", "node-agent")
 
 
 def nodes(scenario: Checked) -> int:

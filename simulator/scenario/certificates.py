@@ -9,15 +9,15 @@ from typing import Protocol
 from simulator.agent.certificates import CertificateSettings, WorkloadCertificate
 from simulator.agent.secret_discovery import ROOT_SECRETS, SecretDiscovery
 from simulator.agent.settings import certificate_jitter_by_default
+from simulator.control_plane.istiod.deployment import Deployment
 from simulator.engine.clock import format_duration
 from simulator.engine.delays import Delay, draw_ns
-from simulator.engine.draws import Draws
-from simulator.engine.events import Clock
 from simulator.envoy.process import Process
 from simulator.recording.ledger import Change, ChangeLedger
-from simulator.recording.recorder import CertificateRow, Recorder
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import CertificateRow
+from simulator.scenario.certificate_references import certificate_provider
 from simulator.scenario.schema import Scenario
-from simulator.scenario.sections.operations import CaOutageEntry, RootRotationEntry
 from simulator.wire.certificates import CertificateAuthority, Signed
 from simulator.wire.contract import ConfigSource
 from simulator.xds.resource_types import SDS
@@ -25,26 +25,6 @@ from simulator.xds.resources import Names
 
 ROOT_CHANGE = "RootCertificate"
 """Kind of the change that a new root is; a proxy has it with its next certificate."""
-
-
-def certificate_provider(scenario: Scenario) -> str:
-    """Who signs, with ``auto`` resolved: none, istiod, citadel or node-agent."""
-    provider = scenario.agent.certificates.provider
-    if provider != "auto":
-        return provider
-    if not any(isinstance(entry, CaOutageEntry | RootRotationEntry) for entry in scenario.workload):
-        return "none"
-    return "citadel" if scenario.control_plane.kind == "components" else "istiod"
-
-
-def has_certificates(scenario: Scenario) -> bool:
-    """Whether certificates are asked for, or there at once."""
-    return certificate_provider(scenario) != "none"
-
-
-def has_workload_sds(scenario: Scenario) -> bool:
-    """Whether Envoys ask an agent for them; else they read files, or nothing."""
-    return certificate_provider(scenario) in ("istiod", "node-agent")
 
 
 def certificate_settings(scenario: Scenario) -> CertificateSettings:
@@ -127,15 +107,44 @@ def warn_of_expired(recorder: Recorder, expiries_ns: Iterable[int | None], end_n
         )
 
 
+class CertificatesAtOnce:
+    """Nobody asks for certificates: they are there with the pod."""
+
+    def pod_created(self, proxy: int, account: str) -> None:
+        """See CertificatesOfMesh."""
+
+    def begin_agent(self, proxy: int) -> None:
+        """See CertificatesOfMesh."""
+
+    def end_agent(self, proxy: int) -> None:
+        """See CertificatesOfMesh."""
+
+    def when_startable(self, proxy: int, start: Callable[[], None]) -> None:
+        """Envoy is executed at once."""
+        start()
+
+    def discovery(self, process: Process, inner: ConfigSource) -> ConfigSource:
+        """No SDS."""
+        return inner
+
+    def outage(self, is_on: bool, delay: Delay | None) -> None:
+        """There is no CA."""
+        raise AssertionError("an outage of the CA brings certificates with it")
+
+    def rotate_root(self, alive: Iterable[int]) -> None:
+        """There is no CA."""
+        raise AssertionError("a new root brings certificates with it")
+
+    def finish(self) -> None:
+        """None can run out."""
+
+
 class SdsByPodAgents:
     """An agent in each pod asks istiod, and Envoy the agent.
 
     Args:
         scenario: What is told of them.
-        clock: Time.
-        draws: Random numbers.
-        recorder: Where rows go.
-        ledger: A new root is a change.
+        deployment: The control plane; its clock, draws, recorder and ledger are the run's.
         authority: Who signs.
         ca: Its state.
     """
@@ -143,20 +152,17 @@ class SdsByPodAgents:
     def __init__(
         self,
         scenario: Scenario,
-        clock: Clock,
-        draws: Draws,
-        recorder: Recorder,
-        ledger: ChangeLedger[Names],
+        deployment: Deployment,
         authority: CertificateAuthority,
         ca: SigningCa,
     ) -> None:
         self._hop: Delay = scenario.agent.hop
         self._end_ns = scenario.duration
         self._settings = certificate_settings(scenario)
-        self._clock = clock
-        self._draws = draws
-        self._recorder = recorder
-        self._ledger = ledger
+        self._clock = deployment.clock
+        self._draws = deployment.draws
+        self._recorder = deployment.recorder
+        self._ledger = deployment.ledger
         self._authority = authority
         self._ca = ca
         self._agents: dict[int, WorkloadCertificate] = {}

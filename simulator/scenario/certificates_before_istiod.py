@@ -10,18 +10,16 @@ from simulator.agent.node_agent import NodeAgent
 from simulator.agent.secret_discovery import ROOT_SECRETS
 from simulator.control_plane.components.certificate_authority import CitadelAuthority
 from simulator.control_plane.components.citadel import AccountSecret, Citadel, CitadelSettings
+from simulator.control_plane.istiod.deployment import Deployment
 from simulator.engine.delays import Delay, draw_ns
-from simulator.engine.draws import Draws
-from simulator.engine.events import Band, Clock
+from simulator.engine.events import Band
 from simulator.envoy.process import Process
 from simulator.mesh.kubelet import KubeletSettings
-from simulator.recording.ledger import ChangeLedger
-from simulator.recording.recorder import CertificateRow, Recorder
+from simulator.recording.rows import CertificateRow
 from simulator.scenario.certificate_references import nodes
 from simulator.scenario.certificates import (
     SdsByPodAgents,
     announce_root,
-    certificate_settings,
     switch_ca,
     warn_of_expired,
 )
@@ -29,7 +27,6 @@ from simulator.scenario.schema import Scenario
 from simulator.wire.certificates import Signed
 from simulator.wire.contract import ConfigSource
 from simulator.xds.resource_types import SDS
-from simulator.xds.resources import Names
 
 NODE_AGENT = "node-agent"
 
@@ -37,7 +34,7 @@ HotRestart = Callable[[int, Callable[[], None]], None]
 """Starts a new Envoy of a proxy; calls back when its workers run."""
 
 
-def make_citadel(scenario: Scenario, clock: Clock, draws: Draws, api_call: Delay) -> Citadel:
+def make_citadel(scenario: Scenario, deployment: Deployment, api_call: Delay) -> Citadel:
     """Citadel, as the scenario describes its certificates."""
     given = scenario.agent.certificates
     settings = CitadelSettings(
@@ -49,7 +46,7 @@ def make_citadel(scenario: Scenario, clock: Clock, draws: Draws, api_call: Delay
         write=api_call,
     )
     is_running = scenario.control_plane.start == "running"
-    return Citadel(clock, draws, settings, scenario.duration, is_serving=is_running)
+    return Citadel(deployment.clock, deployment.draws, settings, scenario.duration, is_serving=is_running)
 
 
 class MountedSecrets:
@@ -57,10 +54,7 @@ class MountedSecrets:
 
     Args:
         scenario: What is told of them.
-        clock: Time.
-        draws: Random numbers.
-        recorder: Where rows go.
-        ledger: A new root is a change.
+        deployment: The control plane; its clock, draws, recorder and ledger are the run's.
         citadel: Who writes the Secrets.
         hot_restart: How Envoy takes a new one.
     """
@@ -68,18 +62,15 @@ class MountedSecrets:
     def __init__(
         self,
         scenario: Scenario,
-        clock: Clock,
-        draws: Draws,
-        recorder: Recorder,
-        ledger: ChangeLedger[Names],
+        deployment: Deployment,
         citadel: Citadel,
         hot_restart: HotRestart,
     ) -> None:
         given = scenario.agent.certificates
-        self._clock = clock
-        self._draws = draws
-        self._recorder = recorder
-        self._ledger = ledger
+        self._clock = deployment.clock
+        self._draws = deployment.draws
+        self._recorder = deployment.recorder
+        self._ledger = deployment.ledger
         self._citadel = citadel
         self._hot_restart = hot_restart
         self._end_ns = scenario.duration
@@ -226,10 +217,7 @@ class SdsByNodeAgents(SdsByPodAgents):
 
     Args:
         scenario: What is told of them.
-        clock: Time.
-        draws: Random numbers; they say who is on which node.
-        recorder: Where rows go.
-        ledger: A new root is a change.
+        deployment: As above; the draws say who is on which node.
         citadel: The CA.
         latency: Of the network, each way.
         api_call: Time of a call to the API server.
@@ -238,21 +226,19 @@ class SdsByNodeAgents(SdsByPodAgents):
     def __init__(
         self,
         scenario: Scenario,
-        clock: Clock,
-        draws: Draws,
-        recorder: Recorder,
-        ledger: ChangeLedger[Names],
+        deployment: Deployment,
         citadel: Citadel,
         latency: Delay,
         api_call: Delay,
     ) -> None:
-        authority = CitadelAuthority(clock, draws, citadel, latency, api_call)
-        super().__init__(scenario, clock, draws, recorder, ledger, authority, citadel)
-        settings = certificate_settings(scenario)
+        authority = CitadelAuthority(deployment.clock, deployment.draws, citadel, latency, api_call)
+        super().__init__(scenario, deployment, authority, citadel)
         self._start_law: Delay = scenario.control_plane.components.start
         self._restarts: dict[int, int] = {}
         self._nodes = [
-            NodeAgent(clock, draws, recorder, node, settings, authority, scenario.duration)
+            NodeAgent(
+                self._clock, self._draws, self._recorder, node, self._settings, authority, scenario.duration
+            )
             for node in range(nodes(scenario))
         ]
 

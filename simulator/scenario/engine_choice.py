@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from simulator.calibration.costs import Law, with_overrides, zero_costs
 from simulator.engine.delays import Constant, Uniform
-from simulator.scenario.certificates import certificate_provider
+from simulator.scenario.certificate_references import certificate_provider
 from simulator.scenario.costs import read_calibration
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import (

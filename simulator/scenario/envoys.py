@@ -21,7 +21,7 @@ from simulator.envoy.startup import Server
 from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
 from simulator.scenario.by_kind import MESH_KINDS
-from simulator.scenario.certificates import has_workload_sds
+from simulator.scenario.certificate_references import has_workload_sds
 from simulator.scenario.resources import static_resources
 from simulator.scenario.schema import RuntimeLayer, Scenario
 from simulator.wire.backoff import BackoffSettings

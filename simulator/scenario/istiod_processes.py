@@ -15,7 +15,7 @@ from simulator.scenario.world import OVERLOADED
 
 
 class IstiodProcesses:
-    """Starts and stops replicas (workload/contract.py: IstiodActions).
+    """Starts and stops replicas, as their pods do (workload/contract.py: IstiodActions).
 
     Args:
         clock: Time.
@@ -52,7 +52,7 @@ class IstiodProcesses:
         """A replica has synced."""
         self._sources.begin_replica(self._deployment.start(number))
 
-    def start(self, number: int, on_synced: Callable[[], None]) -> None:
+    def start_istiod(self, number: int, on_synced: Callable[[], None]) -> None:
         """A process starts; it has the state of the cluster when its caches are synced."""
         starts = self._starts[number] = self._starts.get(number, 0) + 1
         delay_ns = draw_ns(self._cache_sync, self._draws, "istiod.cache_sync", number, starts)
@@ -64,12 +64,20 @@ class IstiodProcesses:
 
         self._clock.after(delay_ns, synced, band=Band.TIMER, entity=number)
 
-    def stop(self, number: int) -> None:
+    def stop_istiod(self, number: int) -> None:
         """SIGTERM."""
         self._starts[number] = self._starts.get(number, 0) + 1
         if number in self._deployment.replicas:
             self._deployment.stop(number)
             self._sources.end_replica(number)
+
+    def istiod_in_service(self, number: int, is_in: bool) -> None:
+        """Kube-proxies learned of it."""
+        self._deployment.set_in_service(number, is_in=is_in)
+
+    def assign_revision(self, number: int, revision: str) -> None:
+        """A new replica is the revision's."""
+        self._deployment.revisions[number] = revision
 
     def finish(self) -> None:
         """Overload is said aloud: stations that were busy throughout and still have a queue. What they did

@@ -17,7 +17,8 @@ if TYPE_CHECKING:
     from simulator.engine.draws import Draws
     from simulator.engine.events import Clock, Deadlines
     from simulator.recording.ledger import Sender
-    from simulator.recording.recorder import Recorder, StartupRow
+    from simulator.recording.recorder import Recorder
+    from simulator.recording.rows import StartupRow
     from simulator.wire.stream import Stream
     from simulator.xds.messages import Request, Response
     from simulator.xds.resource_types import ResourceType

@@ -197,8 +197,8 @@ class RevisionActions(Protocol):
         """It is restarted with the other revision's proxy."""
 
 
-class MeshActions(PodActions, IncidentActions, IstiodActions, RevisionActions, Protocol):
-    """All that the workload does."""
+class MeshActions(PodActions, IncidentActions, RevisionActions, Protocol):
+    """All that the workload does, but to replicas of istiod."""
 
     def restart_node_agent(self, node: int | None, down_for_ns: int) -> None:
         """The agent of a node, or of every one, ends and starts again so much later."""

@@ -27,7 +27,7 @@ PURPOSE = "galley"
 
 
 class Galley:
-    """One Galley (an `istiod.deployment.Ingestion`).
+    """One Galley (an `istiod.deployment.Ingestion`, and the `McpSource` of its streams).
 
     Args:
         deployment: The replicas of Pilot and what they share.
@@ -56,7 +56,9 @@ class Galley:
     def stream(self, number: int) -> McpStream:
         """The stream of a replica of Pilot."""
         if number not in self._streams:
-            self._streams[number] = McpStream(self, number)
+            self._streams[number] = McpStream(
+                self, number, self.settings.mcp, self.clock, self.shared.draws, self.shared.recorder
+            )
         return self._streams[number]
 
     @property

@@ -13,16 +13,18 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
-from simulator.control_plane.components.settings import COLLECTIONS
+from simulator.control_plane.components.settings import COLLECTIONS, McpSettings
 from simulator.engine.delays import draw_ns
 from simulator.engine.events import Band
 from simulator.engine.machine import Machine, bind
 from simulator.mesh.content import ConfigChange
 
 if TYPE_CHECKING:
-    from simulator.control_plane.components.galley import Galley
+    from simulator.engine.draws import Draws
+    from simulator.engine.events import Clock
+    from simulator.recording.recorder import Recorder
 
 
 class McpState(Enum):
@@ -62,12 +64,34 @@ Receive = Callable[[str, list[ConfigChange], int], None]
 """Told a collection, what of it is new, and its size in bytes."""
 
 
+class McpSource(Protocol):
+    """Galley, as a stream knows it."""
+
+    is_serving: bool
+
+    def attach(self, stream: McpStream) -> None:
+        """A stream opened; it gets all there is, once there is a snapshot."""
+
+    def detach(self, stream: McpStream) -> None:
+        """A stream ended."""
+
+    def encoded(self, collection: str) -> tuple[int, list[ConfigChange]]:
+        """Size in bytes of a collection in the snapshot, and the changes that are in it."""
+
+    def encoding_ns(self, size: int) -> int:
+        """CPU time that encoding a message of so many bytes takes."""
+
+
 class McpStream:
     """The sink's end: one for each replica of Pilot.
 
     Args:
-        galley: The source.
+        source: Where the collections come from.
         number: The replica.
+        settings: Of the protocol.
+        clock: Time.
+        draws: Random numbers.
+        recorder: Told where it stands.
 
     Attributes:
         given: Changes that arrived, by number.
@@ -78,7 +102,15 @@ class McpStream:
         last_too_large: The kind in the last such message.
     """
 
-    def __init__(self, galley: Galley, number: int) -> None:
+    def __init__(
+        self,
+        source: McpSource,
+        number: int,
+        settings: McpSettings,
+        clock: Clock,
+        draws: Draws,
+        recorder: Recorder,
+    ) -> None:
         self.number = number
         self.given: dict[int, None] = {}
         self.receive: Receive | None = None
@@ -86,15 +118,18 @@ class McpStream:
         self.attempts = 0
         self.broken = 0
         self.last_too_large = ""
-        self._galley = galley
+        self._source = source
+        self._settings = settings
+        self._clock = clock
+        self._draws = draws
+        self._recorder = recorder
         self._arrived: dict[str, None] = {}
-        self._free_ns = galley.clock.now_ns
+        self._free_ns = clock.now_ns
         self._messages = 0
         self._machine = Machine(_S.CLOSED, _ROWS, self, McpStream._entered)
 
     def _entered(self, _before: McpState, after: McpState) -> None:
-        galley = self._galley
-        galley.shared.recorder.component(galley.clock.now_ns, "mcp", self.number, after.value)
+        self._recorder.component(self._clock.now_ns, "mcp", self.number, after.value)
 
     @property
     def is_open(self) -> bool:
@@ -133,7 +168,7 @@ class McpStream:
         """The next attempt follows after a fixed delay."""
         self.leave()
         attempt = self.attempts
-        self._after(self._galley.settings.mcp.retry_ns, lambda: self._retry(attempt))
+        self._after(self._settings.retry_ns, lambda: self._retry(attempt))
 
     def _retry(self, attempt: int) -> None:
         if attempt == self.attempts and self._machine.state is _S.WAITING:
@@ -141,7 +176,7 @@ class McpStream:
 
     def leave(self) -> None:
         """Nothing comes over it any more."""
-        self._galley.detach(self)
+        self._source.detach(self)
 
     def connect(self) -> None:
         """The request travels to Galley."""
@@ -150,28 +185,28 @@ class McpStream:
 
         def arrived() -> None:
             if attempt == self.attempts and self._machine.state is _S.CONNECTING:
-                self._machine.fire(_G.ACCEPTED if self._galley.is_serving else _G.REFUSED)
+                self._machine.fire(_G.ACCEPTED if self._source.is_serving else _G.REFUSED)
 
         self._after(self._latency_ns(), arrived)
 
     def ask_for_all(self) -> None:
         """All collections are asked for: the order is that of a Go map."""
-        self._galley.attach(self)
+        self._source.attach(self)
 
     def order(self) -> list[str]:
         """The collections in the order of this attempt."""
-        draws, purpose = self._galley.shared.draws, f"mcp.order/{self.number}"
-        keys = {name: draws.uniform(f"{purpose}/{name}", self.attempts) for name in COLLECTIONS}
+        purpose = f"mcp.order/{self.number}"
+        keys = {name: self._draws.uniform(f"{purpose}/{name}", self.attempts) for name in COLLECTIONS}
         return sorted(COLLECTIONS, key=lambda name: (keys[name], name))
 
     # --- messages
 
     def send(self, collections: Sequence[str]) -> None:
         """Galley sends these, one message each, in order; only so much of its time as encoding takes."""
-        now_ns, attempt = self._galley.clock.now_ns, self.attempts
+        now_ns, attempt = self._clock.now_ns, self.attempts
         for name in collections:
-            size, changes = self._galley.encoded(name)
-            leaves_ns = max(now_ns, self._free_ns) + self._galley.encoding_ns(size)
+            size, changes = self._source.encoded(name)
+            leaves_ns = max(now_ns, self._free_ns) + self._source.encoding_ns(size)
             self._free_ns = leaves_ns + self._latency_ns()
             self._arrive_at(self._free_ns, name, changes, size, attempt)
 
@@ -180,17 +215,16 @@ class McpStream:
             if attempt == self.attempts and self.is_open:
                 self._arrive(name, changes, size)
 
-        if t_ns <= self._galley.clock.now_ns:
+        if t_ns <= self._clock.now_ns:
             arrive()
         else:
-            self._galley.clock.at(t_ns, arrive, band=Band.WORKLOAD, entity=self.number)
+            self._clock.at(t_ns, arrive, band=Band.WORKLOAD, entity=self.number)
 
     def _arrive(self, name: str, changes: list[ConfigChange], size: int) -> None:
-        galley = self._galley
-        if size > galley.settings.mcp.max_message_bytes:
+        if size > self._settings.max_message_bytes:
             self.broken, self.last_too_large = self.broken + 1, name
-            said = f"{name}: {size} bytes, {galley.settings.mcp.max_message_bytes} accepted"
-            galley.shared.recorder.component(galley.clock.now_ns, "mcp", self.number, "too large", said)
+            said = f"{name}: {size} bytes, {self._settings.max_message_bytes} accepted"
+            self._recorder.component(self._clock.now_ns, "mcp", self.number, "too large", said)
             self._machine.fire(_G.BROKEN)
             return
         news = [change for change in changes if change.number not in self.given]
@@ -203,19 +237,16 @@ class McpStream:
             synced()
 
     def _latency_ns(self) -> int:
-        galley = self._galley
-        if galley.clock.now_ns < 0:
+        if self._clock.now_ns < 0:
             return 0
         self._messages += 1
-        return draw_ns(
-            galley.settings.mcp.latency, galley.shared.draws, "mcp.latency", self.number, self._messages
-        )
+        return draw_ns(self._settings.latency, self._draws, "mcp.latency", self.number, self._messages)
 
     def _after(self, delay_ns: int, call: Callable[[], None]) -> None:
-        if delay_ns == 0 and self._galley.clock.now_ns < 0:
+        if delay_ns == 0 and self._clock.now_ns < 0:
             call()
         else:
-            self._galley.clock.after(delay_ns, call, band=Band.TIMER, entity=self.number)
+            self._clock.after(delay_ns, call, band=Band.TIMER, entity=self.number)
 
 
 _ROWS = bind(MCP_STREAM, McpStream)

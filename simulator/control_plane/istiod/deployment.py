@@ -14,7 +14,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.control_plane.istiod.generator import ConfigObject
-from simulator.control_plane.istiod.replica import Replica
 from simulator.mesh.content import ConfigChange, ContentFactory, MeshContent
 from simulator.mesh.kinds import KINDS, Alters, config_key, kind_of
 from simulator.mesh.services import ROOT_NAMESPACE
@@ -23,6 +22,7 @@ from simulator.xds.resources import Names
 if TYPE_CHECKING:
     from simulator.calibration.costs import Law
     from simulator.control_plane.istiod.push_context import Content
+    from simulator.control_plane.istiod.replica import Replica
     from simulator.control_plane.istiod.settings import IstiodSettings
     from simulator.engine.draws import Draws
     from simulator.engine.events import Clock, Deadlines
@@ -45,7 +45,7 @@ class Ingestion(Protocol):
         """The API server tells of an object."""
 
 
-MakeReplica = Callable[[int, "Deployment"], Replica]
+MakeReplica = Callable[[int, "Deployment"], "Replica"]
 MakeSession = Callable[["Stream", "Publisher"], "PushSession"]
 
 
@@ -101,7 +101,7 @@ class Deployment:
         namespaces: Sequence[str] | None,
         end_ns: int,
         make_session: MakeSession,
-        make_replica: MakeReplica | None = None,
+        make_replica: MakeReplica,
     ) -> None:
         self.clock = clock
         self.deadlines = deadlines
@@ -199,9 +199,7 @@ class Deployment:
 
     def start(self, number: int) -> Replica:
         """A process has synced."""
-        make = self._make_replica
-        replica = Replica(number, self, is_synced=True) if make is None else make(number, self)
-        self.replicas[number] = replica
+        replica = self.replicas[number] = self._make_replica(number, self)
         return replica
 
     def stop(self, number: int) -> None:

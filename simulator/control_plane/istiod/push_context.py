@@ -13,7 +13,7 @@ from typing import Protocol
 
 from simulator.mesh.content import MeshContent
 from simulator.recording.ledger import Change, Sending
-from simulator.recording.recorder import PushRow
+from simulator.recording.rows import PushRow
 from simulator.xds.resources import Names, Resources
 
 NEVER = 2**62

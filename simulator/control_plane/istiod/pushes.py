@@ -23,7 +23,7 @@ from simulator.xds.resources import NO_RESOURCES, Names
 
 if TYPE_CHECKING:
     from simulator.control_plane.istiod.replica import Replica
-    from simulator.recording.recorder import PushRow
+    from simulator.recording.rows import PushRow
 
 
 @dataclass(slots=True, eq=False)

@@ -7,7 +7,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from simulator.recording.ledger import ChangeLedger
-from simulator.recording.recorder import DeliveryRow, Recorder
+from simulator.recording.recorder import Recorder
+from simulator.recording.rows import DeliveryRow
 from simulator.xds.resources import Names
 
 

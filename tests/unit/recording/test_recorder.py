@@ -7,7 +7,8 @@ from collections.abc import Callable, Iterable
 import pytest
 
 from simulator.recording.columns import TABLES
-from simulator.recording.recorder import PER_PROXY_COUNTERS, DeliveryRow, PushRow, Recorder, StartupRow
+from simulator.recording.recorder import PER_PROXY_COUNTERS, Recorder
+from simulator.recording.rows import DeliveryRow, PushRow, StartupRow
 from simulator.xds.resources import Names
 
 

@@ -10,7 +10,8 @@ from simulator.engine.clock import MS, S
 from simulator.recording.columns import DELIVERY_INSTANTS
 from simulator.recording.instants import METRICS, STAGES, find_metric
 from simulator.recording.recorder import Recorder
-from simulator.results.metrics import MetricError, metric_rows, metric_values
+from simulator.results.errors import MetricError
+from simulator.results.metrics import metric_rows, metric_values
 from simulator.results.result import Result
 
 INF = math.inf
