@@ -99,8 +99,9 @@ class Window:
             self._extras = self._extras[self._loops.state[self._extras] == AWAY]
 
     def not_served_before(self, until_ns: int) -> Ids:
-        """Those known when it was opened that arrive before then and are not served."""
+        """Those that arrive before then and are not served."""
         end = int(np.searchsorted(self._order_ns, until_ns))
-        waiting = self._order[self._cursor : end]
+        extra = self._extras[self._loops.arrival_ns[self._extras] < until_ns]
+        waiting = np.concatenate([self._order[self._cursor : end], extra])
         left: Ids = waiting[self._loops.state[waiting] == AWAY]
         return left

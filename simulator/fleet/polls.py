@@ -132,6 +132,13 @@ class Polls:
         """It has changed."""
         self._answers.may_warm = True
 
+    def work_off(self) -> None:
+        """Answers that are at the proxies by now are worked off."""
+        now_ns = self._clock.now_ns
+        self.advance(now_ns, is_strict=True)
+        while not self._answers.work_off(self._before_time_outs(now_ns, "before endpoints are back")):
+            self.advance(now_ns, is_strict=True)
+
     def finish(self) -> None:
         """The run is over."""
         end_ns = self._settings.end_ns
@@ -272,15 +279,15 @@ class Polls:
             return int(unclear[0])
         # What the proxy has applied when this one is served.
         before, start_ns = loops.unapplied[keys[0]], max(self._window.next_ns, self._capacity.free_ns)
-        if not self._answers.work_off(self._waits_end_ns(start_ns)):
+        if not self._answers.work_off(self._before_time_outs(start_ns, "while a cluster of the proxy warms")):
             return 0
         return int(loops.state[ids[0]] == AWAY and loops.unapplied[keys[0]] == before)
 
-    def _waits_end_ns(self, until_ns: int) -> int:
+    def _before_time_outs(self, until_ns: int, when: str) -> int:
         """Until then no request that waits times out: what is at proxies is all there is for them to do."""
         loops = self._loops
         waiting = self._window.not_served_before(until_ns)
         first_ns = int(loops.departs_ns[waiting].min(initial=NEVER)) + self._settings.loops.timeout_ns
         if first_ns < until_ns:
-            raise CannotTakeFleet("polls that time out while a cluster of the proxy warms")
+            raise CannotTakeFleet(f"polls that time out {when}")
         return until_ns

@@ -18,11 +18,9 @@ from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.push_request import PushRequest
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts
-from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.parted import delivery_parts
 from simulator.fleet.streams import StatsFlushes
 from simulator.fleet.updates import Updates, UpdateSettings
-from simulator.mesh.content import ConfigChange
 from simulator.mesh.services import Service
 from simulator.recording.ledger import Change
 from simulator.scenario.build_fleet import FleetWorld
@@ -37,9 +35,11 @@ class PublishingReplica(Replica):
 
     Attributes:
         on_published: Told that its PushContext is a new one.
+        on_nothing_new: Told which changes it learned of without anything to publish.
     """
 
     on_published: Callable[[], None] | None = None
+    on_nothing_new: Callable[[list[int]], None] | None = None
 
     def enqueue_all(self, request: PushRequest, push: int) -> None:
         """Nobody has a stream; who polls sees the new PushContext from here on."""
@@ -47,10 +47,10 @@ class PublishingReplica(Replica):
         if self.on_published is not None:
             self.on_published()
 
-    def _nothing_new(self, service: Service, key: str, changes: tuple[ConfigChange, ...]) -> None:
-        if not self.pushes.batch.has(key):
-            raise CannotTakeFleet("endpoints that leave and are back before istiod looked")
-        super()._nothing_new(service, key, changes)
+    def _tell_nothing_new(self, service: Service, changes: list[int]) -> None:
+        super()._tell_nothing_new(service, changes)
+        if self.on_nothing_new is not None:
+            self.on_nothing_new(changes)
 
 
 class Coming(Protocol):
@@ -64,6 +64,9 @@ class Coming(Protocol):
 
     def after_publication(self) -> None:
         """It has changed."""
+
+    def work_off(self) -> None:
+        """What proxies were told before now is done with, as far as it is by now."""
 
     def finish(self) -> None:
         """The run is over."""
@@ -107,6 +110,7 @@ class PublishedFleetWorld(FleetWorld):
         self._updates = self._make_updates(rank)
         self._coming = self._make_coming(replica)
         replica.on_published = self._on_published
+        replica.on_nothing_new = self._on_nothing_new
         return self._coming
 
     @abstractmethod
@@ -141,6 +145,10 @@ class PublishedFleetWorld(FleetWorld):
         coming.before_publication()
         self._publications.publish()
         coming.after_publication()
+
+    def _on_nothing_new(self, changes: list[int]) -> None:
+        self._begun().work_off()
+        self._publications.come_to_nothing(changes, self._clock.now_ns)
 
     def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
         self._publications.announce(change, concerned)
