@@ -3,7 +3,7 @@
 Delays between polls are short, so that polls meet publications, warming clusters, each other and a server
 that is too small; some requests time out. In some of them clusters and their endpoints change all the time,
 so that both loops of a warming cluster bring something. In half of them pods come and go, and proxies restart
-or are cut off.
+or are cut off; in half of them services send requests.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ def scenario(seed: int) -> xs.Scenario:
         ]
         keys["network.latency"] = one(["20ms", {"uniform": ["1ms", "100ms"]}])
     touching = [e for e in fleet_scenarios.incidents(of, replicas=1) if not ONLY_PUSHED & set(e)]
-    keys["workload"] = [*keys["workload"], *touching]
+    keys["workload"] = [*keys["workload"], *touching, *fleet_scenarios.requests(of)]
     return fleet_scenarios.scenario(seed).with_(**keys)
 
 

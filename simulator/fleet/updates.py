@@ -18,6 +18,7 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.parted import Parted
 from simulator.fleet.streams import StatsFlushes
 from simulator.fleet.subscriptions import Carries, Subscriptions
+from simulator.fleet.views import HeldViews
 from simulator.xds.resources import Names, Resources
 
 Ints = NDArray[np.int64]
@@ -106,6 +107,7 @@ class Updates:
         entity: The proxies, by place.
         rank: Position of each among those of its group.
         clusters: Cluster objects of each.
+        views: Told what workers hold, where requests are sent.
     """
 
     def __init__(
@@ -116,8 +118,10 @@ class Updates:
         flushes: StatsFlushes,
         rank: Rows,
         clusters: Ints,
+        views: HeldViews | None = None,
     ) -> None:
         count = len(rank)
+        self._views = views
         self._settings, self._subscriptions, self._stepping = settings, subscriptions, stepping
         self._flushes, self._rank, self._clusters = flushes, rank, clusters.copy()
         self._busy_until_ns = np.full(count, -1, np.int64)
@@ -267,6 +271,9 @@ class Updates:
         is_warm = type_name == "eds" and bool(step.awaited)
         if step.posts_always:
             self._post(place[rows], t_ns, step.post_ns)
+            if self._views is not None:
+                # Clusters in service take new endpoints, those that warm go into service with them.
+                self._views.note(sub, place[rows], self._workers_ns[place[rows]], self._held)
         at = np.empty(len(arrived.sub), np.int64)
         at[rows] = t_ns
         waiting: list[tuple[Rows, list[Carries[Names]]]] = []

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -21,6 +22,7 @@ from simulator.envoy.settled import SettledCosts
 from simulator.fleet.parted import delivery_parts
 from simulator.fleet.streams import StatsFlushes
 from simulator.fleet.updates import Updates, UpdateSettings
+from simulator.fleet.views import HeldViews, Views
 from simulator.mesh.services import Service
 from simulator.recording.ledger import Change
 from simulator.scenario.build_fleet import FleetWorld
@@ -77,6 +79,7 @@ class PublishedFleetWorld(FleetWorld):
 
     _has_streams = False
     _coming: Coming | None = None
+    _views: Views | None = None
     carried_by: str
     """What carries changes, in the table of deliveries."""
     way_cost: str
@@ -123,7 +126,7 @@ class PublishedFleetWorld(FleetWorld):
 
     def _make_updates(self, rank: NDArray[np.int64]) -> Updates:
         envoy, group = envoy_settings(self._scenario, self._calibration), self._sidecars.group
-        costs = SettledCosts(envoy.costs)
+        costs, views = SettledCosts(envoy.costs), self._make_views()
         clusters = [self._servers[p].clusters.cluster_count() for p in self._sidecars.shown]
         return Updates(
             UpdateSettings(
@@ -136,7 +139,35 @@ class PublishedFleetWorld(FleetWorld):
             StatsFlushes(self._stream_settings(envoy), self._draws, self._sidecars.entity),
             rank,
             np.array(clusters, np.int64)[group],
+            views,
         )
+
+    def _make_views(self) -> HeldViews | None:
+        """What requests meet at the rows, if anybody sends some."""
+        self._begin_traffic()
+        requests = self._requests
+        if requests is None:
+            return None
+        settled = [self._settled(proxy) for proxy in self._sidecars.shown]
+        publications, subscriptions = self._publications, self._publications.subscriptions
+        deciding = []
+        for group, envoy in enumerate(settled):
+            clusters, tables = requests.decided_by(group, envoy)
+            wanted = [*(("eds", name) for name in clusters), *(("rds", name) for name in tables)]
+            known = publications.by_group[group]
+            deciding.append([known[key] for key in wanted if key in known])
+
+        def number(group: int, contents: tuple[int, ...]) -> int:
+            envoy = settled[group]
+            for sub, content in zip(deciding[group], contents, strict=True):
+                held = subscriptions.contents[sub][content]
+                of = "hosts" if subscriptions.all[sub].type_name == "eds" else "routes"
+                envoy = replace(envoy, **{of: getattr(envoy, of).updated(held)})
+            return requests.view(group, envoy)
+
+        shown = np.array([requests.view(n, envoy) for n, envoy in enumerate(settled)], np.int32)
+        self._views = Views(shown[self._sidecars.group], self._scenario.duration)
+        return HeldViews(self._views, subscriptions.layout, deciding, number)
 
     # --- changes and publications
 
@@ -161,6 +192,7 @@ class PublishedFleetWorld(FleetWorld):
             return
         self._coming.finish()
         self._updates.check_fetches()
+        self._write_traffic(self._sidecars.entity, self._sidecars.group, self._views)
         announced, recorder = self._publications.announced, self._recorder
         if announced:
             recorder.delivery_parts = partial(
