@@ -2,7 +2,8 @@
 
 Delays between polls are short, so that polls meet publications, warming clusters, each other and a server
 that is too small; some requests time out. In some of them clusters and their endpoints change all the time,
-so that both loops of a warming cluster bring something.
+so that both loops of a warming cluster bring something. In half of them pods come and go, and proxies restart
+or are cut off; in half of them services send requests.
 """
 
 from __future__ import annotations
@@ -39,4 +40,10 @@ def scenario(seed: int) -> xs.Scenario:
             {"edit": "ServiceEntry", "at": ["1500ms", "2s"]},
         ]
         keys["network.latency"] = one(["20ms", {"uniform": ["1ms", "100ms"]}])
+    touching = [e for e in fleet_scenarios.incidents(of, replicas=1) if not ONLY_PUSHED & set(e)]
+    keys["workload"] = [*keys["workload"], *touching, *fleet_scenarios.requests(of)]
     return fleet_scenarios.scenario(seed).with_(**keys)
+
+
+ONLY_PUSHED = {"ca_outage", "root_rotation", "add_istiod"}
+"""Happenings that the fleet engine has for pushes alone."""

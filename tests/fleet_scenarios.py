@@ -91,7 +91,7 @@ def scenario(seed: int) -> xs.Scenario:
             **one([{}, {}, {}, {"initial_fetch_timeout": "20ms"}]),
         },
         recording={"messages": False, "states": False, "queues": False},
-        workload=edits(of, crowd) + _incidents(of, replicas) + _requests(of),
+        workload=edits(of, crowd) + incidents(of, replicas) + requests(of),
     )
 
 
@@ -129,7 +129,7 @@ def edits(of: random.Random, crowd: bool) -> list[dict[str, Any]]:
     return entries
 
 
-def _incidents(of: random.Random, replicas: int) -> list[dict[str, Any]]:
+def incidents(of: random.Random, replicas: int) -> list[dict[str, Any]]:
     """What touches some of the proxies: most stay rows."""
     entries: list[dict[str, Any]] = []
     for _ in range(of.choice([0, 0, 1, 1, 3])):
@@ -160,11 +160,11 @@ def _incidents(of: random.Random, replicas: int) -> list[dict[str, Any]]:
     return entries
 
 
-def _requests(of: random.Random) -> list[dict[str, Any]]:
+def requests(of: random.Random) -> list[dict[str, Any]]:
     """Requests between services."""
-    requests: list[dict[str, Any]] = []
+    entries: list[dict[str, Any]] = []
     for _ in range(of.choice([0, 0, 1, 2])):
-        requests.append(
+        entries.append(
             {
                 "traffic": {
                     "from": of.choice(["any", "s0"]),
@@ -176,4 +176,4 @@ def _requests(of: random.Random) -> list[dict[str, Any]]:
                 **of.choice([{}, {"from": "1500ms", "until": "3s"}]),
             }
         )
-    return requests
+    return entries

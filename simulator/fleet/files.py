@@ -86,6 +86,10 @@ class Files:
     def after_publication(self) -> None:
         """What is new is told file by file."""
 
+    def work_off(self) -> None:
+        """What is read is worked off with it."""
+        self._advance(self._clock.now_ns)
+
     def finish(self) -> None:
         """The run is over."""
         self._advance(self._settings.end_ns)

@@ -52,6 +52,10 @@ class Parted:
     """
 
     __slots__ = (
+        "_came_to_nothing",
+        "_decided_ns",
+        "_followers",
+        "_follows",
         "_inactive",
         "_latest_ack_ns",
         "_seats",
@@ -92,9 +96,15 @@ class Parted:
         self._unapplied, self._inactive, self._unacked = (np.ones(shape, bool) for _ in range(3))
         self.is_superseded = np.zeros(count, bool)
         self.outcome = np.zeros(count, np.int8)
-        columns = [np.full(count, NULL, np.int64) for _ in range(8)]
+        self._came_to_nothing = False
+        self._follows = np.zeros(count, bool)
+        self._followers: list[tuple[Parted, NDArray[np.bool_]]] = []
+        """Newer changes that alter nothing beyond it, and where they take effect with it."""
+        columns = [np.full(count, NULL, np.int64) for _ in range(9)]
         self.enqueued_ns, self.dequeued_ns, self.sent_ns, self.received_ns = columns[:4]
-        self.applied_ns, self.active_ns, self.acked_ns, self._latest_ack_ns = columns[4:]
+        self.applied_ns, self.active_ns, self.acked_ns, self._latest_ack_ns = columns[4:8]
+        self._decided_ns = columns[8]
+        """When the main thread was done with what made it take effect."""
 
     def sent(self, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints) -> None:
         """Messages that carry a part of it leave, in any order: the first one is noted."""
@@ -138,26 +148,78 @@ class Parted:
             still = rows[older.outcome[rows] == PENDING]
             older.is_superseded[still] = True
 
-    def activated(self, part: int, ranks: NDArray[np.int64], t_ns: Ints) -> None:
-        """A part serves on all workers from then on."""
+    def activated(self, part: int, ranks: NDArray[np.int64], decided_ns: Ints, t_ns: Ints) -> None:
+        """A part serves on all workers from then on, as main threads decided before."""
         self._inactive[self._seats[part], ranks] = False
         done = np.flatnonzero(
             (self.outcome[ranks] == PENDING)
             & ~self._inactive[:, ranks].any(axis=0)
             & ~self._unapplied[:, ranks].any(axis=0)
         )
-        rows, t_ns = ranks[done], t_ns[done]
+        rows, decided_ns, t_ns = ranks[done], decided_ns[done], t_ns[done]
         for older in self.older:
             too = ~older._unapplied[:, rows].any(axis=0)
-            older._take_effect(rows[too], t_ns[too])
-        self._take_effect(rows, t_ns)
+            older._take_effect(rows[too], decided_ns[too], t_ns[too])
+        self._take_effect(rows, decided_ns, t_ns)
 
-    def _take_effect(self, ranks: NDArray[np.int64], t_ns: Ints) -> None:
+    def _take_effect(self, ranks: NDArray[np.int64], decided_ns: Ints, t_ns: Ints) -> None:
         is_open = self.outcome[ranks] == PENDING
-        rows = ranks[is_open]
-        self.active_ns[rows] = t_ns[is_open]
+        rows, decided_ns, t_ns = ranks[is_open], decided_ns[is_open], t_ns[is_open]
+        self.active_ns[rows], self._decided_ns[rows] = t_ns, decided_ns
         self.outcome[rows] = np.where(self.is_superseded[rows], SUPERSEDED, ACTIVE)
         self.open -= len(rows)
+        for follower, waits in self._followers:
+            too = waits[rows] & (follower.outcome[rows] == PENDING)
+            follower._follow(rows[too], decided_ns[too], t_ns[too])
+
+    # --- changes that alter nothing beyond an earlier one
+
+    def come_to_nothing(self, t_ns: int, before: Sequence[Parted], *, is_last: bool) -> None:
+        """The control plane learned of it and has nothing to say: who has what was before has it too.
+
+        Args:
+            t_ns: When it learned of it; what proxies were told before then is worked off.
+            before: Older changes of the same objects, in order.
+            is_last: It is the newest of those learned of together.
+        """
+        assert (self.outcome == PENDING).all(), "a change that nobody published took effect"
+        self.way, self._came_to_nothing = Way(t_ns, t_ns, None), True
+        if not is_last:
+            self.is_superseded[:] = True
+        left = np.arange(len(self.outcome))
+        for older in reversed(before):
+            is_decided = older.outcome[left] != PENDING
+            waits = ~is_decided | (older._decided_ns[left] >= t_ns)
+            done = left[waits & is_decided]
+            self._follow(done, older._decided_ns[done], older.active_ns[done])
+            follows = np.zeros(len(self.outcome), bool)
+            follows[left[waits & ~is_decided]] = True
+            if follows.any():
+                older._followers.append((self, follows))
+            left = left[~waits]
+        at_once = np.full(len(left), t_ns, np.int64)
+        self._follow(left, at_once, at_once)
+
+    def _follow(self, ranks: NDArray[np.int64], decided_ns: Ints, t_ns: Ints) -> None:
+        """It takes effect without a message of its own: each instant skipped equals the one before it."""
+        assert self.way is not None, "a change follows that nobody learned of"
+        for column in (
+            self.enqueued_ns,
+            self.dequeued_ns,
+            self.sent_ns,
+            self.received_ns,
+            self.applied_ns,
+        ):
+            column[ranks] = self.way.observed_ns
+        self.acked_ns[ranks] = t_ns
+        self._unacked[:, ranks] = False
+        self._follows[ranks] = True
+        self._take_effect(ranks, decided_ns, t_ns)
+
+    def is_carried(self, ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Whether messages bring it to them: not where it followed another one."""
+        carried: NDArray[np.bool_] = ~self._follows[ranks]
+        return carried
 
     def acked(self, part: int, ranks: NDArray[np.int64], t_ns: Ints) -> None:
         """The control plane learned, part by part in any order, that the part was accepted."""
@@ -192,26 +254,29 @@ def delivery_parts(
             continue
         columns = [_columns(parted) for parted in groups]
         part = {name: np.concatenate([c[name] for c in columns])[order] for name in columns[0]}
-        is_carried = part["t_sent_ns"] >= 0
+        carriers = np.array([None, carried_by, "earlier_push"], object)
+        carrier = np.where(part.pop("follows"), 2, part["t_sent_ns"] >= 0)
         yield {
             **part,
             "change_id": np.full(len(order), groups[0].change, np.int64),
             "proxy": entity[places[order]],
             "t_changed_ns": np.full(len(order), groups[0].t_changed_ns, np.int64),
             "outcome": outcomes[part["outcome"]],
-            "carried_by": np.where(is_carried, np.array(carried_by, object), np.array(None, object)),
+            "carried_by": carriers[carrier],
         }
 
 
 def _columns(parted: Parted) -> dict[str, NDArray[Any]]:
     way = parted.way or Way(NULL, NULL, None)
     is_carried = parted.sent_ns >= 0
+    is_known = is_carried | parted._came_to_nothing
     push_id = NULL if way.push_id is None else way.push_id
     return {
         "outcome": parted.outcome,
-        "replica": np.where(is_carried, 0, NULL),
+        "follows": parted._follows,
+        "replica": np.where(is_known, 0, NULL),
         "push_id": np.where(is_carried, push_id, NULL),
-        "t_observed_ns": np.where(is_carried, way.observed_ns, NULL),
+        "t_observed_ns": np.where(is_known, way.observed_ns, NULL),
         "t_debounced_ns": np.where(is_carried, way.published_ns, NULL),
         "t_enqueued_ns": parted.enqueued_ns,
         "t_dequeued_ns": parted.dequeued_ns,

@@ -18,6 +18,7 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.parted import Parted
 from simulator.fleet.streams import StatsFlushes
 from simulator.fleet.subscriptions import Carries, Subscriptions
+from simulator.fleet.views import HeldViews
 from simulator.xds.resources import Names, Resources
 
 Ints = NDArray[np.int64]
@@ -106,6 +107,7 @@ class Updates:
         entity: The proxies, by place.
         rank: Position of each among those of its group.
         clusters: Cluster objects of each.
+        views: Told what workers hold, where requests are sent.
     """
 
     def __init__(
@@ -116,8 +118,10 @@ class Updates:
         flushes: StatsFlushes,
         rank: Rows,
         clusters: Ints,
+        views: HeldViews | None = None,
     ) -> None:
         count = len(rank)
+        self._views = views
         self._settings, self._subscriptions, self._stepping = settings, subscriptions, stepping
         self._flushes, self._rank, self._clusters = flushes, rank, clusters.copy()
         self._busy_until_ns = np.full(count, -1, np.int64)
@@ -169,9 +173,9 @@ class Updates:
             brought = self._subscriptions.brought(number, since, self._subscriptions.publications)
             if not brought:
                 continue
-            carries[rows] = True
             ranks = self._rank[place[rows]]
             for carried in brought:
+                carries[rows] |= carried.parted.is_carried(ranks)
                 carried.parted.sent(ranks, enqueued_ns[rows], dequeued_ns[rows], sent_ns[rows])
         return carries
 
@@ -267,6 +271,9 @@ class Updates:
         is_warm = type_name == "eds" and bool(step.awaited)
         if step.posts_always:
             self._post(place[rows], t_ns, step.post_ns)
+            if self._views is not None:
+                # Clusters in service take new endpoints, those that warm go into service with them.
+                self._views.note(sub, place[rows], self._workers_ns[place[rows]], self._held)
         at = np.empty(len(arrived.sub), np.int64)
         at[rows] = t_ns
         waiting: list[tuple[Rows, list[Carries[Names]]]] = []
@@ -284,7 +291,8 @@ class Updates:
                 self._serve(place[rows], sub, t_ns, keys)
             for those, waits in waiting:
                 for carried in waits:
-                    carried.parted.activated(sub, self._rank[place[those]], self._workers_ns[place[those]])
+                    where = place[those]
+                    carried.parted.activated(sub, self._rank[where], at[those], self._workers_ns[where])
 
     def _note_applied(
         self,
@@ -312,7 +320,7 @@ class Updates:
         if done and not step.posts_always:
             self._post(place, t_ns, step.post_ns)
         for carried in done:
-            carried.parted.activated(sub, ranks, self._workers_ns[place])
+            carried.parted.activated(sub, ranks, t_ns, self._workers_ns[place])
         return [carried for carried in brought if carried.names.intersect(step.awaited)]
 
     def _post(self, place: Places, t_ns: Ints, delay_ns: int) -> None:
@@ -379,12 +387,12 @@ class Updates:
                 ready = np.ones(len(where), bool)
                 for eds in awaited:
                     ready &= self._warms_since_ns[layout.keys(where, eds)] == NEVER
-                where = where[ready]
-                parted.activated(part, self._rank[where], self._workers_ns[where])
+                where, done_ns = where[ready], t_ns[rows][ready]
+                parted.activated(part, self._rank[where], done_ns, self._workers_ns[where])
         if self._late:
-            for one in place.tolist():
+            for at, one in enumerate(place.tolist()):
                 for parted, part in self._late.pop((one, sub), ()):
-                    parted.activated(part, self._rank[[one]], self._workers_ns[[one]])
+                    parted.activated(part, self._rank[[one]], t_ns[[at]], self._workers_ns[[one]])
         self._served.append((place, sub, t_ns))
 
     def take_warmed(self) -> list[tuple[Places, Sequence[int], Ints]]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
+
+from simulator.fleet.subscriptions import Layout
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -48,3 +50,50 @@ class Views:
         for row, begin, end in zip(places.tolist(), begins.tolist(), ends.tolist(), strict=True):
             later = zip(since_ns[begin:end].tolist(), content[begin:end].tolist(), strict=True)
             yield row, [(0, int(self._first[row])), *later]
+
+
+class HeldViews:
+    """Views of proxies that hold each subscription by itself.
+
+    Args:
+        views: Told what the workers hold.
+        layout: Where the subscriptions of each proxy stand.
+        deciding: By group, the subscriptions on which it depends what requests meet.
+        number: Number of what requests of a group meet where these contents of them are held.
+    """
+
+    def __init__(
+        self,
+        views: Views,
+        layout: Layout,
+        deciding: Sequence[Sequence[int]],
+        number: Callable[[int, tuple[int, ...]], int],
+    ) -> None:
+        self._views, self._layout, self._deciding = views, layout, deciding
+        self._group = {sub: group for group, subs in enumerate(deciding) for sub in subs}
+        self._number = number
+        self._numbers: dict[tuple[int, ...], int] = {}
+
+    def note(self, sub: int, place: Small, since_ns: Ints, held: Small) -> None:
+        """The workers of these places have a content of the subscription from then on.
+
+        Args:
+            sub: The subscription.
+            place: Proxies of its group.
+            since_ns: When.
+            held: By key the content that is held, this one included.
+        """
+        group = self._group.get(sub)
+        if group is None:
+            return
+        columns = [held[self._layout.keys(place, one)] for one in self._deciding[group]]
+        found, which = np.unique(np.stack(columns), axis=1, return_inverse=True)
+        numbers = [self._number_of(group, contents) for contents in found.T.tolist()]
+        self._views.note(place, since_ns, np.array(numbers, np.int32)[which.reshape(-1)])
+
+    def _number_of(self, group: int, contents: Sequence[int]) -> int:
+        key = group, *contents
+        number = self._numbers.get(key)
+        if number is None:
+            number = self._numbers[key] = self._number(group, tuple(contents))
+        return number

@@ -392,8 +392,7 @@ class FleetWorld(MeshWorld):
         self._look_for_losses()
         for rows in self._rows:
             rows.close(recorder)
-            if self._requests is not None:
-                self._requests.write(rows, self._proxies, list(self._services.values()))
+            self._write_traffic(rows.entity, rows.group, rows.streams.views)
         if any(rows.streams.log.place for rows in self._rows):
             pushes = [rows.proxy_pushes() for rows in self._rows]
             recorder.proxy_push_columns = {
@@ -404,6 +403,13 @@ class FleetWorld(MeshWorld):
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
         busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
+
+    def _write_traffic(
+        self, entity: NDArray[np.int64], group: NDArray[np.int32], views: Views | None
+    ) -> None:
+        if self._requests is not None:
+            assert views is not None, "nobody kept what the workers hold"
+            self._requests.write(entity, group, views, self._proxies, list(self._services.values()))
 
     def _look_for_losses(self) -> None:
         """Rows of whom a message was lost, and the stream with it (wire/trouble.py), were none."""

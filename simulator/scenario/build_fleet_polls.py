@@ -6,7 +6,8 @@ Those played by messages stand in the same queue at istiod.
 from __future__ import annotations
 
 from simulator.fleet.loops import LoopSettings
-from simulator.fleet.polls import PollingSettings, Polls
+from simulator.fleet.poll_service import PollingSettings
+from simulator.fleet.polls import Polls
 from simulator.propagation.http_loop import HttpSubscriptions
 from simulator.scenario import mesh_sources
 from simulator.scenario.build_fleet_published import PublishedFleetWorld, PublishingReplica

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from abc import abstractmethod
 from collections.abc import Callable
+from dataclasses import replace
 from functools import partial
 from typing import Protocol
 
@@ -18,11 +19,10 @@ from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.push_request import PushRequest
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts
-from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.parted import delivery_parts
 from simulator.fleet.streams import StatsFlushes
 from simulator.fleet.updates import Updates, UpdateSettings
-from simulator.mesh.content import ConfigChange
+from simulator.fleet.views import HeldViews, Views
 from simulator.mesh.services import Service
 from simulator.recording.ledger import Change
 from simulator.scenario.build_fleet import FleetWorld
@@ -37,9 +37,11 @@ class PublishingReplica(Replica):
 
     Attributes:
         on_published: Told that its PushContext is a new one.
+        on_nothing_new: Told which changes it learned of without anything to publish.
     """
 
     on_published: Callable[[], None] | None = None
+    on_nothing_new: Callable[[list[int]], None] | None = None
 
     def enqueue_all(self, request: PushRequest, push: int) -> None:
         """Nobody has a stream; who polls sees the new PushContext from here on."""
@@ -47,10 +49,10 @@ class PublishingReplica(Replica):
         if self.on_published is not None:
             self.on_published()
 
-    def _nothing_new(self, service: Service, key: str, changes: tuple[ConfigChange, ...]) -> None:
-        if not self.pushes.batch.has(key):
-            raise CannotTakeFleet("endpoints that leave and are back before istiod looked")
-        super()._nothing_new(service, key, changes)
+    def _tell_nothing_new(self, service: Service, changes: list[int]) -> None:
+        super()._tell_nothing_new(service, changes)
+        if self.on_nothing_new is not None:
+            self.on_nothing_new(changes)
 
 
 class Coming(Protocol):
@@ -65,6 +67,9 @@ class Coming(Protocol):
     def after_publication(self) -> None:
         """It has changed."""
 
+    def work_off(self) -> None:
+        """What proxies were told before now is done with, as far as it is by now."""
+
     def finish(self) -> None:
         """The run is over."""
 
@@ -74,6 +79,7 @@ class PublishedFleetWorld(FleetWorld):
 
     _has_streams = False
     _coming: Coming | None = None
+    _views: Views | None = None
     carried_by: str
     """What carries changes, in the table of deliveries."""
     way_cost: str
@@ -107,6 +113,7 @@ class PublishedFleetWorld(FleetWorld):
         self._updates = self._make_updates(rank)
         self._coming = self._make_coming(replica)
         replica.on_published = self._on_published
+        replica.on_nothing_new = self._on_nothing_new
         return self._coming
 
     @abstractmethod
@@ -119,7 +126,7 @@ class PublishedFleetWorld(FleetWorld):
 
     def _make_updates(self, rank: NDArray[np.int64]) -> Updates:
         envoy, group = envoy_settings(self._scenario, self._calibration), self._sidecars.group
-        costs = SettledCosts(envoy.costs)
+        costs, views = SettledCosts(envoy.costs), self._make_views()
         clusters = [self._servers[p].clusters.cluster_count() for p in self._sidecars.shown]
         return Updates(
             UpdateSettings(
@@ -132,7 +139,35 @@ class PublishedFleetWorld(FleetWorld):
             StatsFlushes(self._stream_settings(envoy), self._draws, self._sidecars.entity),
             rank,
             np.array(clusters, np.int64)[group],
+            views,
         )
+
+    def _make_views(self) -> HeldViews | None:
+        """What requests meet at the rows, if anybody sends some."""
+        self._begin_traffic()
+        requests = self._requests
+        if requests is None:
+            return None
+        settled = [self._settled(proxy) for proxy in self._sidecars.shown]
+        publications, subscriptions = self._publications, self._publications.subscriptions
+        deciding = []
+        for group, envoy in enumerate(settled):
+            clusters, tables = requests.decided_by(group, envoy)
+            wanted = [*(("eds", name) for name in clusters), *(("rds", name) for name in tables)]
+            known = publications.by_group[group]
+            deciding.append([known[key] for key in wanted if key in known])
+
+        def number(group: int, contents: tuple[int, ...]) -> int:
+            envoy = settled[group]
+            for sub, content in zip(deciding[group], contents, strict=True):
+                held = subscriptions.contents[sub][content]
+                of = "hosts" if subscriptions.all[sub].type_name == "eds" else "routes"
+                envoy = replace(envoy, **{of: getattr(envoy, of).updated(held)})
+            return requests.view(group, envoy)
+
+        shown = np.array([requests.view(n, envoy) for n, envoy in enumerate(settled)], np.int32)
+        self._views = Views(shown[self._sidecars.group], self._scenario.duration)
+        return HeldViews(self._views, subscriptions.layout, deciding, number)
 
     # --- changes and publications
 
@@ -141,6 +176,10 @@ class PublishedFleetWorld(FleetWorld):
         coming.before_publication()
         self._publications.publish()
         coming.after_publication()
+
+    def _on_nothing_new(self, changes: list[int]) -> None:
+        self._begun().work_off()
+        self._publications.come_to_nothing(changes, self._clock.now_ns)
 
     def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
         self._publications.announce(change, concerned)
@@ -153,6 +192,7 @@ class PublishedFleetWorld(FleetWorld):
             return
         self._coming.finish()
         self._updates.check_fetches()
+        self._write_traffic(self._sidecars.entity, self._sidecars.group, self._views)
         announced, recorder = self._publications.announced, self._recorder
         if announced:
             recorder.delivery_parts = partial(

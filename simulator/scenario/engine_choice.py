@@ -43,6 +43,16 @@ _PLAYED_BY_FLEET = (
     RestartIstiodEntry,
 )
 
+_PLAYED_BESIDE_POLLS_AND_FILES = (
+    EditEntry,
+    EndpointsEntry,
+    RolloutEntry,
+    ScaleUpEntry,
+    RestartEntry,
+    PartitionEntry,
+    SlowReaderEntry,
+)
+
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
@@ -108,13 +118,12 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     if not is_pushed:
         wanted |= {
             "network.loss by polls or files": scenario.network.loss > 0,
-            "workload.traffic by polls or files": bool(scenario.traffic),
             "rejected_by_envoy by polls or files": any(
                 isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries
             ),
         }
     found = [name for name, is_used in wanted.items() if is_used]
-    played = _PLAYED_BY_FLEET if is_pushed else (EditEntry, EndpointsEntry)
+    played = _PLAYED_BY_FLEET if is_pushed else _PLAYED_BESIDE_POLLS_AND_FILES
     others = dict.fromkeys(e.KIND for e in entries if not isinstance(e, played) and e.KIND != "traffic")
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
 

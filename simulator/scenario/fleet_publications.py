@@ -115,6 +115,18 @@ class Publications:
             self.announced.append(made)
             self._unpublished.append((change, made, parts_of))
 
+    def come_to_nothing(self, changes: Sequence[int], t_ns: int) -> None:
+        """The replica learned of these, of one object, and publishes nothing for them; what is asked for from
+        here on carries them where what was before is still to be brought."""
+        first: dict[int, Parted] = {}
+        of = {change.id: made for change, made, _ in self._unpublished}
+        for change in changes:
+            for parted in of.get(change, ()):
+                before = first.setdefault(parted.group, parted).older
+                parted.come_to_nothing(t_ns, before, is_last=change == changes[-1])
+        self.subscriptions.publications += 1
+        self._hold_what_is_known(self._context)
+
     def _still_open(self, group: int) -> list[tuple[Change[Names], Parted, dict[str, Names]]]:
         self._open[group] = [entry for entry in self._open[group] if entry[1].open]
         return self._open[group]
@@ -141,11 +153,10 @@ class Publications:
         subscriptions.publications += 1
         for sub in self._renewed(before, after):
             self._renew(sub)
-        still = []
-        for entry in self._unpublished:
-            if not self._hold(*entry, after):
-                still.append(entry)
-        self._unpublished = still
+        self._hold_what_is_known(after)
+
+    def _hold_what_is_known(self, context: PushContext) -> None:
+        self._unpublished = [entry for entry in self._unpublished if not self._hold(*entry, context)]
 
     def _renewed(self, before: PushContext, after: PushContext) -> list[int]:
         """Subscriptions that may give something else now."""

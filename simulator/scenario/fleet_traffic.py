@@ -5,15 +5,17 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.envoy.data_plane import Published
 from simulator.envoy.settled import SettledEnvoy
+from simulator.fleet.views import Views
 from simulator.mesh.services import Service
 from simulator.mesh.visibility import VisibilityClass
-from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.mesh_start import Proxies
 from simulator.scenario.mesh_traffic import MeshTraffic
 from simulator.workload.mesh_traffic import RoutingView
+from simulator.xds.resources import Names
 
 
 class FleetTraffic:
@@ -41,22 +43,34 @@ class FleetTraffic:
             self._contents.append(views)
         return number
 
-    def write(self, rows: ReplicaRows, proxies: Proxies, services: Sequence[Service]) -> None:
+    def decided_by(self, group: int, envoy: SettledEnvoy) -> tuple[Names, Names]:
+        """Clusters and route tables on which it depends what requests of the group's proxies meet."""
+        return self._traffic.decided_by(Published(listeners=envoy.listeners), self._classes[group])
+
+    def write(
+        self,
+        entity: NDArray[np.int64],
+        group: NDArray[np.int32],
+        views: Views,
+        proxies: Proxies,
+        services: Sequence[Service],
+    ) -> None:
         """What became of all requests of these, at the end of the run.
 
         Args:
-            rows: Those at one replica.
+            entity: Proxies, by place, ascending.
+            group: Their groups.
+            views: What they hold from when on.
             proxies: All of the mesh.
             services: In order.
         """
         senders = self._traffic.senders()
         if senders is None:
-            places = np.arange(len(rows.entity))
+            places = np.arange(len(entity))
         else:
             beside = [proxies.with_sidecars(services.index(s)) for s in senders]
-            places = np.flatnonzero(np.isin(rows.entity, [p for of_one in beside for p in of_one]))
-        contents, views = self._contents, rows.streams.views
-        assert views is not None, "nobody kept what the workers hold"
+            places = np.flatnonzero(np.isin(entity, [p for of_one in beside for p in of_one]))
+        contents = self._contents
         for place, since in views.of(places):
-            proxy, class_ = proxies[int(rows.entity[place])], self._classes[int(rows.group[place])]
+            proxy, class_ = proxies[int(entity[place])], self._classes[int(group[place])]
             self._traffic.write_held(proxy, class_, [(t_ns, contents[number]) for t_ns, number in since])

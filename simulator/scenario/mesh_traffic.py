@@ -24,6 +24,7 @@ from simulator.recording.recorder import Recorder
 from simulator.scenario.schema import TrafficEntry
 from simulator.scenario.sections.workload import ANY
 from simulator.workload.mesh_traffic import NOT_LISTENING, EdgeSettings, EdgeTraffic, RoutingView, Shares
+from simulator.xds.resources import Names, Resource
 
 
 @dataclass(frozen=True, slots=True)
@@ -135,6 +136,14 @@ class MeshTraffic:
         """What requests of each entry meet at workers that hold this."""
         return tuple(view_of(published, request.destination, class_) for request in self._requests)
 
+    def decided_by(self, published: Published, class_: VisibilityClass) -> tuple[Names, Names]:
+        """Names of the clusters, and of the route tables, on which it depends what requests meet at workers
+        whose listeners are these."""
+        to = [request.destination for request in self._requests]
+        tables = [_table_name(published, service, class_) for service in to]
+        clusters = Names(service.cluster_names()[0] for service in to)
+        return clusters, Names(name for name in tables if name is not None)
+
     def write_held(
         self, proxy: Proxy, class_: VisibilityClass, held: Sequence[tuple[int, Sequence[RoutingView]]]
     ) -> None:
@@ -221,24 +230,38 @@ class HotRestartedTraffic:
 
 def view_of(published: Published, service: Service, class_: VisibilityClass) -> RoutingView:
     """What the workers of a proxy do with a request to the service's first port."""
-    port = service.ports[0]
     cluster = service.cluster_names()[0]
-    if port.protocol == "tcp" and class_.kind == "sidecar":
-        listener = published.listeners.get(tcp_listener(service, port.number))
-        if listener is None:
-            return NOT_LISTENING
-    else:
-        name = f"0.0.0.0_{port.number}" if class_.kind == "sidecar" else "0.0.0.0_8080"
-        listener = published.listeners.get(name)
-        if listener is None:
-            return NOT_LISTENING
-        table = published.routes.get(listener_of(listener).route_name or route_name(class_, port.number))
+    if _listener(published, service, class_) is None:
+        return NOT_LISTENING
+    name = _table_name(published, service, class_)
+    if name is not None:
+        table = published.routes.get(name)
         if table is None or service.hostname not in route_of(table).hosts:
             return RoutingView("NR")
     if cluster not in published.clusters:
         return RoutingView("NC")
     assignment = published.hosts.get(cluster)
     return RoutingView(None, () if assignment is None else assignment_of(assignment).addresses)
+
+
+def _is_tcp(service: Service, class_: VisibilityClass) -> bool:
+    return service.ports[0].protocol == "tcp" and class_.kind == "sidecar"
+
+
+def _listener(published: Published, service: Service, class_: VisibilityClass) -> Resource[object] | None:
+    """The one that takes requests to the service's first port."""
+    number = service.ports[0].number
+    if _is_tcp(service, class_):
+        return published.listeners.get(tcp_listener(service, number))
+    return published.listeners.get(f"0.0.0.0_{number}" if class_.kind == "sidecar" else "0.0.0.0_8080")
+
+
+def _table_name(published: Published, service: Service, class_: VisibilityClass) -> str | None:
+    """The route table that this listener uses; None where it uses none, or is not there."""
+    listener = _listener(published, service, class_)
+    if listener is None or _is_tcp(service, class_):
+        return None
+    return listener_of(listener).route_name or route_name(class_, service.ports[0].number)
 
 
 def _request(

@@ -18,7 +18,6 @@ FAST, SLOW = range(130, 134), range(134, 300)
 """The meshes of these seeds are small."""
 
 SEEN_IN_THE_RUN = (
-    "endpoints that leave and are back",
     "files that change again before an Envoy applied them",
     "clusters that change while others warm",
 )

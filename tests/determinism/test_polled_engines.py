@@ -13,8 +13,10 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.poll_server import _by_heapq, _compiled, recursion
 from simulator.results.tables import build_tables
 from simulator.scenario.build import build
+from simulator.scenario.build_fleet_files import FiledFleetWorld
+from simulator.scenario.build_fleet_polls import PolledFleetWorld
 from simulator.scenario.problems import ScenarioError
-from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, table
+from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, by_rows, table
 from tests.fleet_poll_scenarios import scenario
 
 FAST = (130, 131, 132, 244)
@@ -22,7 +24,6 @@ FAST = (130, 131, 132, 244)
 SLOW = sorted({*range(133, 330)} - {*FAST})
 
 SEEN_IN_THE_RUN = (
-    "endpoints that leave and are back",
     "clusters that change while others warm",
     "endpoints that come after envoy.initial_fetch_timeout",
     "polls that time out while a cluster of the proxy warms",
@@ -39,6 +40,15 @@ def test_random_meshes_that_poll_have_equal_tables(seed: int) -> None:
 @pytest.mark.parametrize("seed", SLOW)
 def test_more_random_meshes_that_poll_have_equal_tables(seed: int) -> None:
     assert_equal_or_beyond(scenario(seed), SEEN_IN_THE_RUN)
+
+
+TOUCHING: dict[str, list[dict[str, Any]]] = {
+    "rollout": [{"rollout": "s1", "at": "1s", "pre_stop": "1s", "termination_drain": "1s"}],
+    "scale_up": [{"scale_up": {"pods": 5}, "at": "1s"}],
+    "restart": [{"restart": {"proxies": "20%"}, "at": ["1s", "2s"]}],
+    "partition": [{"partition": {"proxies": 5}, "at": "2s", "until": "7s"}],
+    "slow_reader": [{"slow_reader": {"proxies": 5}, "at": "2s", "until": "7s"}],
+}
 
 
 def mesh(**keys: Any) -> xs.Scenario:
@@ -89,6 +99,50 @@ def test_gateways_stand_in_the_same_queue() -> None:
     assert "p29" in set(waited["proxy_id"])
 
 
+@pytest.mark.parametrize("what", TOUCHING)
+@pytest.mark.parametrize("strategy", ["poll", "file"])
+def test_who_is_touched_is_played_by_messages_beside_those_who_poll_or_read_files(
+    strategy: str, what: str
+) -> None:
+    of = mesh(**{"duration": "12s", "propagation.strategy": strategy, "propagation.sync_period": "2s"})
+    of = of.with_(workload=[*of.workload, *TOUCHING[what]])
+    assert_equal(of)
+    form = PolledFleetWorld if strategy == "poll" else FiledFleetWorld
+    rows = form(of.with_(engine="fleet"), of.seed, 0).rows
+    assert 0 < rows <= 29 - (0 if what == "scale_up" else 3), "nobody is touched, or all are"
+
+
+def test_new_pods_wait_in_the_same_queue() -> None:
+    of = mesh(
+        **{"mesh.proxies": 60, "propagation.server": {"concurrency": 1, "service_time": "3ms"}},
+        workload=[{"scale_up": {"pods": 4}, "at": "1s"}, *mesh().workload[1:]],
+    )
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = table(arrays, "deliveries")
+    waited = rows[(rows["t_dequeued_ns"] != rows["t_enqueued_ns"]) & rows["t_dequeued_ns"].notna()]
+    assert {kind[0] for kind in waited["proxy_id"]} == {"p", "s"}, (
+        "pods of the start, or new ones, wait alone"
+    )
+
+
+@pytest.mark.parametrize("strategy", ["poll", "file"])
+def test_endpoints_that_leave_and_are_back_follow_what_was_before(strategy: str) -> None:
+    of = mesh(
+        **{
+            "propagation.strategy": strategy,
+            "propagation.sync_period": "1s",
+            "control_plane.costs.endpoint_slice_delay": {"uniform": ["1ms", "300ms"]},
+            "workload": [{"endpoints": "any", "poisson": "30/s", "until": "4s"}],
+        }
+    )
+    assert_equal(of)
+    rows = table(by_rows(of), "deliveries")
+    followed = rows[(rows["carried_by"] == "earlier_push") & (rows["proxy_id"] == "p20")]
+    at_once = followed["t_active_ns"] == followed["t_observed_ns"]
+    assert set(at_once) == {True, False}, "nobody had to wait for what was before, or everybody"
+
+
 def test_a_run_that_ends_while_polls_are_on_their_way_leaves_the_same_rows_pending() -> None:
     of = mesh(**{"duration": "1450ms", "network.latency": "80ms"})
     assert_equal(of)
@@ -113,7 +167,7 @@ def test_auto_takes_the_arrays_for_many_proxies_that_poll() -> None:
     [
         ({"control_plane.replicas": 2}, r"control_plane\.replicas above 1"),
         ({"network.loss": 0.01}, r"network\.loss"),
-        ({"workload": [{"restart": {"proxies": 1}, "at": "1s"}]}, "workload entry restart"),
+        ({"workload": [{"add_istiod": 1, "at": "1s"}]}, "workload entry add_istiod"),
         ({"workload": [{"edit": "EnvoyFilter", "at": "1s", "rejected_by_envoy": True}]}, "rejected_by_envoy"),
         ({"envoy.costs.rest_update": {"uniform": ["1ms", "2ms"]}}, r"envoy\.costs\.rest_update"),
     ],
