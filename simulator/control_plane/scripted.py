@@ -31,8 +31,8 @@ class ScriptedControlPlane:
 
     Attributes:
         on_renamed: Told which file of every proxy was replaced (file strategy).
-        on_withdrawn: Told which file of every proxy is not there any more. That it goes is no event for Envoy:
-            only who keeps real files needs it.
+        on_withdrawn: Told which file of every proxy is not there any more. That is no event for Envoy: only
+            who keeps real files needs it.
     """
 
     replica = 0

@@ -182,6 +182,13 @@ class Reading:
                 last[key] = state
         return found
 
+    def removed(self) -> list[str]:
+        """Clusters, in the order in which they were removed first."""
+        rows = self._result.states
+        rows = rows[(rows.proxy_id == self.proxy) & (rows.machine == "cluster") & (rows.state == "GONE")]
+        rows = rows[(rows.t_ns >= self._alone[0]) & (rows.t_ns < self._alone[1])]
+        return list(dict.fromkeys(str(name) for name in rows.name))
+
     def takeover(self) -> list[tuple[float, str]]:
         """(seconds after the first, state) of the hot restart that this process is the child of."""
         rows = self._takeover()

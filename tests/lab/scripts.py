@@ -134,6 +134,19 @@ def scripts() -> list[xs.Scenario]:
             pushes=[{"at": "1s", "type": "lds", "remove": ["l0"]}],
         ),
         script(
+            "clusters-removed-in-the-order-of-a-hash-map",
+            "3s",
+            envoy={"initial_fetch_timeout": "0s"},
+            resources={
+                "clusters": [
+                    {"count": 1, "type": "static"},
+                    {"count": 1},
+                    {"count": 1, "type": "strict_dns", "resolver": "never"},
+                ]
+            },
+            pushes=[{"at": "1s", "type": "cds", "remove": ["c0", "c1", "c2"]}],
+        ),
+        script(
             "runtime-layer-first",
             "4s",
             envoy={"runtime_layers": [{"name": "n0", "rtds_layer": {"name": "rtds0"}}]},
