@@ -31,6 +31,8 @@ class ScriptedControlPlane:
 
     Attributes:
         on_renamed: Told which file of every proxy was replaced (file strategy).
+        on_withdrawn: Told which file of every proxy is not there any more. That is no event for Envoy: only
+            who keeps real files needs it.
     """
 
     replica = 0
@@ -44,6 +46,7 @@ class ScriptedControlPlane:
         proxies_alive: Callable[[], Sequence[int]],
     ) -> None:
         self.on_renamed: Callable[[ResourceType, str], None] | None = None
+        self.on_withdrawn: Callable[[ResourceType, str], None] | None = None
         self._script = script
         self._clock = clock
         self._draws = draws
@@ -194,6 +197,9 @@ class ScriptedControlPlane:
         if self.on_renamed is not None:
             for name in ("",) if type_.wildcard else push.listed:
                 self.on_renamed(type_, name)
+        if self.on_withdrawn is not None and not type_.wildcard:
+            for name in push.remove:
+                self.on_withdrawn(type_, name)
 
     def write_runtime(self, layer: str, key: str, value: float) -> None:
         """A feature flag gets another value in a layer that RTDS serves; it is pushed at once."""

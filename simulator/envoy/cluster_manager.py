@@ -179,8 +179,7 @@ class ClusterManager:
             self._known = self._known.updated(resources.without(bad)).without(diff.removed)
         else:
             self._known = resources
-        # State of the world: found in a hash set, which of two gives the last one first.
-        self._remove(update.removed if update.is_delta else diff.removed.reversed(), diff.removed)
+        self._remove(update.removed if update.is_delta else self._hash_order(diff.removed), diff.removed)
         self.source.resume(EDS)
         self.source.resume(SDS)
         self._update_cds_gate()
@@ -300,6 +299,11 @@ class ClusterManager:
             self.warming.remove(part)
             tell(part)
         return unwatched
+
+    def _hash_order(self, removed: Names) -> Names:
+        """State of the world: what a response leaves out is found in a hash map, in an order nobody knows
+        before. What stands for it: the order that the scenario gives, and of the others the last first."""
+        return self.process.settings.removal_order.intersect(removed).union(removed.reversed())
 
     def _remove(self, order: Names, names: Names) -> None:
         """Active and warming entries of these names go together, at once on the main thread; while start-up

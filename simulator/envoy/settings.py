@@ -57,6 +57,7 @@ class EnvoySettings:
         concurrency: Workers.
         backoff: Reconnect back-off of xDS streams.
         rate_limit: None without ``rate_limit_settings``.
+        removal_order: Clusters in the order of Envoy's hash map (`lab.removal_order`).
         costs: Cost key to law (see the calibration file).
     """
 
@@ -77,3 +78,4 @@ class EnvoySettings:
     stats_flush_interval_ns: int = 5 * 10**9
     concurrency: int = 1
     rate_limit: RateLimitSettings | None = None
+    removal_order: Names = NO_NAMES

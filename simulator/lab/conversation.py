@@ -8,6 +8,7 @@ milliseconds on a busy machine, is in no comparison.
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -16,6 +17,8 @@ from simulator.results.result import Result
 
 PHASES: Final = STARTUP_INSTANTS[STARTUP_INSTANTS.index("t_cds_subscribed_ns") + 1 :]
 """Instants of a start that come after the origin."""
+
+_WARMING_CLUSTER: Final = ("cluster", "WARMING")
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +166,28 @@ class Reading:
         That a cluster warms during start-up is told at different moments: when it is added by Envoy, when its
         initialization begins by the simulator.
         """
+        found: list[Entered] = []
+        last: dict[tuple[str, str], str] = {}
+        for one, is_start_up in self._states_entered():
+            key = one.machine, one.name
+            if one.state in ("WARMING", "ACTIVE") and not is_start_up:
+                if last.get(key) != one.state:
+                    found.append(one)
+                last[key] = one.state
+        return found
+
+    def warmed_in_start_up(self) -> list[str]:
+        """Clusters that warmed before the workers started."""
+        started_s = self.at("t_workers_started_ns")
+        warmed = [one for one, _ in self._states_entered() if (one.machine, one.state) == _WARMING_CLUSTER]
+        return [one.name for one in warmed if started_s is None or one.at_s <= started_s]
+
+    def _states_entered(self) -> Iterator[tuple[Entered, bool]]:
+        """Every state of a cluster or listener, and whether it is one of start-up."""
         rows = self._result.states
         rows = rows[(rows.proxy_id == self.proxy) & rows.machine.isin(("cluster", "listener"))]
         rows = rows[(rows.t_ns >= self._alone[0]) & (rows.t_ns < self._alone[1])]
         started_s = self.at("t_workers_started_ns")
-        found: list[Entered] = []
-        last: dict[tuple[str, str], str] = {}
         entered: dict[tuple[str, str], str] = {}
         for row in rows.itertuples():
             key, state, at_s = (str(row.machine), str(row.name)), str(row.state), self.seconds(row.t_ns)
@@ -176,11 +195,14 @@ class Reading:
             goes_on = entered.get(key) == state
             entered[key] = state
             is_start_up = goes_on or (state == "WARMING" and (started_s is None or at_s <= started_s))
-            if state in ("WARMING", "ACTIVE") and last.get(key) != state and not is_start_up:
-                found.append(Entered(at_s, key[0], key[1], state))
-            if state in ("WARMING", "ACTIVE") and not is_start_up:
-                last[key] = state
-        return found
+            yield Entered(at_s, key[0], key[1], state), is_start_up
+
+    def removed(self) -> list[str]:
+        """Clusters, in the order in which they were removed first."""
+        rows = self._result.states
+        rows = rows[(rows.proxy_id == self.proxy) & (rows.machine == "cluster") & (rows.state == "GONE")]
+        rows = rows[(rows.t_ns >= self._alone[0]) & (rows.t_ns < self._alone[1])]
+        return list(dict.fromkeys(str(name) for name in rows.name))
 
     def takeover(self) -> list[tuple[float, str]]:
         """(seconds after the first, state) of the hot restart that this process is the child of."""

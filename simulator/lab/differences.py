@@ -27,7 +27,8 @@ from typing import Final
 from simulator.engine.clock import DurationError, parse_duration
 from simulator.lab.conversation import PHASES, Entered, Reading, Said, starts_of
 from simulator.lab.lateness import MeasuredRun, heard
-from simulator.lab.orders import Numbered, Order
+from simulator.lab.orders import Order
+from simulator.lab.races import Races
 from simulator.lab.rows import AGREES, DIFFERS, RACES, Row, Tolerance
 from simulator.lab.wording import first_difference, ms, timed, told_answers, told_timeouts, told_verdict
 from simulator.results.result import Result
@@ -35,6 +36,9 @@ from simulator.scenario.schema import Scenario
 
 __all__ = ["AGREES", "DIFFERS", "RACES", "Row", "Tolerance", "compare"]
 
+
+_Timed = tuple[float, str]
+"""When, and what."""
 
 _OF_CDS: Final = "t_cds_initialized_ns"
 """Without CDS Envoy's log does not tell of it."""
@@ -108,6 +112,7 @@ class _Comparison:
             )
             for result in measured
         ]
+        self._races = Races(self._simulated, self._ours, self._runs, tolerance, is_random=self._is_random)
 
     def _common_window(self) -> float:
         until_s = self._scenario.duration / 1e9 - self._simulated.origin_ns / 1e9
@@ -250,7 +255,7 @@ class _Comparison:
         told = f"{len(self._ours)} messages"
         for run in self._runs:
             for first, second in ours.inversions(run.order):
-                kind = self._race(first, second, ours, run)
+                kind = self._races.kind(first, second, run)
                 one, other = ours.counterpart(first), ours.counterpart(second)
                 if kind is None:
                     return Row(
@@ -265,21 +270,6 @@ class _Comparison:
         note = "; ".join(races)
         verdict = RACES if races else AGREES
         return Row("order", "equal but for races", told, told, n=len(self._runs), verdict=verdict, note=note)
-
-    def _race(self, first: Numbered, second: Numbered, ours: Order, run: MeasuredRun) -> str | None:
-        """Of which class it is that these two, in the simulated order, were measured in the other."""
-        if any(other.order.has_first(first, second) for other in self._runs if other is not run):
-            return "both orders measured"
-        here = [ours.said[ours.place[key]] for key in (first, second)]
-        there = [run.order.said[run.order.place[key]] for key in (first, second)]
-        if self._is_random and here[0].stream != here[1].stream:
-            return "random waits"
-        gap_s = max(abs(here[1].at_s - here[0].at_s), abs(there[1].at_s - there[0].at_s))
-        if gap_s > self._tolerance.at(0):
-            return None
-        if here[0].is_of_server != here[1].is_of_server:
-            return "crossing"
-        return "streams" if here[0].stream != here[1].stream else None
 
     # --- polls: the waits are random, so only what was answered can be equal, and when the first answer came
 
@@ -307,10 +297,19 @@ class _Comparison:
         for machine, name in sorted(objects):
             mine = [e for e in ours if (e.machine, e.name) == (machine, name)]
             measured = [[e for e in run if (e.machine, e.name) == (machine, name)] for run in theirs]
-            rows.append(
-                self._timed_sequence(f"{machine} {name}", _pairs(mine), [_pairs(m) for m in measured])
-            )
+            rows.append(self._states_of(machine, name, _pairs(mine), [_pairs(m) for m in measured]))
         return rows
+
+    def _states_of(self, machine: str, name: str, mine: list[_Timed], measured: list[list[_Timed]]) -> Row:
+        rule = f"{machine} {name}"
+        row = self._timed_sequence(rule, mine, measured)
+        if row.is_met or machine != "cluster":
+            return row
+        apart = [self._races.warms_apart(name, run) for run in self._runs]
+        if not any(apart):
+            return row
+        excused = self._timed_sequence(rule, mine, measured, apart=apart)
+        return replace(excused, verdict=RACES, note="random waits") if excused.is_met else row
 
     def _within(self, entered: list[Entered]) -> list[Entered]:
         return [e for e in entered if e.at_s < self._until_s]
@@ -322,15 +321,18 @@ class _Comparison:
         measured: list[list[tuple[float, str]]],
         slack_s: float = 0.0,
         untimed: int = 0,
+        apart: Sequence[bool] = (),
     ) -> Row:
-        """Something goes through states: which, and when; the first `untimed` of them at any time."""
+        """Something goes through states: which, and when; the first `untimed` of them at any time. In runs
+        that are `apart` it does not matter whether it warms first."""
         near, shown = [], measured[0]
         tolerance = Tolerance(self._tolerance.floor_s + slack_s, self._tolerance.share)
-        for run, one in zip(self._runs, measured, strict=True):
-            is_same = [what for _, what in one] == [what for _, what in mine]
+        for run, one, is_apart in zip(self._runs, measured, apart or [False] * len(measured), strict=True):
+            ours, theirs = (_warmed(mine), _warmed(one)) if is_apart else (mine, one)
+            is_same = [what for _, what in theirs] == [what for _, what in ours]
             is_in_time = is_same and all(
                 self._is_polled or run.is_near(at_s, there_s, tolerance)
-                for (at_s, _), (there_s, _) in list(zip(mine, one, strict=True))[untimed:]
+                for (at_s, _), (there_s, _) in list(zip(ours, theirs, strict=True))[untimed:]
             )
             near.append(is_in_time)
             if not is_in_time:
@@ -372,6 +374,11 @@ def _keys(conversations: list[list[Said]]) -> list[str]:
 
 def _pairs(entered: list[Entered]) -> list[tuple[float, str]]:
     return [(e.at_s, e.state) for e in entered]
+
+
+def _warmed(states: list[_Timed]) -> list[_Timed]:
+    """Without a first WARMING."""
+    return states[1:] if states and states[0][1] == "WARMING" else states
 
 
 def _answers(conversation: list[Said], key: str) -> list[str]:

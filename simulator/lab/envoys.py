@@ -12,7 +12,7 @@ from simulator.calibration.costs import Calibration
 from simulator.control_plane.scripted import ScriptedControlPlane
 from simulator.lab import bootstrap as boot
 from simulator.lab.endpoints import Endpoints
-from simulator.lab.file_tree import ConfigurationFiles, Content
+from simulator.lab.file_tree import ConfigurationFiles
 from simulator.lab.log import LogFollower
 from simulator.lab.network import Ports
 from simulator.lab.playable import hot_restarts
@@ -260,16 +260,19 @@ class Envoys:
             process = envoy.newest
             if envoy.files is None or process.is_over or process.witness is None:
                 continue
-            held = envoy.files.held
-            gone: Content = {key: None for key in held if self._published.file(proxy, *key) is None}
             content = self._published.file(proxy, type_, name)
             if content is not None:
                 names = None if type_.wildcard else Names((name,))
                 carried = self._control_plane.carried(proxy, type_, names)
                 brought = content[1].names if names is None else names
                 process.witness.on_carried(type_.name, "", brought, carried)
-            # What was withdrawn is not there any more; that it goes is no event for Envoy.
-            envoy.files.replace({**gone, **self._published.renamed(proxy, type_, name)}, process.build)
+            envoy.files.replace(self._published.renamed(proxy, type_, name), process.build)
+
+    def on_withdrawn(self, type_: ResourceType, name: str) -> None:
+        """The control plane publishes a file no more."""
+        for envoy in self.of.values():
+            if envoy.files is not None:
+                envoy.files.withdraw(type_, name)
 
 
 def _subscribing(scenario: Scenario) -> tuple[str, ...]:

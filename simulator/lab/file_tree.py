@@ -57,6 +57,11 @@ class ConfigurationFiles:
         link.symlink_to(directory.name)
         link.rename(self._root / _LINK)
 
+    def withdraw(self, type_: ResourceType, name: str) -> None:
+        """Takes a file away where it lies: nothing is moved, so whoever watches is not told."""
+        self.held[type_, name] = None
+        self.path(type_, name).unlink(missing_ok=True)
+
 
 def _file_name(type_: ResourceType, name: str) -> str:
     return f"{type_.name}.{name}.json".replace("/", "_") if name else f"{type_.name}.json"

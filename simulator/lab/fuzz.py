@@ -111,7 +111,9 @@ class _Played:
     def __init__(self, mapping: Mapping, simulate: Simulate, runs: int) -> None:
         self.mapping = mapping
         scenario = watched(Scenario(**mapping))
-        self.trial = Trial(scenario, simulate(scenario, None), runs)
+        self.trial = Trial(
+            scenario, simulate(scenario, None), runs, again=lambda ordered: simulate(ordered, None)
+        )
         self.performed: list[Stage] = []
         self.failures: list[str] = []
         self.has_played = False

@@ -149,6 +149,7 @@ class Stage:
             self.fail,
         )
         self._control_plane.on_renamed = self._envoys.on_renamed
+        self._control_plane.on_withdrawn = self._envoys.on_withdrawn
         self._reception = Reception(
             scenario.network.latency,
             self._draws,

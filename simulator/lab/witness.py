@@ -13,7 +13,7 @@ from simulator.recording.ledger import ChangeLedger
 from simulator.recording.recorder import Recorder
 from simulator.recording.rows import StartupRow
 from simulator.xds.messages import Response
-from simulator.xds.resource_types import CDS, LDS
+from simulator.xds.resource_types import CDS, EDS, LDS
 from simulator.xds.resources import Names
 
 _INSTANTS: Final = {
@@ -46,8 +46,16 @@ _OBJECT_STATES: Final = {
     "listener_gone": ("listener", "GONE"),
 }
 
-_TAKEN: Final = {"cds_taken": "cds", "lds_taken": "lds", "eds_taken": "eds"}
+_TAKEN: Final = {
+    "cds_taken": CDS.name,
+    "lds_taken": LDS.name,
+    "listener_withdrawn": LDS.name,
+    "eds_taken": EDS.name,
+}
 """Facts that tell of an update where no mux does: polls."""
+
+_LEAVING: Final = ("listener_leaving", "listener_stays")
+"""Facts that tell that a listener is being removed, and that one of the bootstrap is not."""
 
 _OF_THE_PREDECESSOR: Final = ("DRAINING", "FILTER_CHAINS_DRAINING")
 
@@ -88,6 +96,7 @@ class Witness:
         self._under_way: deque[_UnderWay] = deque()
         self._warming: list[_UnderWay] = []
         self._accepted: dict[str, None] = {}
+        self._leaving = ""
         self.enter(row.t_started_ns, "server", "envoy", "STARTING")
 
     def enter(self, t_ns: int, machine: str, name: str, state: str) -> None:
@@ -110,13 +119,23 @@ class Witness:
         elif fact.what == "fetch_timeout" and self.row.t_workers_started_ns is None:
             # The row of a start says what that start waited for.
             self.row.fetch_timeouts[fact.name] = self.row.fetch_timeouts.get(fact.name, 0) + 1
-        elif fact.what == "received":
+        elif fact.what in _LEAVING:
+            self._leaving = fact.name if fact.what == "listener_leaving" else ""
+        else:
+            self._update(fact, t_ns)
+
+    def _update(self, fact: Fact, t_ns: int) -> None:
+        """It speaks of an update."""
+        if fact.what == "received":
             self._received(fact.name, t_ns)
         elif fact.what in ("accepted", "file_accepted"):
             self._accepted[fact.name] = None
             self._applied(fact.name, t_ns)
         elif fact.what in _TAKEN:
-            self._taken(_TAKEN[fact.what], fact.name, t_ns)
+            name = fact.name if fact.what == "eds_taken" else ""
+            self._taken(_TAKEN[fact.what], name, t_ns)
+            if fact.what == "listener_withdrawn":
+                self._withdrawn(fact.name, t_ns)
         elif fact.what in ("poll_rejected", "file_rejected"):
             self._refused(fact.name, t_ns)
 
@@ -133,10 +152,20 @@ class Witness:
         self.enter(t_ns, machine, fact.name, state)
         self._settle(t_ns)
 
+    def _withdrawn(self, listener: str, t_ns: int) -> None:
+        """LDS has taken a listener away. One in service drains, and the log tells when it is gone; one that
+        warms, or waits for the workers to start, was destroyed at once without a word of its own."""
+        self._leaving = ""
+        if self._states.get(("listener", listener)) in ("WARMING", "ACTIVE_PENDING"):
+            self.enter(t_ns, "listener", listener, "GONE")
+            self._settle(t_ns)
+
     def _started(self, t_ns: int) -> None:
         self.row.outcome = "live"
         for (machine, name), state in list(self._states.items()):
-            if state == "ACTIVE_PENDING":
+            # Removing a listener that start-up waits for starts the workers, without it.
+            is_leaving = machine == "listener" and name == self._leaving
+            if state == "ACTIVE_PENDING" and not is_leaving:
                 self.enter(t_ns, machine, name, "ACTIVE")
         self._settle(t_ns)
 

@@ -156,6 +156,7 @@ def envoy_settings(scenario: Scenario, calibration: Calibration) -> EnvoySetting
         eds_cache=envoy.eds_cache,
         stats_flush_interval_ns=envoy.stats_flush_interval,
         concurrency=envoy.concurrency,
+        removal_order=Names(scenario.lab.removal_order),
         rate_limit=None
         if limit is None
         else RateLimitSettings(limit.max_tokens, round(limit.fill_rate.per_ns / limit.fill_rate.count)),

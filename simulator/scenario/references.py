@@ -11,6 +11,7 @@ from simulator.scenario.problems import Location, suggestion
 from simulator.scenario.quantities import ALL
 from simulator.scenario.sections.control_plane import ControlPlane
 from simulator.scenario.sections.envoy import Envoy
+from simulator.scenario.sections.lab import Lab
 from simulator.scenario.sections.resources import Resources, StaticResources, trailing_number
 from simulator.scenario.sections.scripted import Push
 from simulator.scenario.sections.workload import TrafficEntry
@@ -41,6 +42,10 @@ class Checked(Protocol):
     @property
     def envoy(self) -> Envoy:
         """Section `envoy`."""
+
+    @property
+    def lab(self) -> Lab:
+        """Section `lab`."""
 
     @property
     def workload(self) -> tuple[WorkloadEntry, ...]:
@@ -108,6 +113,7 @@ def unknown_names(scenario: Checked) -> Found:
     yield from _in_layers(scenario.envoy, catalogues)
     yield from _in_pushes(control_plane, catalogues)
     yield from _in_answers(control_plane, catalogues)
+    yield from _among(scenario.lab.removal_order, catalogues["cds"], ("lab", "removal_order"), "")
     if scenario.workload:
         yield from _in_workload(scenario.workload, scenario.envoy.static, catalogues["lds"])
 

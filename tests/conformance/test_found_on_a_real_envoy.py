@@ -386,6 +386,26 @@ def test_clusters_removed_while_start_up_waits_for_one_of_them_go_one_after_the_
     }
 
 
+def test_clusters_of_one_sotw_update_go_in_the_order_of_a_hash_map_which_a_scenario_may_give() -> None:
+    """Played: the order is another for other names and other neighbours. Delta has one of its own."""
+    dns, eds = {"count": 1, "type": "strict_dns", "resolver": "never"}, {"count": 1, "type": "eds"}
+
+    def asked(protocol: str, *order: str) -> list[list[str]]:
+        played = play(
+            protocol=protocol,
+            clusters=[{"count": 1, "type": "static"}, eds, dns],
+            pushes=[{"at": "2s", "type": "cds", "remove": ["c0", "c1", "c2"]}],
+            lab={"removal_order": list(order)},
+            duration="4s",
+        )
+        return [list(m.resources) for m in played.messages(type="eds", direction="request")]
+
+    assert asked("sotw") == [[]], "the last first: c2, which is waited for, before c1"
+    assert asked("sotw", "c0", "c1", "c2") == [], "as a real Envoy does it with these"
+    assert asked("sotw", "c2", "c0") == [[]]
+    assert asked("delta", "c2", "c1", "c0") == [], "in the order of the response"
+
+
 def test_a_listener_that_has_drained_lets_go_of_its_extension_configuration_behind_its_route() -> None:
     for protocol in ("sotw", "delta"):
         for streams in ("ads", "separate"):

@@ -115,6 +115,38 @@ def scripts() -> list[xs.Scenario]:
             pushes=[{"at": "1s", "type": "rds", "change": ["r0"]}],
         ),
         script(
+            # The listener is read when the cluster's name is resolved; its route's file is gone by then.
+            "file-withdrawn",
+            "3s",
+            propagation={"strategy": "file"},
+            resources={"clusters": {"count": 1, "type": "strict_dns", "resolver": {"after": "700ms"}}},
+            pushes=[
+                {"at": "300ms", "type": "rds", "remove": ["r0"]},
+                {"at": "2s", "type": "lds", "add": ["l1"]},
+            ],
+        ),
+        script(
+            "listener-removed-while-start-up-waits-for-it",
+            "4s",
+            envoy={"initial_fetch_timeout": "0s"},
+            propagation={"protocol": "delta"},
+            answers={"rds": NEVER},
+            pushes=[{"at": "1s", "type": "lds", "remove": ["l0"]}],
+        ),
+        script(
+            "clusters-removed-in-the-order-of-a-hash-map",
+            "3s",
+            envoy={"initial_fetch_timeout": "0s"},
+            resources={
+                "clusters": [
+                    {"count": 1, "type": "static"},
+                    {"count": 1},
+                    {"count": 1, "type": "strict_dns", "resolver": "never"},
+                ]
+            },
+            pushes=[{"at": "1s", "type": "cds", "remove": ["c0", "c1", "c2"]}],
+        ),
+        script(
             "runtime-layer-first",
             "4s",
             envoy={"runtime_layers": [{"name": "n0", "rtds_layer": {"name": "rtds0"}}]},

@@ -154,3 +154,74 @@ def test_another_count_of_fetch_timeouts_is_a_difference(scenario: xs.Scenario, 
 def test_one_spoilt_run_of_three_does_not_matter(scenario: xs.Scenario, simulated: Result) -> None:
     other = spoilt(simulated, startups=lambda table: table.assign(fetch_timeouts='{"eds": 2}'))
     assert differing(compare(scenario, simulated, [other, simulated, simulated])) == []
+
+
+# --- streams that come back in a random order
+
+
+@pytest.fixture(scope="module")
+def refused() -> xs.Scenario:
+    """Refused for 1.5 s, each stream comes back in its own time; CDS is waited for no longer by then."""
+    return xs.Scenario(
+        name="case",
+        duration="4s",
+        envoy={"preset": "envoy", "initial_fetch_timeout": "1150ms"},
+        propagation={"streams": "separate", "backoff": {"base": "20ms", "max": "40ms"}},
+        control_plane={
+            "kind": "scripted",
+            "resources": {"clusters": {"count": 1}, "listeners": {"count": 1}},
+            "connect": {"refuse_until": "1500ms"},
+        },
+        recording={"messages": True, "states": True},
+    )
+
+
+@pytest.fixture(scope="module")
+def early_and_late(refused: xs.Scenario) -> tuple[Result, Result]:
+    """One in which the cluster warms during start-up, and one in which workers run by then."""
+    found: dict[bool, Result] = {}
+    for seed in range(1, 40):
+        result = xs.run(refused, seed=seed)
+        started_ns = result.startups.t_workers_started_ns.iloc[0]
+        warmed_ns = result.states[(result.states.name == "c0") & (result.states.state == "WARMING")].t_ns
+        found.setdefault(bool(warmed_ns.min() > started_ns), result)
+    return found[False], found[True]
+
+
+def states_of(result: Result, other: Result) -> Result:
+    """A result with the states of another."""
+    return spoilt(result, states=lambda table: other.tables["states"])
+
+
+def test_a_cluster_may_warm_behind_the_workers_start_if_its_stream_came_back_later(
+    refused: xs.Scenario, early_and_late: tuple[Result, Result]
+) -> None:
+    for simulated, measured in (early_and_late, early_and_late[::-1]):
+        rows = compare(refused, simulated, [measured])
+        assert differing(rows) == []
+        assert [row.verdict for row in rows if row.rule == "cluster c0"] == ["race"]
+
+
+def test_a_cluster_that_warms_behind_the_workers_start_is_a_difference_if_no_stream_came_later(
+    refused: xs.Scenario, early_and_late: tuple[Result, Result]
+) -> None:
+    early, late = early_and_late
+    assert "cluster c0" in differing(compare(refused, early, [states_of(early, late)]))
+    assert "cluster c0" in differing(compare(refused, late, [states_of(late, early)]))
+
+
+def test_a_cluster_that_warms_later_and_never_serves_is_a_difference(
+    refused: xs.Scenario, early_and_late: tuple[Result, Result]
+) -> None:
+    early, late = early_and_late
+    stuck = spoilt(late, states=lambda table: table[(table.name != "c0") | (table.state != "ACTIVE")])
+    assert "cluster c0" in differing(compare(refused, early, [stuck]))
+
+
+def test_of_several_runs_only_those_in_which_streams_changed_places_are_excused(
+    refused: xs.Scenario, early_and_late: tuple[Result, Result]
+) -> None:
+    early, late = early_and_late
+    wrong = states_of(early, late)
+    assert "cluster c0" in differing(compare(refused, early, [late, wrong, wrong]))
+    assert "cluster c0" not in differing(compare(refused, early, [late, late, wrong]))

@@ -41,6 +41,12 @@ ASSIGNMENT = "type.googleapis.com/envoy.config.endpoint.v3.ClusterLoadAssignment
             "file_accepted",
             "eds",
         ),
+        ("info|upstream|lds: add/update listener 'l0'", "lds_taken", ""),
+        ("debug|config|begin remove listener: name=l0", "listener_leaving", "l0"),
+        ("debug|config|unknown/locked listener 'l0'. no remove", "listener_stays", "l0"),
+        ("info|upstream|lds: remove listener 'l0'", "listener_withdrawn", "l0"),
+        ("info|upstream|removing cluster c0", "cluster_gone", "c0"),
+        ("info|upstream|removing warming cluster c0", "cluster_gone", "c0"),
         ("warning|config|REST config for /v3/discovery:routes rejected: why", "poll_rejected", "rds"),
     ],
 )

@@ -93,3 +93,59 @@ def test_what_was_disturbed_may_agree_when_played_again(scenario: xs.Scenario, s
 
     assert trial.verdict().agrees
     assert trial.verdict().disturbed == 1
+
+
+# --- the order of a hash map
+
+
+@pytest.fixture(scope="module")
+def removing() -> xs.Scenario:
+    """Start-up waits for c1, whose name is never resolved; if it goes first, EDS of c0 is asked for."""
+    clusters = [{"count": 1}, {"count": 1, "type": "strict_dns", "resolver": "never"}]
+    return xs.Scenario(
+        name="case",
+        duration="3s",
+        envoy={"preset": "envoy", "initial_fetch_timeout": "0s"},
+        propagation={"protocol": "sotw"},
+        control_plane={
+            "kind": "scripted",
+            "resources": {"clusters": clusters, "listeners": {"count": 1}},
+            "pushes": [{"at": "1s", "type": "cds", "remove": ["c0", "c1"]}],
+        },
+        recording={"messages": True, "states": True},
+    )
+
+
+def trial_of(scenario: xs.Scenario) -> Trial:
+    return Trial(scenario, xs.run(scenario), 1, again=xs.run)
+
+
+def eds_requests(result: Result) -> int:
+    rows = result.messages
+    return int(((rows.type == "eds") & (rows.direction == "request")).sum())
+
+
+def test_clusters_that_one_update_removes_may_go_in_the_order_that_the_log_tells(
+    removing: xs.Scenario,
+) -> None:
+    trial = trial_of(removing)
+    other = xs.run(removing.with_(**{"lab.removal_order": ["c0", "c1"]}))
+    assert (eds_requests(trial.simulated), eds_requests(other)) == (1, 0), "it makes a difference"
+
+    trial.take(other)
+
+    assert trial.verdict().agrees
+    assert eds_requests(trial.verdict().simulated) == 0
+
+
+def test_what_does_not_follow_from_the_order_that_the_log_tells_is_a_disagreement(
+    removing: xs.Scenario,
+) -> None:
+    """The messages are those of c0 before c1, the log tells of c1 before c0."""
+    other = xs.run(removing.with_(**{"lab.removal_order": ["c0", "c1"]}))
+    trial = trial_of(removing)
+    tables = {**dict(other.tables), "states": trial.simulated.tables["states"]}
+
+    trial.take(Result(tables, other.manifest, expectations=other.expectations))
+
+    assert [row.rule for row in trial.verdict().differing] == ["messages eds"]
