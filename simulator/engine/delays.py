@@ -10,14 +10,14 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 from functools import cache
-from typing import Protocol
+from typing import Any, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.engine.draws import Draws
 
-_LONGEST_NS = 2.0**62  # about 146 years: the tail of a heavy distribution must still fit int64, sums included
+LONGEST_NS = 2.0**62  # about 146 years: the tail of a heavy distribution must still fit int64, sums included
 
 
 class Delay(Protocol):
@@ -122,12 +122,12 @@ class Uniform:
         return self.high_ns == 0
 
     def ns(self, u: float) -> int:
-        """low + u * (high - low), in whole ns."""
-        return _whole(self.low_ns + u * (self.high_ns - self.low_ns))
+        """`between` its bounds, in whole ns."""
+        return _whole(between(self.low_ns, self.high_ns, u))
 
     def ns_array(self, u: NDArray[np.float64]) -> NDArray[np.int64]:
         """`ns` for each element."""
-        return _whole_array(self.low_ns + u * (self.high_ns - self.low_ns))
+        return _whole_array(between(self.low_ns, self.high_ns, u))
 
     def residual_ns(self, u: float) -> int:
         """What is left of such a delay at a random instant, where one follows another without end; whole ns.
@@ -252,6 +252,11 @@ class Empirical:
         return samples[(np.asarray(u) * len(samples)).astype(np.int64)]
 
 
+def between(low_ns: Any, high_ns: Any, u: Any) -> Any:
+    """Evenly between these: of numbers, of arrays, and compiled (fleet/compiled.py)."""
+    return low_ns + u * (high_ns - low_ns)
+
+
 @cache
 def _sigma(median_ns: float, p99_ns: float) -> float:
     from scipy.special import ndtri
@@ -265,8 +270,8 @@ def _require(condition: bool, problem: str) -> None:
 
 
 def _whole(ns: float) -> int:
-    return round(min(ns, _LONGEST_NS))
+    return round(min(ns, LONGEST_NS))
 
 
 def _whole_array(ns: NDArray[np.float64]) -> NDArray[np.int64]:
-    return np.rint(np.minimum(ns, _LONGEST_NS)).astype(np.int64)
+    return np.rint(np.minimum(ns, LONGEST_NS)).astype(np.int64)

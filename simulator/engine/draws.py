@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from hashlib import blake2b
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,6 +20,9 @@ _GOLDEN = 0x9E3779B97F4A7C15  # 2**64 divided by the golden ratio, odd: neighbou
 _STEP_1 = 0xBF58476D1CE4E5B9
 _STEP_2 = 0x94D049BB133111EB
 _ULP = 2.0**-53
+_ONE, _STEP = np.uint64(1), np.uint64(_GOLDEN)
+_FACTOR_1, _FACTOR_2 = np.uint64(_STEP_1), np.uint64(_STEP_2)
+_SHIFT_1, _SHIFT_2, _SHIFT_3, _SHIFT_UNIFORM = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
 _MOST_INTEGERS = 2**11
 """So that 53 random bits times their number fit into 64."""
 
@@ -110,22 +113,43 @@ class KeyedDraws:
 
 def _mixed_entities(key: np.uint64 | NDArray[np.uint64], entity: Integers) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
-        return _mixed_array(key + (_as_uint64(entity) + np.uint64(1)) * np.uint64(_GOLDEN))
+        return _mixed_array(stepped(key, _as_uint64(entity)))
 
 
 def _bits_of(key: np.uint64 | NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.uint64]:
     mixed, indices = _mixed_entities(key, entity), _as_uint64(index)
     with np.errstate(over="ignore"):
-        return _mixed_array(mixed + (indices + np.uint64(1)) * np.uint64(_GOLDEN))
+        return _mixed_array(stepped(mixed, indices))
 
 
 def _uniform_of(bits: NDArray[np.uint64]) -> NDArray[np.float64]:
     uniform = (bits >> np.uint64(11)).astype(np.float64)
-    return uniform * _ULP
+    uniform *= _ULP
+    return uniform
+
+
+# Of 64-bit numbers, which wrap: for arrays, for numpy's scalars, and compiled (fleet/compiled.py).
+
+
+def stepped(bits: Any, number: Any) -> Any:
+    """What is mixed for this number, of an entity or an index, where `bits` stand for what was before."""
+    return bits + (number + _ONE) * _STEP
+
+
+def mixed_scalar(bits: Any) -> Any:
+    """A bijection of 64 bits in which every input bit moves about half of the output bits."""
+    bits = (bits ^ bits >> _SHIFT_1) * _FACTOR_1
+    bits = (bits ^ bits >> _SHIFT_2) * _FACTOR_2
+    return bits ^ bits >> _SHIFT_3
+
+
+def uniform_scalar(bits: Any) -> Any:
+    """The number in [0, 1) that these bits stand for."""
+    return np.float64(bits >> _SHIFT_UNIFORM) * _ULP
 
 
 def _mixed(bits: int) -> int:
-    """A bijection of 64 bits in which every input bit moves about half of the output bits."""
+    """`mixed_scalar` of one of Python's own integers."""
     bits = (bits ^ bits >> 30) * _STEP_1 & _MASK
     bits = (bits ^ bits >> 27) * _STEP_2 & _MASK
     return bits ^ bits >> 31
@@ -134,15 +158,14 @@ def _mixed(bits: int) -> int:
 def _mixed_array(bits: NDArray[np.uint64]) -> NDArray[np.uint64]:
     """`_mixed` for each element of an array that nobody else holds."""
     if np.ndim(bits) == 0:  # a scalar cannot be written to
-        bits = (bits ^ bits >> np.uint64(30)) * np.uint64(_STEP_1)
-        bits = (bits ^ bits >> np.uint64(27)) * np.uint64(_STEP_2)
-        return bits ^ bits >> np.uint64(31)
-    shifted = bits >> np.uint64(30)
+        scalar: NDArray[np.uint64] = mixed_scalar(bits)
+        return scalar
+    shifted = bits >> _SHIFT_1
     bits ^= shifted
-    bits *= np.uint64(_STEP_1)
-    bits ^= np.right_shift(bits, np.uint64(27), out=shifted)
-    bits *= np.uint64(_STEP_2)
-    bits ^= np.right_shift(bits, np.uint64(31), out=shifted)
+    bits *= _FACTOR_1
+    bits ^= np.right_shift(bits, _SHIFT_2, out=shifted)
+    bits *= _FACTOR_2
+    bits ^= np.right_shift(bits, _SHIFT_3, out=shifted)
     return bits
 
 

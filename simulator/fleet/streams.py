@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -17,7 +18,8 @@ from numpy.typing import NDArray
 
 from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay, Uniform
-from simulator.engine.draws import Draws
+from simulator.engine.draws import Draws, KeyedDraws
+from simulator.fleet.compiled_streams import CompiledStreams, compiled_streams, is_worth_it
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.history import Chains, History
 from simulator.fleet.push_log import PushLog
@@ -149,16 +151,26 @@ class _Direction:
     """One direction of the links of all proxies (wire/link.py)."""
 
     def __init__(self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints) -> None:
-        self._settings = settings
+        self._settings, self._draws, self._entity = settings, draws, entity
         self.sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
         delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
         purposes = (purpose, purpose + ".agent")
         self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
-        self._drawn = [
-            (delay, draws.keyed(purpose, entity))
+        self.laws = [
+            (delay, purpose)
             for delay, purpose in zip(delays, purposes, strict=False)
             if not isinstance(delay, Constant)
         ]
+        """Of what is drawn for each message, and what for."""
+
+    @cached_property
+    def _drawn(self) -> list[tuple[Delay, KeyedDraws]]:
+        return [(delay, self._draws.keyed(purpose, self._entity)) for delay, purpose in self.laws]
+
+    def least_ns(self, size_bytes: int) -> int:
+        """How long a message takes without what is drawn."""
+        rate = self._settings.bytes_per_second
+        return self._constant_ns + (0 if rate is None else size_bytes * S // rate)
 
     def arrival_ns(self, place: Small, now_ns: Ints, size_bytes: Ints | int) -> Ints:
         """When messages sent now arrive; none overtakes."""
@@ -178,14 +190,24 @@ class _Direction:
 class StatsFlushes:
     """The stats flushes of all main threads (envoy/main_thread.py), worked off when a job starts."""
 
+    purpose = "envoy.costs.stats_flush_per_cluster"
+
     def __init__(self, settings: StreamSettings, draws: Draws, entity: Ints) -> None:
         self._draws, self._entity, self._law = draws, entity, settings.flush_per_cluster
         self._interval_ns = settings.flush_interval_ns
         self.is_off = self._interval_ns == 0 or self._law.is_zero
-        if not self.is_off:
-            phase = draws.uniform_array("envoy.stats_flush_phase", entity)
-            self._next_ns: Ints = 1 + (phase * self._interval_ns).astype(np.int64)
-            self._count, self._until_ns = (np.zeros(len(entity), np.int64) for _ in range(2))
+        count = 0 if self.is_off else len(entity)
+        phase = draws.uniform_array("envoy.stats_flush_phase", entity[:count])
+        self._next_ns: Ints = 1 + (phase * self._interval_ns).astype(np.int64)
+        self._count, self._until_ns = (np.zeros(count, np.int64) for _ in range(2))
+
+    def state(self) -> tuple[Ints, Ints, Ints]:
+        """When the next one is due, how many drew their cost, and the end of the last one; by place."""
+        return self._next_ns, self._count, self._until_ns
+
+    def take_too_long(self, clusters: Ints) -> NDArray[np.int8]:
+        """By message, whether one of so many clusters (by move and message) may outlast the interval."""
+        return np.array([self._longest_ns(c) >= self._interval_ns for c in clusters.T], np.int8)
 
     def _longest_ns(self, clusters: Ints) -> int:
         law = self._law
@@ -221,8 +243,8 @@ class StatsFlushes:
                 each = np.full(len(who), self._law.value_ns, np.int64)
             else:
                 count += skipped
-                purpose = "envoy.costs.stats_flush_per_cluster"
-                each = self._law.ns_array(self._draws.uniform_array(purpose, self._entity[who], count))
+                u = self._draws.uniform_array(self.purpose, self._entity[who], count)
+                each = self._law.ns_array(u)
                 count += 1
             until = np.where(skipped > 0, 0, until)
             self._until_ns[who] = np.maximum(np.maximum(next_ns, until), busy) + each * clusters[due]
@@ -307,6 +329,8 @@ class Streams:
         self.views = views
         count = len(entity)
         self._settings, self._moving, self._entity = settings, moving, entity
+        self._draws, self._pushes = draws, 0
+        self._compiled: CompiledStreams | None = None
         self._state = state.astype(np.int64)
         self._down = _Direction(settings, draws, "network.latency.to_client", entity)
         self._up = _Direction(settings, draws, "network.latency.to_server", entity)
@@ -365,22 +389,43 @@ class Streams:
         found = distinct(key)
         moves = [self._move(int(number)) for number in found]
         of = np.zeros(len(place), np.int64) if len(moves) == 1 else np.searchsorted(found, key)
-        length = max(len(move.sizes) for move in moves)
         batch = Batch(place, dequeued_ns, sent_ns, [], [], [], [], [], [], None)
         if self._settings.answers_differ:
             batch.all_moves, batch.of = moves, None if len(moves) == 1 else of
-        self._check_window(moves, of, place, sent_ns)
+        compiled = self._compiled_form(len(place))
+        if compiled is None:
+            self._fill(moves, of, batch)
+        else:
+            messages, size = compiled.deliver(moves, of, batch)
+            self.messages += messages
+            self.bytes += size
+        self._settle(moves, of, batch)
+        if self.folding is None:
+            self.batches.append(batch)
+        else:
+            self.folding.take(batch)
+
+    def _compiled_form(self, pushes: int) -> CompiledStreams | None:
+        """What takes the place of `_fill` where it pays; results are the same."""
+        if self._compiled is None:
+            self._pushes += pushes
+            pushes = max(self._pushes, len(self._entity))
+            if self.views is None and is_worth_it(self._settings, pushes):
+                state = self._busy_until_ns, self._workers_ns, self._unread, self.main_thread_busy_ns
+                parts = self._down, self._up, self._flushes
+                self._compiled = compiled_streams(self._settings, self._draws, self._entity, parts, state)
+        return self._compiled
+
+    def _fill(self, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
+        """The columns of the batch, message by message."""
+        length = max(len(move.sizes) for move in moves)
+        self._check_window(moves, of, batch.place, batch.sent_ns)
         for at in range(length):
             self._one_message(at, moves, of, batch)
         self._check_warming(moves, of, batch)
         batch.acked_ns = [np.full(len(of), NULL, np.int64) for _ in range(length)]
         for at in range(max(len(move.requests) for move in moves)):
             self._one_request(at, moves, of, batch)
-        self._settle(moves, of, batch)
-        if self.folding is None:
-            self.batches.append(batch)
-        else:
-            self.folding.take(batch)
 
     def _move(self, key: int) -> Move:
         move = self._moves.get(key)

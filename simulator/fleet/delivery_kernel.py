@@ -1,0 +1,206 @@
+"""From istiod's Send to the workers and back with the ACK, proxy by proxy: `Streams._deliver` as one loop.
+
+Written so that numba compiles it; without numba nobody calls it, for `Streams` goes through the same steps
+column by column in numpy. Both give the same integers.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engine.delays import LONGEST_NS, between
+from simulator.engine.draws import mixed_scalar, stepped, uniform_scalar
+
+Ints = NDArray[np.int64]
+Small = NDArray[np.int32]
+Floats = NDArray[np.float64]
+
+TRAVEL, COST, CLUSTERS, DELAY = range(4)
+"""Of a message of a move: ns on the way without what is drawn; main-thread ns; cluster objects; ns to the
+workers, -1 where it is nothing to them."""
+
+AFTER, BACK, SIZE, ANSWERS = range(4)
+"""Of a request: the message after whose application it leaves; ns on the way without what is drawn; bytes;
+the message that it answers, or -1."""
+
+MESSAGES, REQUESTS, BYTES_BEFORE, BYTES, WARMS_FROM, WARMS_TO = range(6)
+"""Of a move: how many of each; bytes of all messages but the last, and of all; the messages after which
+clusters warm and that ends it, or -1."""
+
+END_NS, WINDOW_BYTES, EDS_TIMEOUT_NS, FLUSH_INTERVAL_NS = range(4)
+"""Settings. Without stats flushes the interval is 0."""
+
+RECEIVED, APPLIED, WORKERS_BEFORE, ACKED = range(4)
+"""Columns of a batch."""
+
+SENT_BACK, BYTES_BACK, IS_BEYOND = range(3)
+"""What is told: requests that arrive within the run, their bytes, and which limit was met."""
+
+WINDOW, FLUSHES, WARMING = 4, 2, 1
+"""Limits: responses larger than the window; flushes that take longer than their interval; endpoints that come
+too late. Several may be met."""
+
+_NULL = -1
+
+HELPERS = (between, mixed_scalar, stepped, uniform_scalar)
+"""What is compiled with the functions below. They are part of what every digest means, so they never change;
+numba's cache looks at this file alone."""
+
+
+def draw(
+    keys: NDArray[np.uint64], entity: Ints, place: Small, sent: Ints, of: Ints, lengths: Ints, out: Floats
+) -> None:
+    """The numbers that the next messages of these places draw: by law, message and row.
+
+    Args:
+        keys: Of the purpose of each law.
+        entity: Proxies by place.
+        place: Whose messages they are, each once.
+        sent: By place, messages so far; is counted on.
+        of: Their moves, by row.
+        lengths: How many messages each move has.
+        out: Filled; 0 where a move has no such message.
+    """
+    most = out.shape[1]
+    for row in range(place.size):
+        at = place[row]
+        count, first, who = lengths[of[row]], sent[at], entity[at]
+        for law in range(keys.size):
+            bits = mixed_scalar(stepped(keys[law], np.uint64(who)))
+            for message in range(count):
+                own_bits = mixed_scalar(stepped(bits, np.uint64(first + message)))
+                out[law, message, row] = uniform_scalar(own_bits)
+            for message in range(count, most):
+                out[law, message, row] = 0.0
+        sent[at] = first + count
+
+
+def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
+    settings: Ints,
+    place: Small,
+    of: Ints,
+    sent_ns: Ints,
+    of_move: Ints,
+    messages: Ints,
+    requests: Ints,
+    down_ns: Ints,
+    up_ns: Ints,
+    last_down_ns: Ints,
+    last_up_ns: Ints,
+    busy_until_ns: Ints,
+    workers_ns: Ints,
+    unread: Ints,
+    busy_ns: Ints,
+    entity: Ints,
+    flush_key: NDArray[np.uint64],
+    flush_law: Floats,
+    flushes_too_long: NDArray[np.int8],
+    flush_next_ns: Ints,
+    flush_count: Ints,
+    flush_until_ns: Ints,
+    columns: Ints,
+    told: Ints,
+) -> None:
+    """Delivers a push to each of these places.
+
+    Args:
+        settings: See `END_NS`.
+        place: To whom, each once.
+        of: The moves they make.
+        sent_ns: When the push is sent.
+        of_move: See `MESSAGES`; by move.
+        messages: See `TRAVEL`; by move and message.
+        requests: See `AFTER`; by move and request.
+        down_ns: What is drawn for the way of each message, by message and row; empty for nothing.
+        up_ns: The same for requests.
+        last_down_ns: State of each place: the latest arrival at the proxy,
+        last_up_ns: at istiod,
+        busy_until_ns: the end of the main thread's last job,
+        workers_ns: since when the workers have what they have,
+        unread: bytes under way,
+        busy_ns: what the main thread worked within the run.
+        entity: Proxies by place.
+        flush_key: Of the cost of a flush,
+        flush_law: its bounds for each cluster,
+        flushes_too_long: by message, whether it may take longer than the interval.
+        flush_next_ns: State of each place: when the next one is due,
+        flush_count: how many drew,
+        flush_until_ns: the end of the last one.
+        columns: See `RECEIVED`; filled, by message and row.
+        told: See `SENT_BACK`; filled.
+    """
+    end_ns, interval_ns = settings[END_NS], settings[FLUSH_INTERVAL_NS]
+    most = columns.shape[1]
+    sent_back, bytes_back, is_beyond = 0, 0, 0
+    for row in range(place.size):
+        at, move, now_ns = place[row], of[row], sent_ns[row]
+        count = of_move[MESSAGES, move]
+        # What is under way already counts against the window of HTTP/2.
+        under_way = unread[at] if last_down_ns[at] > now_ns else 0
+        unread[at] = under_way + of_move[BYTES, move]
+        if under_way + of_move[BYTES_BEFORE, move] >= settings[WINDOW_BYTES]:
+            is_beyond |= WINDOW
+        last_ns, busy, workers = last_down_ns[at], busy_until_ns[at], workers_ns[at]
+        worked_ns = 0
+        for message in range(count):
+            arrival_ns = now_ns + messages[TRAVEL, move, message]
+            if down_ns.size:
+                arrival_ns += down_ns[message, row]
+            last_ns = max(last_ns, arrival_ns)
+            start_ns = max(last_ns, busy)
+            applied_ns = start_ns + messages[COST, move, message]
+            if interval_ns > 0:
+                next_ns = flush_next_ns[at]
+                if next_ns <= start_ns:
+                    # StatsFlushes._flush, for one main thread.
+                    if flushes_too_long[message]:
+                        is_beyond |= FLUSHES
+                    until_ns, drawn = flush_until_ns[at], flush_count[at]
+                    bits = mixed_scalar(stepped(flush_key[0], np.uint64(entity[at])))
+                    while next_ns <= start_ns:
+                        if busy <= next_ns and until_ns <= next_ns:
+                            skipped = (start_ns - next_ns) // interval_ns
+                            next_ns += skipped * interval_ns
+                            drawn += skipped
+                            if skipped > 0:
+                                until_ns = 0
+                        u = uniform_scalar(mixed_scalar(stepped(bits, np.uint64(drawn))))
+                        each_ns = np.int64(np.rint(min(between(flush_law[0], flush_law[1], u), LONGEST_NS)))
+                        until_ns = max(next_ns, until_ns, busy) + each_ns * messages[CLUSTERS, move, message]
+                        next_ns += interval_ns
+                        drawn += 1
+                    flush_next_ns[at], flush_count[at], flush_until_ns[at] = next_ns, drawn, until_ns
+                applied_ns += max(flush_until_ns[at] - start_ns, 0)
+            busy = applied_ns
+            if applied_ns <= end_ns:
+                worked_ns += applied_ns - start_ns
+            columns[RECEIVED, message, row] = last_ns
+            columns[APPLIED, message, row] = applied_ns
+            columns[WORKERS_BEFORE, message, row] = workers
+            columns[ACKED, message, row] = _NULL
+            if messages[DELAY, move, message] >= 0:
+                workers = max(workers, applied_ns + messages[DELAY, move, message])
+        for message in range(count, most):
+            for column in range(columns.shape[0]):
+                columns[column, message, row] = _NULL
+        last_down_ns[at], busy_until_ns[at], workers_ns[at] = last_ns, busy, workers
+        busy_ns[at] += worked_ns
+        begin, end = of_move[WARMS_FROM, move], of_move[WARMS_TO, move]
+        if begin >= 0 and settings[EDS_TIMEOUT_NS] > 0:
+            warms_ns = columns[RECEIVED, end, row] - columns[APPLIED, begin, row]
+            if warms_ns > settings[EDS_TIMEOUT_NS]:
+                is_beyond |= WARMING
+        last_ns = last_up_ns[at]
+        for number in range(of_move[REQUESTS, move]):
+            arrival_ns = columns[APPLIED, requests[AFTER, move, number], row] + requests[BACK, move, number]
+            if up_ns.size:
+                arrival_ns += up_ns[number, row]
+            last_ns = max(last_ns, arrival_ns)
+            if last_ns <= end_ns:
+                sent_back += 1
+                bytes_back += requests[SIZE, move, number]
+            if requests[ANSWERS, move, number] >= 0:
+                columns[ACKED, requests[ANSWERS, move, number], row] = last_ns
+        last_up_ns[at] = last_ns
+    told[SENT_BACK], told[BYTES_BACK], told[IS_BEYOND] = sent_back, bytes_back, is_beyond
