@@ -32,3 +32,8 @@ class Connectedness:
                 self.without_stream_ns += t_ns - self._lost_ns.pop(proxy, t_ns)
         elif before == 1:
             self._lost_ns[proxy] = t_ns
+
+    def reconnected(self, t_ns: int, lost_ns: int) -> None:
+        """A stream is opened for a proxy that lost its own at `lost_ns`, both of which are kept elsewhere."""
+        self.opened_ns.append(t_ns)
+        self.without_stream_ns += t_ns - lost_ns
