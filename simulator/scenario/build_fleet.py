@@ -338,6 +338,10 @@ class FleetWorld(MeshWorld):
         """See MeshActions. Rows renew no certificate within the run: they wait for the new root."""
         assert isinstance(self._certificates, SdsByPodAgents), "a new root brings certificates with it"
         change = self._certificates.rotate_root(self._servers, self.rows)
+        self._announce_in_vain(change)
+
+    def _announce_in_vain(self, change: Change[Names]) -> None:
+        """A change of every row that comes to none of them within the run."""
         groups = tuple(range(len(self._sidecars.groups)))
         self._announced.append(Announced(change.id, change.t_changed_ns, groups))
 
