@@ -19,6 +19,8 @@ if TYPE_CHECKING:
     from simulator.fleet.streams import Batch, Move, StatsFlushes, StreamSettings, _Direction
 
 Ints = NDArray[np.int64]
+Small = NDArray[np.int32]
+Bits = NDArray[np.uint64]
 
 LOADED_FROM = 200_000
 """Pushes of a run from which on loading the compiled delivery pays (measured: it takes as long as numpy
@@ -64,7 +66,7 @@ class CompiledStreams:
         """
         of_move, messages, requests = self._tables(moves)
         columns = np.empty((4, messages.shape[2], len(of)), np.int64)
-        told = np.zeros(3, np.int64)
+        told = np.zeros(4, np.int64)
         flushes, law = self._flushes, (self._flush_key, self._flush_law)
         self._kernel.deliver(
             self._settings,
@@ -74,8 +76,8 @@ class CompiledStreams:
             of_move,
             messages,
             requests,
-            self._drawn_ns(self._down, batch, of, of_move[k.MESSAGES]),
-            self._drawn_ns(self._up, batch, of, of_move[k.REQUESTS]),
+            self._drawn_ns(self._down, batch.place, messages.shape[2]),
+            self._drawn_ns(self._up, batch.place, requests.shape[2]),
             self._state,
             flushes.state,
             *law,
@@ -109,12 +111,12 @@ class CompiledStreams:
                 requests[:, number, at] = request.after, back_ns, request.size, request.answers
         return of_move, messages, requests
 
-    def _drawn_ns(self, way: _Direction, batch: Batch, of: Ints, lengths: Ints) -> Ints:
+    def _drawn_ns(self, way: _Direction, place: Small, most: int) -> Ints:
         """What the next messages of a direction draw, by message and row; nothing where no law does."""
         if not way.laws:
             return np.empty((0, 0), np.int64)
-        u = self._room(way, (len(way.laws), int(lengths.max()), len(of)))
-        self._kernel.draw(self._keys[way], self._entity, batch.place, way.sent, of, lengths, u)
+        u, bits = self._room(way, (len(way.laws), most, len(place)))
+        self._kernel.draw(self._keys[way], self._entity[place], way.sent[place], bits, u)
         # Numbers and delays are as long as each other: a delay takes the place of what it was drawn by.
         drawn_ns = u.view(np.int64)
         for number, (law, _) in enumerate(way.laws):
@@ -125,13 +127,14 @@ class CompiledStreams:
         total_ns: Ints = drawn_ns[0]
         return total_ns
 
-    def _room(self, way: _Direction, shape: tuple[int, ...]) -> NDArray[np.float64]:
-        """Memory for the numbers of a direction, the same for every batch: new pages cost more than draws."""
-        size = math.prod(shape)
+    def _room(self, way: _Direction, shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], Bits]:
+        """Memory for the numbers of a direction, and scratch: the same for every batch, for new pages cost
+        more than draws."""
+        size, count = math.prod(shape), shape[-1]
         room = self._rooms.get(way)
-        if room is None or len(room) < size:
-            room = self._rooms[way] = np.empty(size)
-        return room[:size].reshape(shape)
+        if room is None or len(room) < size + count:
+            room = self._rooms[way] = np.empty(size + count)
+        return room[:size].reshape(shape), room[size : size + count].view(np.uint64)
 
 
 def _bounds(law: Delay) -> tuple[float, float]:

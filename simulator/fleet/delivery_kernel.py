@@ -14,6 +14,7 @@ from simulator.engine.draws import mixed_scalar, stepped, uniform_scalar
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
+Bits = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 
 TRAVEL, COST, CLUSTERS, DELAY = range(4)
@@ -43,8 +44,12 @@ proxy."""
 RECEIVED, APPLIED, WORKERS_BEFORE, ACKED = range(4)
 """Columns of a batch."""
 
-SENT_BACK, BYTES_BACK, IS_BEYOND = range(3)
-"""What is told: requests that arrive within the run, their bytes, and which limit was met."""
+SENT_BACK, BYTES_BACK, IS_BEYOND, TOUCHED = range(4)
+"""What is told: requests that arrive within the run, their bytes, which limit was met; and a number without a
+meaning, so that what is read for it is read."""
+
+_AHEAD = 256
+"""Rows whose memory is fetched together."""
 
 WINDOW, FLUSHES, WARMING = 4, 2, 1
 """Limits: responses larger than the window; flushes that take longer than their interval; endpoints that come
@@ -57,37 +62,26 @@ HELPERS = (between, mixed_scalar, stepped, uniform_scalar)
 numba's cache looks at this file alone."""
 
 
-def draw(
-    keys: NDArray[np.uint64],
-    entity: Ints,
-    place: Small,
-    sent: Ints,
-    of: Ints,
-    lengths: Ints,
-    out: Floats,
-) -> None:
-    """The numbers that the next messages of these places draw: by law, message and row.
+def draw(keys: Bits, entity: Ints, first: Ints, bits: Bits, out: Floats) -> None:
+    """The numbers that the next messages of some proxies draw: by law, message and row.
+
+    Whoever sends fewer has numbers too many: nothing is consumed. One message at a time, so that a processor
+    works on several rows at once.
 
     Args:
         keys: Of the purpose of each law.
-        entity: Proxies by place.
-        place: Whose messages they are.
-        sent: By place, messages so far.
-        of: Their moves, by row.
-        lengths: How many messages each move has.
-        out: Filled; 0 where a move has no such message.
+        entity: The proxies, by row.
+        first: How many messages each was sent before.
+        bits: Scratch, by row.
+        out: Filled.
     """
-    most = out.shape[1]
-    for row in range(place.size):
-        at = place[row]
-        count, first, who = lengths[of[row]], sent[at], entity[at]
-        for law in range(keys.size):
-            bits = mixed_scalar(stepped(keys[law], np.uint64(who)))
-            for message in range(count):
-                own_bits = mixed_scalar(stepped(bits, np.uint64(first + message)))
+    for law in range(keys.size):
+        for row in range(entity.size):
+            bits[row] = mixed_scalar(stepped(keys[law], np.uint64(entity[row])))
+        for message in range(out.shape[1]):
+            for row in range(entity.size):
+                own_bits = mixed_scalar(stepped(bits[row], np.uint64(first[row] + message)))
                 out[law, message, row] = uniform_scalar(own_bits)
-            for message in range(count, most):
-                out[law, message, row] = 0.0
 
 
 def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
@@ -102,7 +96,7 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
     up_ns: Ints,
     state: Ints,
     flushes: Ints,
-    flush_key: NDArray[np.uint64],
+    flush_key: Bits,
     flush_law: Floats,
     flushes_too_long: NDArray[np.int8],
     columns: Ints,
@@ -131,7 +125,14 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
     end_ns, interval_ns = settings[END_NS], settings[FLUSH_INTERVAL_NS]
     most = columns.shape[1]
     sent_back, bytes_back, is_beyond = 0, 0, 0
+    touched = 0
     for row in range(place.size):
+        if row % _AHEAD == 0:
+            # Places are in random order: their memory is fetched for many at once, and waited for once.
+            for next_row in range(row, min(row + _AHEAD, place.size)):
+                touched += state[place[next_row], UNREAD]
+                if interval_ns > 0:
+                    touched += flushes[place[next_row], NEXT_NS]
         at, move, now_ns = place[row], of[row], sent_ns[row]
         count = of_move[MESSAGES, move]
         # What is under way already counts against the window of HTTP/2.
@@ -205,3 +206,4 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
                 columns[ACKED, requests[ANSWERS, move, number], row] = last_ns
         state[at, LAST_UP_NS] = last_ns
     told[SENT_BACK], told[BYTES_BACK], told[IS_BEYOND] = sent_back, bytes_back, is_beyond
+    told[TOUCHED] = touched
