@@ -399,9 +399,11 @@ class FleetWorld(MeshWorld):
             self._write_traffic(rows.entity, rows.group, rows.streams.views)
         if any(rows.streams.log.place for rows in self._rows):
             pushes = [rows.proxy_pushes() for rows in self._rows]
-            recorder.proxy_push_columns = {
-                name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]
-            }
+            recorder.proxy_push_columns = (
+                pushes[0]
+                if len(pushes) == 1
+                else {name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]}
+            )
         if self._announced:
             parts = [rows.deliveries(self._announced, is_delta=self._is_delta) for rows in self._rows]
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
