@@ -40,10 +40,6 @@ def scenario(seed: int) -> xs.Scenario:
             {"edit": "ServiceEntry", "at": ["1500ms", "2s"]},
         ]
         keys["network.latency"] = one(["20ms", {"uniform": ["1ms", "100ms"]}])
-    touching = [e for e in fleet_scenarios.incidents(of, replicas=1) if not ONLY_PUSHED & set(e)]
+    touching = [e for e in fleet_scenarios.incidents(of, replicas=1) if "add_istiod" not in e]
     keys["workload"] = [*keys["workload"], *touching, *fleet_scenarios.requests(of)]
     return fleet_scenarios.scenario(seed).with_(**keys)
-
-
-ONLY_PUSHED = {"ca_outage", "root_rotation", "add_istiod"}
-"""Happenings that the fleet engine has for pushes alone."""

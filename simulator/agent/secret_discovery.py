@@ -38,6 +38,9 @@ class SecretDiscovery:
         hop_ns: From the agent to Envoy.
         carries: The recorded changes that a certificate takes to this proxy.
         on_asked: Told that Envoy asks for it.
+
+    Attributes:
+        others: `inner`.
     """
 
     def __init__(
@@ -50,7 +53,7 @@ class SecretDiscovery:
     ) -> None:
         self._process = process
         self._on_asked = on_asked
-        self._inner = inner
+        self.others = inner
         self._hop_ns = hop_ns
         self._carries = carries
         self._consumer: ConfigConsumer | None = None
@@ -93,11 +96,11 @@ class SecretDiscovery:
 
     def start(self) -> None:
         """See ConfigSource."""
-        self._inner.start()
+        self.others.start()
 
     def missing(self, type_: ResourceType, names: Names) -> Names:
         """See ConfigSource; the agent's socket is always there."""
-        return self._inner.missing(type_, self._others(type_, names))
+        return self.others.missing(type_, self._others(type_, names))
 
     def subscribe(self, type_: ResourceType, names: Names, consumer: ConfigConsumer) -> None:
         """The workload's secret is sent as soon as it is there."""
@@ -109,27 +112,27 @@ class SecretDiscovery:
             names = names.minus(WORKLOAD_SECRETS)
             if not names:
                 return
-        self._inner.subscribe(type_, names, consumer)
+        self.others.subscribe(type_, names, consumer)
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
         """See ConfigSource."""
-        self._unless_own(type_, names, self._inner.unsubscribe)
+        self._unless_own(type_, names, self.others.unsubscribe)
 
     def release_superseded(self, type_: ResourceType, names: Names, *, is_told: bool) -> None:
         """See ConfigSource."""
-        self._unless_own(type_, names, partial(self._inner.release_superseded, is_told=is_told))
+        self._unless_own(type_, names, partial(self.others.release_superseded, is_told=is_told))
 
     def pause(self, type_: ResourceType) -> None:
         """See ConfigSource."""
-        self._inner.pause(type_)
+        self.others.pause(type_)
 
     def resume(self, type_: ResourceType) -> None:
         """See ConfigSource."""
-        self._inner.resume(type_)
+        self.others.resume(type_)
 
     def stop(self) -> None:
         """See ConfigSource."""
-        self._inner.stop()
+        self.others.stop()
 
     def _others(self, type_: ResourceType, names: Names) -> Names:
         return names.minus(WORKLOAD_SECRETS) if type_ is SDS else names

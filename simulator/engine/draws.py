@@ -104,22 +104,29 @@ class KeyedDraws:
     def uniform(self, place: NDArray[np.integer], index: NDArray[np.int64]) -> NDArray[np.float64]:
         """`Draws.uniform` for the entities at these places and an index of each."""
         with np.errstate(over="ignore"):
-            bits = index.astype(np.uint64)
-            bits += np.uint64(1)
-            bits *= np.uint64(_GOLDEN)
-            bits += self._mixed[place]
-            return _uniform_of(_mixed_array(bits))
+            return _uniform_of(_mixed_array(_stepped_array(self._mixed[place], index.astype(np.uint64))))
 
 
 def _mixed_entities(key: np.uint64 | NDArray[np.uint64], entity: Integers) -> NDArray[np.uint64]:
     with np.errstate(over="ignore"):  # unsigned arithmetic wraps, as the mask makes scalars do
-        return _mixed_array(stepped(key, _as_uint64(entity)))
+        return _mixed_array(_stepped_array(key, _as_uint64(entity)))
 
 
 def _bits_of(key: np.uint64 | NDArray[np.uint64], entity: Integers, index: Integers) -> NDArray[np.uint64]:
     mixed, indices = _mixed_entities(key, entity), _as_uint64(index)
     with np.errstate(over="ignore"):
-        return _mixed_array(stepped(mixed, indices))
+        return _mixed_array(_stepped_array(mixed, indices))
+
+
+def _stepped_array(bits: np.uint64 | NDArray[np.uint64], number: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """`stepped` for each element of an array of numbers that nobody else holds."""
+    if np.ndim(number) == 0 or np.ndim(bits) > np.ndim(number):
+        scalar: NDArray[np.uint64] = stepped(bits, number)
+        return scalar
+    number += _ONE
+    number *= _STEP
+    # Broadcast against each other, they may be more than these.
+    return np.add(bits, number, out=number if np.ndim(bits) == 0 or np.shape(bits) == number.shape else None)
 
 
 def _uniform_of(bits: NDArray[np.uint64]) -> NDArray[np.float64]:

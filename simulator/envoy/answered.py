@@ -74,8 +74,8 @@ def _cds(held: Resources, answer: Resources, costs: SettledCosts, _warms: bool) 
     touched = difference.changed
     if any(cluster_of(answer[name]).kind != "eds" for name in touched):
         raise Unsettled("a cluster without EDS that changes")
-    if any(cluster_of(answer[name]).secret is not None for name in touched):
-        raise Unsettled("a cluster that waits for a secret")
+    if any(cluster_of(answer[n]).secret != cluster_of(held[n]).secret for n in touched):
+        raise Unsettled("a cluster that waits for another secret")
     if len({(cluster_of(answer[n]).health_check, cluster_of(answer[n]).endpoints > 0) for n in touched}) > 1:
         raise Unsettled("clusters of several configurations that change at once")
     if any(cluster_of(answer[name]).health_check is not None for name in touched):

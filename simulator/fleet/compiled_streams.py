@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
@@ -18,6 +19,8 @@ if TYPE_CHECKING:
     from simulator.fleet.streams import Batch, Move, StatsFlushes, StreamSettings, _Direction
 
 Ints = NDArray[np.int64]
+Small = NDArray[np.int32]
+Bits = NDArray[np.uint64]
 
 LOADED_FROM = 200_000
 """Pushes of a run from which on loading the compiled delivery pays (measured: it takes as long as numpy
@@ -33,8 +36,7 @@ class CompiledStreams:
         draws: The numbers of the run.
         entity: Proxies by place.
         parts: Both directions and the stats flushes.
-        state: By place: the end of the main thread's last job, since when the workers have what they have,
-            what is unread, what the main thread worked.
+        state: See `delivery_kernel.SENT_DOWN`.
     """
 
     def __init__(
@@ -44,7 +46,7 @@ class CompiledStreams:
         draws: Draws,
         entity: Ints,
         parts: tuple[_Direction, _Direction, StatsFlushes],
-        state: tuple[Ints, Ints, Ints, Ints],
+        state: Ints,
     ) -> None:
         self._kernel, self._entity, self._state = kernel, entity, state
         self._down, self._up, self._flushes = parts
@@ -53,6 +55,7 @@ class CompiledStreams:
         self._settings = np.array(limits, np.int64)
         self._flush_key = draws.keys([self._flushes.purpose])
         self._flush_law = np.array(_bounds(settings.flush_per_cluster), np.float64)
+        self._rooms: dict[_Direction, NDArray[np.float64]] = {}
         self._keys = {way: draws.keys([purpose for _, purpose in way.laws]) for way in parts[:2]}
 
     def deliver(self, moves: Sequence[Move], of: Ints, batch: Batch) -> tuple[int, int]:
@@ -63,7 +66,7 @@ class CompiledStreams:
         """
         of_move, messages, requests = self._tables(moves)
         columns = np.empty((4, messages.shape[2], len(of)), np.int64)
-        told = np.zeros(3, np.int64)
+        told = np.zeros(4, np.int64)
         flushes, law = self._flushes, (self._flush_key, self._flush_law)
         self._kernel.deliver(
             self._settings,
@@ -73,15 +76,12 @@ class CompiledStreams:
             of_move,
             messages,
             requests,
-            self._drawn_ns(self._down, batch, of, of_move[k.MESSAGES]),
-            self._drawn_ns(self._up, batch, of, of_move[k.REQUESTS]),
-            self._down.last_ns,
-            self._up.last_ns,
-            *self._state,
-            self._entity,
+            self._drawn_ns(self._down, batch.place, messages.shape[2]),
+            self._drawn_ns(self._up, batch.place, requests.shape[2]),
+            self._state,
+            flushes.state,
             *law,
             flushes.take_too_long(messages[k.CLUSTERS]),
-            *flushes.state(),
             columns,
             told,
         )
@@ -111,20 +111,30 @@ class CompiledStreams:
                 requests[:, number, at] = request.after, back_ns, request.size, request.answers
         return of_move, messages, requests
 
-    def _drawn_ns(self, way: _Direction, batch: Batch, of: Ints, lengths: Ints) -> Ints:
-        """What the next messages of a direction draw, by message and row; counts them as sent."""
-        shape = int(lengths.max()), len(of)
-        u = np.empty((len(way.laws), *shape))
-        self._kernel.draw(self._keys[way], self._entity, batch.place, way.sent, of, lengths, u)
+    def _drawn_ns(self, way: _Direction, place: Small, most: int) -> Ints:
+        """What the next messages of a direction draw, by message and row; nothing where no law does."""
         if not way.laws:
             return np.empty((0, 0), np.int64)
-        drawn_ns = np.empty(shape, np.int64)
-        for at, drawn in enumerate(drawn_ns):
-            (law, _), *others = way.laws
-            drawn[:] = law.ns_array(u[0, at])
-            for number, (other, _) in enumerate(others, start=1):
-                drawn += other.ns_array(u[number, at])
-        return drawn_ns
+        u, bits = self._room(way, (len(way.laws), most, len(place)))
+        self._kernel.draw(self._keys[way], self._entity[place], way.sent[place], bits, u)
+        # Numbers and delays are as long as each other: a delay takes the place of what it was drawn by.
+        drawn_ns = u.view(np.int64)
+        for number, (law, _) in enumerate(way.laws):
+            for at in range(u.shape[1]):
+                drawn_ns[number, at] = law.ns_array(u[number, at])
+        for further_ns in drawn_ns[1:]:
+            drawn_ns[0] += further_ns
+        total_ns: Ints = drawn_ns[0]
+        return total_ns
+
+    def _room(self, way: _Direction, shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], Bits]:
+        """Memory for the numbers of a direction, and scratch: the same for every batch, for new pages cost
+        more than draws."""
+        size, count = math.prod(shape), shape[-1]
+        room = self._rooms.get(way)
+        if room is None or len(room) < size + count:
+            room = self._rooms[way] = np.empty(size + count)
+        return room[:size].reshape(shape), room[size : size + count].view(np.uint64)
 
 
 def _bounds(law: Delay) -> tuple[float, float]:
@@ -154,7 +164,7 @@ def compiled_streams(
     draws: Draws,
     entity: Ints,
     parts: tuple[_Direction, _Direction, StatsFlushes],
-    state: tuple[Ints, Ints, Ints, Ints],
+    state: Ints,
 ) -> CompiledStreams | None:
     """The compiled form; None where numba is missing."""
     kernel = compiled_delivery()

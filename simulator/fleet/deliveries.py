@@ -208,11 +208,12 @@ def read_acks(
     # Backwards, so that the pushes that follow are known.
     follow = _Following(count, len(places) + sum(len(batch.place) for batch in batches))
     follow.add(places, since_ns, np.full(len(places), end_ns + 1, np.int64))
-    for batch in reversed(batches):
+    for number, batch in reversed(list(enumerate(batches))):
         for at, acked in enumerate(batch.acked_ns):
             batch.acked_ns[at] = follow.read(batch.place, acked)
         answers.settle(batch)
-        follow.add(batch.place, batch.busy_from_ns, batch.sent_ns)
+        if number > 0:  # nobody follows the first
+            follow.add(batch.place, batch.busy_from_ns, batch.sent_ns)
 
 
 class _Following:
@@ -230,6 +231,8 @@ class _Following:
         self._size = rows.stop
 
     def read(self, place: NDArray[np.integer], acked: Ints) -> Ints:
+        if self._size == 0:
+            return acked
         number = self._number[place]
         rows = np.flatnonzero((number >= 0) & (acked >= 0))
         if not len(rows):

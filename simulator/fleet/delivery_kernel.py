@@ -14,6 +14,7 @@ from simulator.engine.draws import mixed_scalar, stepped, uniform_scalar
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
+Bits = NDArray[np.uint64]
 Floats = NDArray[np.float64]
 
 TRAVEL, COST, CLUSTERS, DELAY = range(4)
@@ -31,11 +32,24 @@ clusters warm and that ends it, or -1."""
 END_NS, WINDOW_BYTES, EDS_TIMEOUT_NS, FLUSH_INTERVAL_NS = range(4)
 """Settings. Without stats flushes the interval is 0."""
 
+SENT_DOWN, LAST_DOWN_NS, SENT_UP, LAST_UP_NS, BUSY_UNTIL_NS, WORKERS_NS, UNREAD, BUSY_NS = range(8)
+"""State of a proxy, a row each, which is one line of a processor's cache: messages sent to it and the latest
+arrival; the same of its requests; the end of its main thread's last job; since when its workers have what
+they have; bytes under way; what its main thread worked within the run."""
+
+NEXT_NS, COUNT, UNTIL_NS, ENTITY = range(4)
+"""Of its stats flushes: when the next one is due, how many drew their cost, the end of the last one; and the
+proxy."""
+
 RECEIVED, APPLIED, WORKERS_BEFORE, ACKED = range(4)
 """Columns of a batch."""
 
-SENT_BACK, BYTES_BACK, IS_BEYOND = range(3)
-"""What is told: requests that arrive within the run, their bytes, and which limit was met."""
+SENT_BACK, BYTES_BACK, IS_BEYOND, TOUCHED = range(4)
+"""What is told: requests that arrive within the run, their bytes, which limit was met; and a number without a
+meaning, so that what is read for it is read."""
+
+_AHEAD = 256
+"""Rows whose memory is fetched together."""
 
 WINDOW, FLUSHES, WARMING = 4, 2, 1
 """Limits: responses larger than the window; flushes that take longer than their interval; endpoints that come
@@ -48,32 +62,26 @@ HELPERS = (between, mixed_scalar, stepped, uniform_scalar)
 numba's cache looks at this file alone."""
 
 
-def draw(
-    keys: NDArray[np.uint64], entity: Ints, place: Small, sent: Ints, of: Ints, lengths: Ints, out: Floats
-) -> None:
-    """The numbers that the next messages of these places draw: by law, message and row.
+def draw(keys: Bits, entity: Ints, first: Ints, bits: Bits, out: Floats) -> None:
+    """The numbers that the next messages of some proxies draw: by law, message and row.
+
+    Whoever sends fewer has numbers too many: nothing is consumed. One message at a time, so that a processor
+    works on several rows at once.
 
     Args:
         keys: Of the purpose of each law.
-        entity: Proxies by place.
-        place: Whose messages they are, each once.
-        sent: By place, messages so far; is counted on.
-        of: Their moves, by row.
-        lengths: How many messages each move has.
-        out: Filled; 0 where a move has no such message.
+        entity: The proxies, by row.
+        first: How many messages each was sent before.
+        bits: Scratch, by row.
+        out: Filled.
     """
-    most = out.shape[1]
-    for row in range(place.size):
-        at = place[row]
-        count, first, who = lengths[of[row]], sent[at], entity[at]
-        for law in range(keys.size):
-            bits = mixed_scalar(stepped(keys[law], np.uint64(who)))
-            for message in range(count):
-                own_bits = mixed_scalar(stepped(bits, np.uint64(first + message)))
+    for law in range(keys.size):
+        for row in range(entity.size):
+            bits[row] = mixed_scalar(stepped(keys[law], np.uint64(entity[row])))
+        for message in range(out.shape[1]):
+            for row in range(entity.size):
+                own_bits = mixed_scalar(stepped(bits[row], np.uint64(first[row] + message)))
                 out[law, message, row] = uniform_scalar(own_bits)
-            for message in range(count, most):
-                out[law, message, row] = 0.0
-        sent[at] = first + count
 
 
 def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
@@ -86,19 +94,11 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
     requests: Ints,
     down_ns: Ints,
     up_ns: Ints,
-    last_down_ns: Ints,
-    last_up_ns: Ints,
-    busy_until_ns: Ints,
-    workers_ns: Ints,
-    unread: Ints,
-    busy_ns: Ints,
-    entity: Ints,
-    flush_key: NDArray[np.uint64],
+    state: Ints,
+    flushes: Ints,
+    flush_key: Bits,
     flush_law: Floats,
     flushes_too_long: NDArray[np.int8],
-    flush_next_ns: Ints,
-    flush_count: Ints,
-    flush_until_ns: Ints,
     columns: Ints,
     told: Ints,
 ) -> None:
@@ -114,34 +114,34 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
         requests: See `AFTER`; by move and request.
         down_ns: What is drawn for the way of each message, by message and row; empty for nothing.
         up_ns: The same for requests.
-        last_down_ns: State of each place: the latest arrival at the proxy,
-        last_up_ns: at istiod,
-        busy_until_ns: the end of the main thread's last job,
-        workers_ns: since when the workers have what they have,
-        unread: bytes under way,
-        busy_ns: what the main thread worked within the run.
-        entity: Proxies by place.
+        state: See `SENT_DOWN`; by place.
+        flushes: See `NEXT_NS`; by place.
         flush_key: Of the cost of a flush,
         flush_law: its bounds for each cluster,
         flushes_too_long: by message, whether it may take longer than the interval.
-        flush_next_ns: State of each place: when the next one is due,
-        flush_count: how many drew,
-        flush_until_ns: the end of the last one.
         columns: See `RECEIVED`; filled, by message and row.
         told: See `SENT_BACK`; filled.
     """
     end_ns, interval_ns = settings[END_NS], settings[FLUSH_INTERVAL_NS]
     most = columns.shape[1]
     sent_back, bytes_back, is_beyond = 0, 0, 0
+    touched = 0
     for row in range(place.size):
+        if row % _AHEAD == 0:
+            # Places are in random order: their memory is fetched for many at once, and waited for once.
+            for next_row in range(row, min(row + _AHEAD, place.size)):
+                touched += state[place[next_row], UNREAD]
+                if interval_ns > 0:
+                    touched += flushes[place[next_row], NEXT_NS]
         at, move, now_ns = place[row], of[row], sent_ns[row]
         count = of_move[MESSAGES, move]
         # What is under way already counts against the window of HTTP/2.
-        under_way = unread[at] if last_down_ns[at] > now_ns else 0
-        unread[at] = under_way + of_move[BYTES, move]
+        under_way = state[at, UNREAD] if state[at, LAST_DOWN_NS] > now_ns else 0
+        state[at, UNREAD] = under_way + of_move[BYTES, move]
         if under_way + of_move[BYTES_BEFORE, move] >= settings[WINDOW_BYTES]:
             is_beyond |= WINDOW
-        last_ns, busy, workers = last_down_ns[at], busy_until_ns[at], workers_ns[at]
+        last_ns, busy = state[at, LAST_DOWN_NS], state[at, BUSY_UNTIL_NS]
+        workers = state[at, WORKERS_NS]
         worked_ns = 0
         for message in range(count):
             arrival_ns = now_ns + messages[TRAVEL, move, message]
@@ -151,13 +151,13 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
             start_ns = max(last_ns, busy)
             applied_ns = start_ns + messages[COST, move, message]
             if interval_ns > 0:
-                next_ns = flush_next_ns[at]
+                next_ns = flushes[at, NEXT_NS]
                 if next_ns <= start_ns:
                     # StatsFlushes._flush, for one main thread.
                     if flushes_too_long[message]:
                         is_beyond |= FLUSHES
-                    until_ns, drawn = flush_until_ns[at], flush_count[at]
-                    bits = mixed_scalar(stepped(flush_key[0], np.uint64(entity[at])))
+                    until_ns, drawn = flushes[at, UNTIL_NS], flushes[at, COUNT]
+                    bits = mixed_scalar(stepped(flush_key[0], np.uint64(flushes[at, ENTITY])))
                     while next_ns <= start_ns:
                         if busy <= next_ns and until_ns <= next_ns:
                             skipped = (start_ns - next_ns) // interval_ns
@@ -170,8 +170,8 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
                         until_ns = max(next_ns, until_ns, busy) + each_ns * messages[CLUSTERS, move, message]
                         next_ns += interval_ns
                         drawn += 1
-                    flush_next_ns[at], flush_count[at], flush_until_ns[at] = next_ns, drawn, until_ns
-                applied_ns += max(flush_until_ns[at] - start_ns, 0)
+                    flushes[at, NEXT_NS], flushes[at, COUNT], flushes[at, UNTIL_NS] = next_ns, drawn, until_ns
+                applied_ns += max(flushes[at, UNTIL_NS] - start_ns, 0)
             busy = applied_ns
             if applied_ns <= end_ns:
                 worked_ns += applied_ns - start_ns
@@ -184,14 +184,16 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
         for message in range(count, most):
             for column in range(columns.shape[0]):
                 columns[column, message, row] = _NULL
-        last_down_ns[at], busy_until_ns[at], workers_ns[at] = last_ns, busy, workers
-        busy_ns[at] += worked_ns
+        state[at, LAST_DOWN_NS], state[at, BUSY_UNTIL_NS], state[at, WORKERS_NS] = last_ns, busy, workers
+        state[at, BUSY_NS] += worked_ns
+        state[at, SENT_DOWN] += count
+        state[at, SENT_UP] += of_move[REQUESTS, move]
         begin, end = of_move[WARMS_FROM, move], of_move[WARMS_TO, move]
         if begin >= 0 and settings[EDS_TIMEOUT_NS] > 0:
             warms_ns = columns[RECEIVED, end, row] - columns[APPLIED, begin, row]
             if warms_ns > settings[EDS_TIMEOUT_NS]:
                 is_beyond |= WARMING
-        last_ns = last_up_ns[at]
+        last_ns = state[at, LAST_UP_NS]
         for number in range(of_move[REQUESTS, move]):
             arrival_ns = columns[APPLIED, requests[AFTER, move, number], row] + requests[BACK, move, number]
             if up_ns.size:
@@ -202,5 +204,6 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
                 bytes_back += requests[SIZE, move, number]
             if requests[ANSWERS, move, number] >= 0:
                 columns[ACKED, requests[ANSWERS, move, number], row] = last_ns
-        last_up_ns[at] = last_ns
+        state[at, LAST_UP_NS] = last_ns
     told[SENT_BACK], told[BYTES_BACK], told[IS_BEYOND] = sent_back, bytes_back, is_beyond
+    told[TOUCHED] = touched

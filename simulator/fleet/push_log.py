@@ -79,7 +79,12 @@ class PushLog:
         last_ns = dict(self._last_sent_ns)
         for request, made, sent_ns in zip(self.request, self.made, self.sent_ns, strict=True):
             rows = np.flatnonzero(_are(made, sends) & (sent_ns >= 0))
+            if not len(rows):
+                continue
             # In order of their ends: the last of each is the latest.
+            if (request == request[rows[0]]).all():
+                last_ns[int(request[rows[0]])] = int(sent_ns[rows[-1]])
+                continue
             found, where = np.unique(request[rows][::-1], return_index=True)
             last_ns.update(zip(found.tolist(), sent_ns[rows[::-1][where]].tolist(), strict=True))
         return last_ns

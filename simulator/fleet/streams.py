@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws, KeyedDraws
+from simulator.fleet import delivery_kernel as k
 from simulator.fleet.compiled_streams import CompiledStreams, compiled_streams, is_worth_it
 from simulator.fleet.errors import CannotTakeFleet, OddRows
 from simulator.fleet.history import Chains, History
@@ -155,9 +156,12 @@ class StreamSettings:
 class _Direction:
     """One direction of the links of all proxies (wire/link.py)."""
 
-    def __init__(self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints) -> None:
+    def __init__(
+        self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints, state: Ints
+    ) -> None:
         self._settings, self._draws, self._entity = settings, draws, entity
-        self.sent, self.last_ns = np.zeros(len(entity), np.int64), np.full(len(entity), NULL, np.int64)
+        self.sent, self.last_ns = state
+        self.last_ns[:] = NULL
         delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
         purposes = (purpose, purpose + ".agent")
         self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
@@ -203,12 +207,11 @@ class StatsFlushes:
         self.is_off = self._interval_ns == 0 or self._law.is_zero
         count = 0 if self.is_off else len(entity)
         phase = draws.uniform_array("envoy.stats_flush_phase", entity[:count])
-        self._next_ns: Ints = 1 + (phase * self._interval_ns).astype(np.int64)
-        self._count, self._until_ns = (np.zeros(count, np.int64) for _ in range(2))
-
-    def state(self) -> tuple[Ints, Ints, Ints]:
-        """When the next one is due, how many drew their cost, and the end of the last one; by place."""
-        return self._next_ns, self._count, self._until_ns
+        self.state = np.zeros((count, 4), np.int64)
+        """See `delivery_kernel.NEXT_NS`."""
+        self._next_ns, self._count, self._until_ns, own = self.state.T
+        self._next_ns[:] = 1 + (phase * self._interval_ns).astype(np.int64)
+        own[:] = entity[:count]
 
     def take_too_long(self, clusters: Ints) -> NDArray[np.int8]:
         """By message, whether one of so many clusters (by move and message) may outlast the interval."""
@@ -366,16 +369,16 @@ class Streams:
         self._draws, self._pushes = draws, 0
         self._compiled: CompiledStreams | None = None
         self._state = state.astype(np.int64)
-        self._down = _Direction(settings, draws, "network.latency.to_client", entity)
-        self._up = _Direction(settings, draws, "network.latency.to_server", entity)
+        self._table = table = np.zeros((count, 8), np.int64)
+        self._down = _Direction(settings, draws, "network.latency.to_client", entity, table.T[:2])
+        self._up = _Direction(settings, draws, "network.latency.to_server", entity, table.T[2:4])
         self._flushes = StatsFlushes(settings, draws, entity)
-        self._busy_until_ns, self._workers_ns = (np.full(count, NULL, np.int64) for _ in range(2))
-        self._unread = np.zeros(count, np.int64)
+        self._busy_until_ns, self._workers_ns, self._unread, self.main_thread_busy_ns = table.T[4:]
+        table[:, k.BUSY_UNTIL_NS] = table[:, k.WORKERS_NS] = NULL
         self._seat = np.empty(count, np.int32)
         self._cds, self._lds = History(count), History(count)
         self._late = Chains()
         self._moves: dict[int, Move | None] = {}
-        self.main_thread_busy_ns = np.zeros(count, np.int64)
         self.batches: list[Batch] = []
         """What reached the proxies, in order: until somebody folds it."""
         self.folding: Folds | None = None
@@ -395,7 +398,8 @@ class Streams:
 
     def sent(self) -> Ints:
         """How many messages each proxy and istiod sent to each other."""
-        return self._down.sent + self._up.sent
+        sent: Ints = self._down.sent + self._up.sent
+        return sent
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
         """See line.Taker."""
@@ -478,9 +482,10 @@ class Streams:
             self._pushes += len(batch.place)
             pushes = max(self._pushes, len(self._entity))
             if self.views is None and is_worth_it(self._settings, pushes):
-                state = self._busy_until_ns, self._workers_ns, self._unread, self.main_thread_busy_ns
                 parts = self._down, self._up, self._flushes
-                self._compiled = compiled_streams(self._settings, self._draws, self._entity, parts, state)
+                self._compiled = compiled_streams(
+                    self._settings, self._draws, self._entity, parts, self._table
+                )
         return self._compiled
 
     def _fill(self, moves: Sequence[Move], of: Ints, batch: Batch) -> None:

@@ -20,6 +20,9 @@ from simulator.xds.resources import Resources
 CALLER_HEADER: Final = "x-xdsim-caller"
 """Metadata of every stream: which process of which Envoy of the scenario opened it."""
 
+EPOCH_KEY: Final = "xdsim.epoch"
+"""Metadata of the node of a process that was hot restarted."""
+
 _LOGGED: Final = "init:debug,config:debug,upstream:debug,main:debug,runtime:debug"
 """Components whose debug lines are read; the chatty `router` besides where no mux tells what was applied."""
 
@@ -65,6 +68,11 @@ class Sources:
         self._scenario = scenario
         self._caller = caller
         self._file_of = file_of
+
+    def node(self, proxy_name: str) -> dict[str, Any]:
+        """Who the process says it is; polls tell nothing else."""
+        told = {"id": proxy_name, "cluster": "xdsim"}
+        return {**told, "metadata": {EPOCH_KEY: self._caller.epoch}} if self._caller.epoch else told
 
     def of(self, type_: ResourceType, name: str) -> Message:
         """Where a subscription's configuration comes from; the name is empty for wildcard types."""
@@ -146,7 +154,7 @@ def bootstrap(
     strategy = scenario.propagation.strategy
     has_xds = scenario.control_plane.kind != "none"
     written: dict[str, Any] = {
-        "node": {"id": proxy_name, "cluster": "xdsim"},
+        "node": sources.node(proxy_name),
         "admin": {"address": {"socket_address": {"address": LOOPBACK, "port_value": admin_port}}},
         "static_resources": {
             "clusters": [_plain(build.message(CDS, cluster)) for cluster in clusters],

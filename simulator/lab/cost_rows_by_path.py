@@ -63,7 +63,9 @@ class _Polled:
             await asyncio.sleep(0.01)
         raise BenchFailed(f"Envoy does not ask for {name} by polling")
 
-    def on_poll(self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None]) -> bool:
+    def on_poll(
+        self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None], epoch: int
+    ) -> bool:
         """Takes a request. The answer is written when it is encoded, which takes this machine some time."""
         name = request.type.name
         self.asked_ns.setdefault(name, time.time_ns())

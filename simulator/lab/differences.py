@@ -119,7 +119,8 @@ class _Comparison:
         margin = self._tolerance.at(until_s)
         until_s -= margin
         # Not through the middle of something: whether that is seen would be a matter of milliseconds.
-        for said in reversed(self._simulated.said):
+        said_there = self._simulated.said
+        for said in reversed(_news(said_there) if self._is_polled else said_there):
             if abs(said.at_s - until_s) < margin:
                 until_s = said.at_s - margin
         return until_s
@@ -379,6 +380,17 @@ def _pairs(entered: list[Entered]) -> list[tuple[float, str]]:
 def _warmed(states: list[_Timed]) -> list[_Timed]:
     """Without a first WARMING."""
     return states[1:] if states and states[0][1] == "WARMING" else states
+
+
+def _news(conversation: list[Said]) -> list[Said]:
+    """Answers to polls that are not what was answered before: asking goes on for ever."""
+    last: dict[int, tuple[str, tuple[str, ...]]] = {}
+    found = []
+    for said in conversation:
+        if said.is_of_server and last.get(said.stream) != said.same:
+            last[said.stream] = said.same
+            found.append(said)
+    return found
 
 
 def _answers(conversation: list[Said], key: str) -> list[str]:

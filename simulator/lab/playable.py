@@ -87,10 +87,6 @@ def _against_hot_restarts(scenario: Scenario) -> list[tuple[bool, str]]:
         or any(answer.close for turns in control_plane.answers.values() for answer in turns)
     )
     return [
-        (
-            scenario.propagation.strategy != "push" and control_plane.kind != "none",
-            "workload: hot_restart: is played over streams only (propagation.strategy: push)",
-        ),
         (is_reset, "workload: hot_restart: is not played where streams are refused or closed"),
         (
             scenario.envoy.parent_shutdown_time % 10**9 != 0,

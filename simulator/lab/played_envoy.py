@@ -35,7 +35,6 @@ class PlayedProcess:
     process: subprocess.Popen[bytes] | None = None
     witness: Witness | None = None
     follower: LogFollower | None = None
-    polls: dict[tuple[str, str], int] | None = None
     taken: dict[str, int] = field(default_factory=dict)
     is_over: bool = False
 
@@ -52,6 +51,7 @@ class PlayedEnvoy:
     Attributes:
         processes: By epoch; the last is the newest.
         streams: How many they opened so far.
+        polls: Numbers of what is polled, by epoch, type and name.
     """
 
     proxy: int
@@ -60,6 +60,7 @@ class PlayedEnvoy:
     files: ConfigurationFiles | None
     processes: list[PlayedProcess] = field(default_factory=list)
     streams: int = 0
+    polls: dict[tuple[int, str, str], int] = field(default_factory=dict)
     links: tuple[Link, Link] | None = None
     has_subscribed: bool = False
 

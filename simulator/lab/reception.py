@@ -174,10 +174,11 @@ class Reception:
         """Builds protobufs for it."""
         return self._envoys[proxy].newest.build
 
-    def on_poll(self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None]) -> bool:
-        """Takes a request; False if the connection is to fail."""
-        # Polls tell of the Envoy, not of the process: hot restarts are played over streams only.
-        process = self._envoys[request.node].newest
+    def on_poll(
+        self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None], epoch: int
+    ) -> bool:
+        """Takes a request of a process; False if the connection is to fail."""
+        process = self._process(Caller(request.node, epoch))
         self._watch.read_log(process)
         if process.is_over:
             return False
@@ -220,10 +221,9 @@ class Reception:
 
     def _poll_stream(self, process: PlayedProcess, request: DiscoveryRequest) -> int:
         """Each polled subscription counts as a stream."""
-        if process.polls is None:
-            process.polls = {}
-        key = request.type.name, next(iter(request.resource_names), "")
-        return process.polls.setdefault(key, len(process.polls) + 1)
+        polls = self._envoys[request.node].polls
+        key = process.caller.epoch, request.type.name, next(iter(request.resource_names), "")
+        return polls.setdefault(key, len(polls) + 1)
 
     def _note_poll(self, proxy: int, stream: int, message: Request | Response) -> None:
         note_message(self._recorder, self._clock.now_ns, proxy, stream, message)

@@ -10,6 +10,7 @@ from typing import Any, Protocol
 
 from google.protobuf import json_format
 
+from simulator.lab.bootstrap import EPOCH_KEY
 from simulator.lab.network import LOOPBACK, PATHS
 from simulator.lab.protobufs import Builder
 from simulator.lab.streams import encoded
@@ -26,8 +27,11 @@ class PollHandler(Protocol):
     def builder(self, proxy: int) -> Builder:
         """Builds protobufs for it."""
 
-    def on_poll(self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None]) -> bool:
-        """Takes a request; False if the connection is to fail. `respond` may never be called."""
+    def on_poll(
+        self, request: DiscoveryRequest, respond: Callable[[DiscoveryResponse | None], None], epoch: int
+    ) -> bool:
+        """Takes a request of the Envoy's process with this restart epoch; False if the connection is to fail.
+        `respond` may never be called."""
 
     def fail(self, error: BaseException) -> None:
         """Something broke inside: the play cannot go on."""
@@ -78,7 +82,9 @@ class RestServer:
         body = await reader.readexactly(_content_length(head))
         type_ = PATHS[head.split(" ", 2)[1]]
         asked = json.loads(body or b"{}")
-        proxy = self._handler.proxy_named(_either(asked.get("node", {}), "id", "id") or "")
+        node = asked.get("node", {})
+        proxy = self._handler.proxy_named(node.get("id", ""))
+        epoch = node.get("metadata", {}).get(EPOCH_KEY, 0)
         request = DiscoveryRequest(
             type_,
             Names(sorted(_either(asked, "resource_names", "resourceNames") or [])),
@@ -91,7 +97,7 @@ class RestServer:
             if not answer.done():
                 answer.set_result(response)
 
-        if not self._handler.on_poll(request, respond):
+        if not self._handler.on_poll(request, respond, int(epoch)):
             return False
         writer.write(_answer(await answer, self._handler.builder(proxy)))
         await writer.drain()

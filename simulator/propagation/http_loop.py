@@ -11,6 +11,7 @@ from abc import abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from itertools import count
 
 from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay
@@ -42,18 +43,31 @@ class RestNetwork:
 
 
 class HttpSubscriptions:
-    """A config source that asks again and again, for each subscription by itself."""
+    """A config source that asks again and again, for each subscription by itself.
+
+    Args:
+        process: Whose.
+        server: Answers.
+        network: The way there and back.
+        next_stream: Numbers the subscriptions, as if each were a stream; from 1 if not given.
+    """
 
     is_ads = False
     has_fetch_timeout = True
     is_path = False
 
-    def __init__(self, process: ProxyProcess, server: PollServer, network: RestNetwork) -> None:
+    def __init__(
+        self,
+        process: ProxyProcess,
+        server: PollServer,
+        network: RestNetwork,
+        next_stream: Callable[[], int] | None = None,
+    ) -> None:
         self.process = process
         self.server = server
         self.network = network
         self._loops: PerName[HttpLoop] = PerName()
-        self._opened = 0
+        self._next_stream = count(1).__next__ if next_stream is None else next_stream
         self._is_cut = False
         self._held: list[Callable[[], None]] = []
 
@@ -80,8 +94,7 @@ class HttpSubscriptions:
     def subscribe(self, type_: ResourceType, names: Names, consumer: ConfigConsumer) -> None:
         """Starts a loop for each name; the first request is immediate (R2)."""
         for single in names.singly() or (NO_NAMES,):
-            self._opened += 1
-            loop = self._loop(type_, single, consumer, self._opened)
+            loop = self._loop(type_, single, consumer, self._next_stream())
             self._loops.add(type_, loop.name, loop)
             loop.send_after(0)
 

@@ -42,9 +42,14 @@ class RestSubscriptions(HttpSubscriptions):
     """Envoy's end: a config source that polls."""
 
     def __init__(
-        self, process: ProxyProcess, server: PollServer, network: RestNetwork, settings: PollSettings
+        self,
+        process: ProxyProcess,
+        server: PollServer,
+        network: RestNetwork,
+        settings: PollSettings,
+        next_stream: Callable[[], int] | None = None,
     ) -> None:
-        super().__init__(process, server, network)
+        super().__init__(process, server, network, next_stream)
         self.settings = settings
 
     @property

@@ -104,7 +104,7 @@ def stage_times(result: Result) -> tuple[list[StageTimes], StageTimes | None]:
         return _folded_times(result.folded.after(result.warm_up_ns), carried_by(rows))
     if not len(rows):
         return [], None
-    reconnected = (rows["carried_by"] == RECONNECT).to_numpy(dtype=bool)
+    reconnected = rows["carried_by"].to_numpy(dtype=object, na_value="") == RECONNECT
     labels = {
         **LABELS,
         **_LABELS_OF_CARRIERS.get(carried_by(rows[~reconnected]), {}),

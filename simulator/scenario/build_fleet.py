@@ -403,6 +403,10 @@ class FleetWorld(MeshWorld):
         """See MeshActions. Rows renew no certificate within the run: they wait for the new root."""
         assert isinstance(self._certificates, SdsByPodAgents), "a new root brings certificates with it"
         change = self._certificates.rotate_root(self._servers, self.rows)
+        self._announce_in_vain(change)
+
+    def _announce_in_vain(self, change: Change[Names]) -> None:
+        """A change of every row that comes to none of them within the run."""
         groups = tuple(range(len(self._sidecars.groups)))
         self._announced.append(Announced(change.id, change.t_changed_ns, groups))
 
@@ -473,9 +477,11 @@ class FleetWorld(MeshWorld):
             self._write_traffic(rows.entity, rows.group, rows.streams.views)
         if any(rows.has_pushed for rows in self._rows):
             pushes = [rows.proxy_pushes() for rows in self._rows]
-            recorder.proxy_push_columns = {
-                name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]
-            }
+            recorder.proxy_push_columns = (
+                pushes[0]
+                if len(pushes) == 1
+                else {name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]}
+            )
         if self._announced:
             parts = [rows.deliveries(self._announced) for rows in self._rows]
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)

@@ -19,7 +19,7 @@ class FiledFleetWorld(PublishedFleetWorld):
     way_cost = "directory_update"
 
     def _subscribed(self, proxy: int) -> list[tuple[ResourceType, Names, int]]:
-        source = self._servers[proxy].source
+        source = self._source(proxy)
         assert isinstance(source, FilesystemSubscriptions)
         types = [resource_type(name) for name in RESOURCE_TYPES]
         return [

@@ -23,7 +23,7 @@ class PolledFleetWorld(PublishedFleetWorld):
     way_cost = "rest_update"
 
     def _subscribed(self, proxy: int) -> list[tuple[ResourceType, Names, int]]:
-        source = self._servers[proxy].source
+        source = self._source(proxy)
         assert isinstance(source, HttpSubscriptions)
         return [(loop.type, loop.names, loop.sent) for loop in source.loops()]
 

@@ -15,6 +15,7 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.agent.secret_discovery import SecretDiscovery
 from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.push_request import PushRequest
 from simulator.control_plane.istiod.replica import Replica
@@ -28,6 +29,7 @@ from simulator.recording.ledger import Change
 from simulator.scenario.build_fleet import FleetWorld
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_publications import AnswerSteps, Publications
+from simulator.wire.contract import ConfigSource
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import Names
 
@@ -120,6 +122,11 @@ class PublishedFleetWorld(FleetWorld):
     def _subscribed(self, proxy: int) -> list[tuple[ResourceType, Names, int]]:
         """Type, name and requests so far of each subscription of a proxy, in order."""
 
+    def _source(self, proxy: int) -> ConfigSource:
+        """Where its Envoy has everything from but what its agent answers."""
+        source = self._servers[proxy].source
+        return source.others if isinstance(source, SecretDiscovery) else source
+
     @abstractmethod
     def _make_coming(self, replica: PublishingReplica) -> Coming:
         """The rows."""
@@ -183,6 +190,10 @@ class PublishedFleetWorld(FleetWorld):
 
     def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
         self._publications.announce(change, concerned)
+
+    def _announce_in_vain(self, change: Change[Names]) -> None:
+        self._begun()
+        self._publications.announce_in_vain(change)
 
     # --- the end of the run
 

@@ -190,7 +190,8 @@ class _ScriptedBuilder:
             return files
         if propagation.strategy == "poll":
             polling = PollSettings(propagation.refresh_delay, propagation.request_timeout)
-            return RestSubscriptions(process, self._control_plane, RestNetwork(self._latency()), polling)
+            network, numbers = RestNetwork(self._latency()), self._envoys.stream_numbers(process.proxy)
+            return RestSubscriptions(process, self._control_plane, network, polling, numbers.next)
         to_server = Link(self._latency(), self._draws, "network.latency.to_server", process.proxy)
         to_client = Link(self._latency(), self._draws, "network.latency.to_client", process.proxy)
         path = Path(self._clock, process.proxy, to_server, to_client, self, self._recorder)

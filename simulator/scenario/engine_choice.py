@@ -51,6 +51,8 @@ _PLAYED_BESIDE_POLLS_AND_FILES = (
     RestartEntry,
     PartitionEntry,
     SlowReaderEntry,
+    CaOutageEntry,
+    RootRotationEntry,
 )
 
 
@@ -97,7 +99,6 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     keep, entries = scenario.recording, scenario.workload
     is_pushed = propagation.strategy == "push"
     certificates = certificate_provider(scenario)
-    certified = ("none", "istiod") if is_pushed else ("none",)
     wanted = {
         f"propagation.strategy: {propagation.strategy}": propagation.strategy == "long-poll",
         "control_plane.replicas above 1 by polls or files": not is_pushed and plane.replicas != 1,
@@ -111,7 +112,7 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "recording.messages: true": keep.messages is True,
         "recording.states: true": keep.states is True,
         "recording.queues: true": keep.queues is True,
-        f"agent.certificates.provider: {certificates}": certificates not in certified,
+        f"agent.certificates.provider: {certificates}": certificates not in ("none", "istiod"),
     }
     if plane.replicas == 1 and any(isinstance(e, RestartIstiodEntry) for e in entries):
         wanted |= _beside_an_outage(scenario)

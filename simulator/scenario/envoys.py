@@ -116,11 +116,15 @@ class Envoys:
         servers.append(server)
         return server
 
+    def stream_numbers(self, proxy: int) -> StreamNumbers:
+        """What numbers the streams of a proxy."""
+        return self._streams.setdefault(proxy, StreamNumbers())
+
     def over_streams(self, process: Process, path: Path) -> ConfigSource:
         """A config source over gRPC: ADS, or a stream for each subscription."""
         propagation = self._scenario.propagation
         mux = DeltaMux if propagation.protocol == "delta" else SotwMux
-        counter = self._streams.setdefault(process.proxy, StreamNumbers())
+        counter = self.stream_numbers(process.proxy)
         if propagation.streams == "separate":
             return SeparateStreams(process, path, mux, counter.next)
         return mux(process, path, MuxIdentity("ads", counter.next))

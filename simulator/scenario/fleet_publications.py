@@ -127,6 +127,16 @@ class Publications:
         self.subscriptions.publications += 1
         self._hold_what_is_known(self._context)
 
+    def announce_in_vain(self, change: Change[Names]) -> None:
+        """A change of all proxies in something that none of them subscribes to."""
+        made = [
+            Parted(change.id, change.t_changed_ns, group, int(count), (), 1, ())
+            for group, count in enumerate(self._counts)
+            if count
+        ]
+        if made:
+            self.announced.append(made)
+
     def _still_open(self, group: int) -> list[tuple[Change[Names], Parted, dict[str, Names]]]:
         self._open[group] = [entry for entry in self._open[group] if entry[1].open]
         return self._open[group]

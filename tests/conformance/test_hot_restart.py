@@ -170,3 +170,19 @@ def test_a_second_child_ends_the_parent_of_its_parent_when_it_boots() -> None:
     # Without the second child its parent would end parent-shutdown-time, 4 s, after it was told to drain.
     assert ended == result.startups.t_bootstrapped_ns[2]
     assert result.startups.outcome.tolist() == ["stopped", "stopped", "live"]
+
+
+def test_what_parent_and_child_poll_are_streams_of_their_own() -> None:
+    """Else nobody could tell from the messages which of the two asked."""
+    result = play(
+        propagation={"strategy": "poll", "refresh_delay": "1s"}, recording={"states": True, "messages": True}
+    )
+    rows = result.messages
+    types = rows[rows.direction == "request"].groupby("stream").type.unique()
+    assert [list(one) for one in types] == [["cds"], ["lds"], ["rds"]] * 2
+    told = result.states[
+        (result.states.machine == "hot_restart") & (result.states.state == "PARENT_TERMINATED")
+    ]
+    last_ns = rows.groupby("stream").t_ns.max()
+    assert (last_ns[[1, 2, 3]] < told.t_ns.iloc[0]).all()
+    assert (last_ns[[4, 5, 6]] > told.t_ns.iloc[0]).all()

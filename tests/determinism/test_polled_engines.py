@@ -48,6 +48,12 @@ TOUCHING: dict[str, list[dict[str, Any]]] = {
     "restart": [{"restart": {"proxies": "20%"}, "at": ["1s", "2s"]}],
     "partition": [{"partition": {"proxies": 5}, "at": "2s", "until": "7s"}],
     "slow_reader": [{"slow_reader": {"proxies": 5}, "at": "2s", "until": "7s"}],
+    "ca_outage": [
+        {"ca_outage": True, "at": "2s", "until": "5s"},
+        {"scale_up": {"pods": 3}, "at": "3s"},
+        {"restart": {"proxies": 4}, "at": "3s"},
+    ],
+    "root_rotation": [{"root_rotation": True, "at": "2s"}, {"rollout": "s1", "at": "3s"}],
 }
 
 
@@ -110,6 +116,17 @@ def test_who_is_touched_is_played_by_messages_beside_those_who_poll_or_read_file
     form = PolledFleetWorld if strategy == "poll" else FiledFleetWorld
     rows = form(of.with_(engine="fleet"), of.seed, 0).rows
     assert 0 < rows <= 29 - (0 if what == "scale_up" else 3), "nobody is touched, or all are"
+
+
+@pytest.mark.parametrize("strategy", ["poll", "file"])
+def test_requests_of_rows_meet_stale_endpoints_as_event_by_event(strategy: str) -> None:
+    of = mesh(**{"duration": "12s", "propagation.strategy": strategy, "propagation.sync_period": "2s"})
+    traffic = {"traffic": {"from": "s2", "to": "s1", "rate": "10/s"}}
+    of = of.with_(workload=[*of.workload, {"rollout": "s1", "at": "1s", "pre_stop": "0s"}, traffic])
+    assert_equal(of)
+    rows = table(by_rows(of), "traffic")
+    assert {"p2", "p20"} <= set(rows["proxy_id"])
+    assert {"200", "UF"} <= set(rows[rows["proxy_id"] == "p20"]["outcome"])
 
 
 def test_new_pods_wait_in_the_same_queue() -> None:

@@ -108,6 +108,7 @@ def scripts() -> list[xs.Scenario]:
                 },
             ],
         ),
+        *(_hot_restart_over(strategy) for strategy in ("poll", "file")),
         script(
             "files",
             "3s",
@@ -154,6 +155,25 @@ def scripts() -> list[xs.Scenario]:
             answers={"rtds": NEVER},
         ),
     ]
+
+
+def _hot_restart_over(strategy: str) -> xs.Scenario:
+    refresh = {"refresh_delay": "300ms"} if strategy == "poll" else {}
+    return script(
+        f"hot-restart-over-{strategy}",
+        "6s",
+        envoy={"parent_shutdown_time": "2s"},
+        propagation={"strategy": strategy, **refresh},
+        answers={"rds": [{}, {"after": "700ms"}]} if strategy == "poll" else {},
+        pushes=[
+            {"at": "2200ms", "type": "rds", "change": ["r0"]},
+            {"at": "5s", "type": "lds", "change": ["l0"]},
+        ],
+        workload=[
+            {"hot_restart": {"proxies": ["p0"]}, "at": "1500ms"},
+            {"traffic": {"to": "l0", "rate": "50/s", "connection": "kept"}, "from": "300ms"},
+        ],
+    )
 
 
 def told(verdict: Verdict) -> str:

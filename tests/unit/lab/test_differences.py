@@ -225,3 +225,35 @@ def test_of_several_runs_only_those_in_which_streams_changed_places_are_excused(
     wrong = states_of(early, late)
     assert "cluster c0" in differing(compare(refused, early, [late, wrong, wrong]))
     assert "cluster c0" not in differing(compare(refused, early, [late, late, wrong]))
+
+
+# --- polls
+
+
+@pytest.fixture(scope="module")
+def polled() -> xs.Scenario:
+    return xs.Scenario(
+        name="case",
+        duration="6s",
+        envoy={"preset": "envoy", "initial_fetch_timeout": "1s"},
+        propagation={"strategy": "poll", "refresh_delay": "100ms"},
+        control_plane={
+            "kind": "scripted",
+            "resources": {"clusters": {"count": 1}, "listeners": {"count": 1}},
+            "answers": {"rds": [{"reject": "decode"}]},
+            "pushes": [{"at": "3s", "type": "cds", "add": ["c1"]}],
+        },
+        recording={"messages": True, "states": True},
+    )
+
+
+def test_polls_are_compared_to_the_end_however_often_envoy_asks(polled: xs.Scenario) -> None:
+    """What is asked and answered again, a rejected answer for instance, goes on until the end."""
+    simulated = xs.run(polled)
+    assert differing(compare(polled, simulated, [simulated])) == []
+
+    deaf = spoilt(simulated, messages=lambda table: table[table.t_ns < 3000 * MS])
+    cold = spoilt(simulated, states=lambda table: table[table.name != "c1"])
+
+    assert differing(compare(polled, simulated, [deaf])) == ["answers cds", "answers eds"]
+    assert differing(compare(polled, simulated, [cold])) == ["cluster c1"]

@@ -28,14 +28,14 @@ def scenario(*workload: dict[str, Any], **sections: Any) -> xs.Scenario:
     )
 
 
-def test_a_hot_restart_over_streams_is_played() -> None:
-    assert reasons_against(scenario(HOT_RESTART)) == []
+@pytest.mark.parametrize("strategy", [{}, {"strategy": "poll", "refresh_delay": "1s"}, {"strategy": "file"}])
+def test_a_hot_restart_is_played_whichever_way_configuration_comes(strategy: dict[str, Any]) -> None:
+    assert reasons_against(scenario(HOT_RESTART, propagation=strategy)) == []
 
 
 @pytest.mark.parametrize(
     ("sections", "said"),
     [
-        ({"propagation": {"strategy": "poll", "refresh_delay": "1s"}}, "streams only"),
         ({"control_plane": {"pushes": [{"at": "2s", "close": True}]}}, "refused or closed"),
         ({"control_plane": {"connect": {"refuse_until": "1s"}}}, "refused or closed"),
         ({"envoy": {"parent_shutdown_time": "1500ms"}}, "whole seconds"),
