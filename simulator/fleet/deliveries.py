@@ -15,7 +15,7 @@ from simulator.fleet.followers import Effect, Follower, follow
 from simulator.fleet.streams import NULL, Batch, Carried, Ints, Small
 
 OUTCOMES = ("pending", "active", "superseded", "rejected")
-CARRIERS = (None, "push", "earlier_push")
+CARRIERS = (None, "push", "earlier_push", "reconnect")
 INSTANTS = (
     "t_observed_ns",
     "t_debounced_ns",
@@ -109,7 +109,7 @@ def _of_change(
             **instants,
             "replica": replica,
             "push_id": NULL if carried.push is None else carried.push,
-            "carried_by": CARRIERS.index("earlier_push" if carried.push is None else "push"),
+            "carried_by": CARRIERS.index(carried.carried_by),
             "outcome": np.where(_ends(batch, rows, carried, end_ns), OUTCOMES.index(carried.outcome), 0),
         }
         for name, value in values.items():
@@ -131,8 +131,11 @@ def instants_of(
 ) -> dict[str, Ints]:
     """The instants of a change at the proxies of these rows."""
     observed, debounced, enqueued = carried.instants
-    sent = batch.sent_ns[rows]
     applied = _until(batch.applied_ns[carried.last][rows], end_ns)
+    if batch.sents is None:
+        sent = batch.sent_ns[rows]
+    else:
+        sent = np.where(applied >= 0, batch.sents[carried.last][rows], batch.sents[carried.first][rows])
     decided = batch.applied_ns[carried.active][rows]
     takes_effect = decided <= end_ns
     active = np.maximum(batch.workers_ns[carried.active][rows], decided + carried.active_delay_ns)
@@ -209,7 +212,7 @@ def read_acks(
         for at, acked in enumerate(batch.acked_ns):
             batch.acked_ns[at] = follow.read(batch.place, acked)
         answers.settle(batch)
-        follow.add(batch.place, batch.dequeued_ns, batch.sent_ns)
+        follow.add(batch.place, batch.busy_from_ns, batch.sent_ns)
 
 
 class _Following:

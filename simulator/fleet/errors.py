@@ -24,3 +24,7 @@ class RowsTouched(Exception):
     def __init__(self, proxies: NDArray[np.int64]) -> None:
         super().__init__(f"{len(proxies)} rows are touched")
         self.proxies = proxies
+
+
+class OddRows(Exception):
+    """What these rows would have to do is played message by message only; others go on."""

@@ -64,14 +64,18 @@ class Folding:
 
     # --- ACKs
 
-    def take(self, batch: Batch) -> None:
-        """One more batch, in order: it may hold what ACKs of earlier ones wait for."""
+    def take(self, batch: Batch, *, is_read: bool = False) -> None:
+        """One more batch, in order: it may hold what ACKs of earlier ones wait for. Where its own were read
+        already, nothing about it can change."""
+        if is_read:
+            self._count(batch)
+            return
         self._seat[batch.place] = np.arange(len(batch.place), dtype=np.int32)
         for waiting in self._waiting:
             rows = waiting.rows
             seat = self._seat[waiting.batch.place[rows]]
             rows, seat = rows[seat >= 0], seat[seat >= 0]
-            self._read(waiting.batch, rows, batch.dequeued_ns[seat], batch.sent_ns[seat])
+            self._read(waiting.batch, rows, batch.busy_from_ns[seat], batch.sent_ns[seat])
         self._seat[batch.place] = -1
         if batch.moves:
             self._waiting.append(_Waiting(batch, np.arange(len(batch.place))))
@@ -102,14 +106,20 @@ class Folding:
         self._since_ns[in_hand[0]] = in_hand[1]
         return self._since_ns
 
-    def finish(self, announced: Sequence[Announced], in_hand: InHand) -> None:
-        """The run is over: what is in hand is sent after its end."""
+    def read_last(self, in_hand: InHand) -> None:
+        """The streams end: what is in hand is never sent."""
         since_ns = self._in_hand_since(in_hand)
         for waiting in self._waiting:
             rows, batch = waiting.rows, waiting.batch
             self._read(batch, rows, since_ns[batch.place[rows]], np.full(len(rows), self._end_ns + 1))
             self._count(batch)
         self._waiting = []
+        since_ns[in_hand[0]] = self._end_ns + 1
+
+    def finish(self, announced: Sequence[Announced], in_hand: InHand | None) -> None:
+        """The run is over: what is in hand is sent after its end; None where the streams ended before."""
+        if in_hand is not None:
+            self.read_last(in_hand)
         groups = 1 + max((max(change.groups) for change in announced), default=0)
         sizes = np.bincount(self._group, minlength=groups)
         for change in announced:

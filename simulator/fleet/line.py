@@ -33,6 +33,9 @@ READY_FROM = 1000
 
 _AT_ONCE, _NEVER = (-1, 0), (k.NEVER, 0)
 
+ABSENT = k.IN_HAND + 1
+"""Where a place stands that has no stream."""
+
 
 class Request(Protocol):
     """A push request; equal ones are one object."""
@@ -154,6 +157,8 @@ class PushLine(Generic[C]):
         self._is_offering = False
         self._jobs: dict[int, Job] = {}
         self._free_jobs = list(range(most_others + 63, -1, -1))
+        self._own_group = group
+        self._is_stopped = False
         self._advance = _kernel(len(entity))
 
     def _columns(self, count: int) -> None:
@@ -307,7 +312,8 @@ class PushLine(Generic[C]):
 
     def done(self, connection: C) -> None:
         """The push of a connection played by messages is over."""
-        self._release(self._connections[connection])
+        if not self._is_stopped:
+            self._release(self._connections[connection])
 
     def _release(self, place: int) -> None:
         assert self._status[place] == k.IN_HAND, "no push of the connection is in progress"
@@ -323,6 +329,8 @@ class PushLine(Generic[C]):
 
     def forget(self, connection: C) -> None:
         """Its stream closed: nothing waits for it any more. A push in hand still has to be marked done."""
+        if self._is_stopped:
+            return
         place = self._connections.pop(connection, None)
         if place is None:
             return
@@ -345,11 +353,51 @@ class PushLine(Generic[C]):
         assert reg[k.FREED] == 0 or reg[k.FREED_NS] == self._clock.now_ns, "a slot was left lying"
         reg[k.FREED], reg[k.FREED_NS] = 1, self._clock.now_ns
 
+    # --- rows that connect
+
+    def leave_out(self) -> None:
+        """No place of the arrays is connected yet."""
+        self._status[: self.fleet_size] = ABSENT
+
+    def join(self, place: int, connection: C) -> None:
+        """A proxy of the arrays is connected, and played by messages until it has all that it asked for."""
+        assert self._status[place] == ABSENT, "a proxy connects that is connected"
+        self._status[place], self._group[place] = k.IDLE, -1
+        self._connections[connection], self._at[place] = place, connection
+
+    def is_in_hand(self, place: int) -> bool:
+        """Whether its push is in progress."""
+        return bool(self._status[place] == k.IN_HAND)
+
+    def settle(self, place: int) -> None:
+        """It has all that it asked for: its pushes are those of its group from here on."""
+        assert not self.is_in_hand(place), "a push that is played by messages is in progress"
+        del self._connections[self._at.pop(place)]
+        self._group[place] = self._own_group[place]
+
+    def connected(self) -> NDArray[np.int64]:
+        """Places of the arrays whose streams there are."""
+        return np.flatnonzero(self._status[: self.fleet_size] != ABSENT)
+
+    def stop(self) -> None:
+        """The istiod ends: what waits or is in hand never comes to its end."""
+        self._is_stopped = True
+        self._connections.clear()
+        self._at.clear()
+        self._jobs.clear()
+        self._pending.clear()
+        for name in ("_line", "_pos", "_waiting", "_in_hand", "_made", "_kept", "_dequeued", "_service"):
+            delattr(self, name)
+
     # --- jobs of other kinds
 
     def submit(self, entity: int, cost_ns: Callable[[], int] | int, done: Call) -> None:
         """Queues a job for the cores."""
+        if self._is_stopped:
+            return
         reg, now_ns = self._reg, self._clock.now_ns
+        if not self._free_jobs:
+            self._make_room_for_jobs()
         number = self._free_jobs.pop()
         self._jobs[number] = (entity, cost_ns, done)
         if reg[k.ARRIVED_NS] < now_ns:
@@ -365,7 +413,22 @@ class PushLine(Generic[C]):
         if reg[k.RUNNING] + reg[k.STARTS] < reg[k.SERVERS]:
             reg[k.DISPATCH] = 1
 
+    def _make_room_for_jobs(self) -> None:
+        """So many jobs of other kinds were never there at once."""
+        reg, before, scratch = self._reg, len(self._fifo), self._job_entity
+        seats = np.arange(reg[k.FIFO_HEAD], reg[k.FIFO_TAIL])
+        fifo = np.zeros(2 * before, np.int32)
+        fifo[seats % len(fifo)] = self._fifo[seats % before]
+        self._fifo = fifo
+        self._arrived = np.concatenate([self._arrived, np.zeros(before, np.int32)])
+        self._job_entity = np.zeros(2 * len(scratch), np.int64)
+        self._job_entity[len(scratch) :] = scratch
+        most = len(self._jobs)
+        self._free_jobs = list(range(most + before - 1, most - 1, -1))
+
     def _start_job(self, number: int) -> None:
+        if self._is_stopped:
+            return
         self._reg[k.AWAITED] = 0
         entity, cost_ns, done = self._jobs.pop(number)
         self._free_jobs.append(number)
@@ -375,6 +438,8 @@ class PushLine(Generic[C]):
         )
 
     def _complete_job(self, service_ns: int, done: Call) -> None:
+        if self._is_stopped:
+            return
         self._reg[k.BUSY] += service_ns
         done()
         reg, now_ns = self._reg, self._clock.now_ns
@@ -456,6 +521,8 @@ class PushLine(Generic[C]):
         """When the kernel finds something to do, and its place then; asking costs less than calling
         it for nothing."""
         reg = self._reg
+        if self._is_stopped:
+            return _NEVER
         if reg[k.STARTS] > 0:
             return _NEVER if reg[k.AWAITED] else _AT_ONCE
         if reg[k.FREED] > 0:
@@ -525,6 +592,8 @@ class PushLine(Generic[C]):
         self._pending.update(dict.fromkeys(places))
 
         def offer() -> None:
+            if self._is_stopped:
+                return
             self._is_offering = True
             for place in places:
                 if place in self._pending:

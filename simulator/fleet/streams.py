@@ -9,7 +9,7 @@ flushes that hold it up, the workers (a third).
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
 import numpy as np
@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws
-from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.errors import CannotTakeFleet, OddRows
 from simulator.fleet.history import Chains, History
 from simulator.fleet.push_log import PushLog
 from simulator.fleet.views import Views
@@ -28,6 +28,9 @@ Small = NDArray[np.int32]
 
 NULL = -1
 """No instant."""
+
+NEVER = 2**62
+"""Behind the end of every run: of what is lost."""
 
 _BITS_OF_MADE, _BITS_OF_LATE = 22, 18
 """Of the number of a move: state, what the push sends, what is late of CDS and of LDS together."""
@@ -46,8 +49,9 @@ class Carried:
         active_delay_ns: the delay of that.
         acks: Positions of all that have a part of it.
         outcome: ``active`` or ``superseded``; ``rejected`` where the message in `last` is refused.
-        push: The round that was made for it; None where an earlier one carries it.
-        instants: Observed, debounced, enqueued; of an earlier push: three times observed.
+        push: The round that was made for it; None where something else carries it.
+        carried_by: What: ``push``, ``earlier_push`` or ``reconnect``.
+        instants: Observed, debounced, enqueued; of what is no push made for it: three times observed.
     """
 
     change: int
@@ -59,6 +63,7 @@ class Carried:
     acks: tuple[int, ...]
     outcome: str
     push: int | None
+    carried_by: str
     instants: tuple[int, int, int]
 
 
@@ -240,6 +245,9 @@ class Batch:
         moves: The moves that carry changes, with their rows.
         all_moves: All of them, where answers differ (StreamSettings), and
         of: the one of each row; None where there is one move alone.
+        sents: When each message left, where they did not leave together.
+        since_ns: From when on the connection's worker made it, where that is not when it was dequeued.
+        worked: Of messages that did not leave together, when the worker was busy meanwhile: it read no ACK.
     """
 
     place: Small
@@ -252,6 +260,23 @@ class Batch:
     moves: list[tuple[NDArray[np.int64] | slice, Move]]
     all_moves: Sequence[Move]
     of: Ints | None
+    sents: list[Ints] | None = None
+    since_ns: Ints | None = None
+    worked: list[tuple[Ints, Ints]] = field(default_factory=list)
+
+    @classmethod
+    def leaving(cls, place: Small, dequeued_ns: Ints, sent_ns: Ints) -> Batch:
+        """What leaves at these instants: all else is still to be worked out."""
+        return cls(place, dequeued_ns, sent_ns, [], [], [], [], [], [], None)
+
+    def sent_at(self, at: int) -> Ints:
+        """When the message in this position left."""
+        return self.sent_ns if self.sents is None else self.sents[at]
+
+    @property
+    def busy_from_ns(self) -> Ints:
+        """From when on ACKs were not read, until `sent_ns`."""
+        return self.dequeued_ns if self.since_ns is None else self.since_ns
 
     def part(self, chosen: NDArray[np.bool_]) -> Batch:
         """Some of its rows."""
@@ -276,7 +301,16 @@ class Batch:
             moves,
             self.all_moves,
             None if self.of is None else self.of[chosen],
+            None if self.sents is None else [sent[chosen] for sent in self.sents],
+            None if self.since_ns is None else self.since_ns[chosen],
+            [(begin[chosen], end[chosen]) for begin, end in self.worked],
         )
+
+    def read_own_acks(self) -> None:
+        """An ACK that came while the worker was busy was read behind that."""
+        for begin, end in self.worked:
+            for at, acked in enumerate(self.acked_ns):
+                self.acked_ns[at] = np.where((acked > begin) & (acked <= end), end, acked)
 
 
 class Folds(Protocol):
@@ -316,7 +350,7 @@ class Streams:
         self._seat = np.empty(count, np.int32)
         self._cds, self._lds = History(count), History(count)
         self._late = Chains()
-        self._moves: dict[int, Move] = {}
+        self._moves: dict[int, Move | None] = {}
         self.main_thread_busy_ns = np.zeros(count, np.int64)
         self.batches: list[Batch] = []
         """What reached the proxies, in order: until somebody folds it."""
@@ -324,6 +358,12 @@ class Streams:
         self.log = PushLog()
         self.messages = 0
         self.bytes = 0
+        self.ends_ns = NEVER
+        """When all streams that there are end: known beforehand."""
+        self.is_odd = np.zeros(count, bool)
+        """Rows to whom something happened that is not for rows, and
+        has_odd: whether there are any."""
+        self.has_odd = False
 
     def forget_moves(self) -> None:
         """What pushes do is worked out anew from here on."""
@@ -346,7 +386,7 @@ class Streams:
             )
         # Each proxy once: later pushes of the same one build on what the earlier ones leave.
         for rows in _rounds(place, self._seat):
-            self._deliver(place[rows], made[rows], dequeued_ns[rows], sent_ns[rows])
+            self.deliver(Batch.leaving(place[rows], dequeued_ns[rows], sent_ns[rows]), made[rows])
 
     def _late_at(self, place: Small, sent_ns: Ints) -> Ints:
         """What is late of both types, as a number; 0 is nothing."""
@@ -359,50 +399,103 @@ class Streams:
                 raise CannotTakeFleet("so many ways in which messages to proxies are late")
         return late
 
-    def _deliver(self, place: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
-        late = self._late_at(place, sent_ns)
-        key = (self._state[place] << _BITS_OF_MADE | made) << _BITS_OF_LATE | late
+    def deliver(self, batch: Batch, made: Ints) -> None:
+        """What leaves for these proxies, each once, goes on its way.
+
+        Args:
+            batch: When it leaves; the rest of it is filled in.
+            made: What it is.
+        """
+        if self.has_odd:
+            is_known = ~self.is_odd[batch.place]
+            batch, made = batch.part(is_known), made[is_known]
+        if not len(made):
+            return
+        late = self._late_at(batch.place, batch.sent_at(0))
+        key = (self._state[batch.place] << _BITS_OF_MADE | made) << _BITS_OF_LATE | late
         found = distinct(key)
         moves = [self._move(int(number)) for number in found]
-        of = np.zeros(len(place), np.int64) if len(moves) == 1 else np.searchsorted(found, key)
+        of = np.zeros(len(key), np.int64) if len(moves) == 1 else np.searchsorted(found, key)
+        known = [move for move in moves if move is not None]
+        if len(known) < len(moves):
+            is_known = np.array([move is not None for move in moves])[of]
+            self.note_odd(batch.place[~is_known])
+            batch = batch.part(is_known)
+            of = (np.cumsum([move is not None for move in moves]) - 1)[of[is_known]]
+        if len(of):
+            self._make(batch, known, of)
+
+    def note_odd(self, place: Small) -> None:
+        """What happens to these is not for rows: what they do no longer counts."""
+        self.is_odd[place] = self.has_odd = True
+
+    def _make(self, batch: Batch, moves: list[Move], of: Ints) -> None:
+        """The proxies of a batch make these moves, row by row."""
         length = max(len(move.sizes) for move in moves)
-        batch = Batch(place, dequeued_ns, sent_ns, [], [], [], [], [], [], None)
         if self._settings.answers_differ:
             batch.all_moves, batch.of = moves, None if len(moves) == 1 else of
-        self._check_window(moves, of, place, sent_ns)
+        if batch.sents is None:
+            self._check_window(moves, of, batch)
+        self._count(moves, of)
         for at in range(length):
             self._one_message(at, moves, of, batch)
+        if batch.sents is not None:
+            self._check_windows(moves, of, batch)
         self._check_warming(moves, of, batch)
         batch.acked_ns = [np.full(len(of), NULL, np.int64) for _ in range(length)]
         for at in range(max(len(move.requests) for move in moves)):
             self._one_request(at, moves, of, batch)
+        batch.read_own_acks()
         self._settle(moves, of, batch)
         if self.folding is None:
             self.batches.append(batch)
         else:
             self.folding.take(batch)
 
-    def _move(self, key: int) -> Move:
+    def _move(self, key: int) -> Move | None:
+        """None for what rows do not do."""
         move = self._moves.get(key)
-        if move is None:
+        if move is None and key not in self._moves:
             rest, late = divmod(key, 1 << _BITS_OF_LATE)
             state, made = divmod(rest, 1 << _BITS_OF_MADE)
             cds, lds = self._late.contents[late] or (0, 0)
             late_cds, late_lds = self._cds.chains.contents[cds], self._lds.chains.contents[lds]
-            move = self._moving.move(state, made, late_cds, late_lds)
+            try:
+                move = self._moving.move(state, made, late_cds, late_lds)
+            except OddRows:
+                pass
             self._moves[key] = move
         return move
 
-    def _check_window(self, moves: Sequence[Move], of: Ints, place: Small, sent_ns: Ints) -> None:
+    def _check_window(self, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
         """A Send that HTTP/2 flow control would hold back holds its slot as well: not in arrays."""
+        place = batch.place
         before = np.array([sum(m.sizes[:-1]) for m in moves], np.int64)[of]
         total = np.array([sum(m.sizes) for m in moves], np.int64)[of]
-        unread = np.where(self._down.last_ns[place] > sent_ns, self._unread[place], 0)
+        unread = np.where(self._down.last_ns[place] > batch.sent_ns, self._unread[place], 0)
         self._unread[place] = unread + total
-        if (unread + before >= self._settings.window_bytes).any():
+        self._check_unread(unread + before)
+
+    def _check_windows(self, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
+        """The same of messages that leave one after the other on a new stream, when they have arrived."""
+        sizes = [
+            np.array([m.sizes[at] if at < len(m.sizes) else 0 for m in moves], np.int64)[of]
+            for at in range(len(batch.received_ns))
+        ]
+        for at in range(len(sizes)):
+            sent_ns = batch.sent_at(at)
+            self._check_unread(
+                sum(np.where(batch.received_ns[of_] > sent_ns, sizes[of_], 0) for of_ in range(at))
+            )
+        self._unread[batch.place] = sum(sizes)
+
+    def _check_unread(self, unread: Ints | int) -> None:
+        if np.any(unread >= self._settings.window_bytes):
             raise CannotTakeFleet("responses larger than agent.window_bytes")
+
+    def _count(self, moves: Sequence[Move], of: Ints) -> None:
         self.messages += int(np.array([len(m.sizes) for m in moves], np.int64)[of].sum())
-        self.bytes += int(total.sum())
+        self.bytes += int(np.array([sum(m.sizes) for m in moves], np.int64)[of].sum())
 
     def _one_message(self, at: int, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
         has = np.array([at < len(m.sizes) for m in moves])
@@ -417,14 +510,8 @@ class Streams:
             rows = has[of]
         which, place = of[rows], batch.place[rows]
         size, cost, clusters = (column[which] for column in columns)
-        received = self._down.arrival_ns(place, batch.sent_ns[rows], size)
-        busy = self._busy_until_ns[place]
-        start = np.maximum(received, busy)
-        applied = start + cost
-        if not self._flushes.is_off:
-            applied += self._flushes.stall_ns(place, start, busy, clusters)
-        self._busy_until_ns[place] = applied
-        self.main_thread_busy_ns[place] += np.where(applied <= self._settings.end_ns, applied - start, 0)
+        received = self._down.arrival_ns(place, batch.sent_at(at)[rows], size)
+        applied = self._worked(place, received, cost, clusters)
         before = self._workers_ns[place]
         self._workers_ns[place] = np.where(
             delay[which] >= 0, np.maximum(before, applied + delay[which]), before
@@ -438,6 +525,27 @@ class Streams:
             (batch.workers_ns, before),
         ):
             columns_.append(_spread(values, rows, len(of)))
+
+    def _worked(self, place: Small, received: Ints, cost: Ints | int, clusters: Ints) -> Ints:
+        """When main threads are done with a job each that came at these instants."""
+        busy = self._busy_until_ns[place]
+        start = np.maximum(received, busy)
+        done: Ints = start + cost
+        if not self._flushes.is_off:
+            done += self._flushes.stall_ns(place, start, busy, clusters)
+        self._busy_until_ns[place] = done
+        self.main_thread_busy_ns[place] += np.where(done <= self._settings.end_ns, done - start, 0)
+        return done
+
+    # --- streams that end, and new ones (fleet/redials.py)
+
+    def closed_ns(self, place: Small, at_ns: Ints, clusters: Ints) -> Ints:
+        """When proxies have closed a stream that istiod ends at these instants."""
+        return self._worked(place, self._down.arrival_ns(place, at_ns, 0), 0, clusters)
+
+    def asked_ns(self, place: Small, left_ns: Ints, size: Ints | int) -> Ints:
+        """When what proxies send at these instants is at istiod."""
+        return self._up.arrival_ns(place, left_ns, size)
 
     def _check_warming(self, moves: Sequence[Move], of: Ints, batch: Batch) -> None:
         """A cluster whose endpoints arrive behind its fetch timeout goes into service without: not in
@@ -461,11 +569,18 @@ class Streams:
         after, size, answers = (np.array(column, np.int64)[of] for column in zip(*asked, strict=True))
         rows: NDArray[np.bool_] | slice = slice(None) if has.all() else has[of]
         left = _chosen(batch.applied_ns, after, [request.after for request in asked])
+        if self.ends_ns < NEVER:
+            # Nothing leaves on a stream that has ended, and what is under way by then is lost.
+            rows = has[of] & (left < self.ends_ns)
         arrived = self._up.arrival_ns(batch.place[rows], left[rows], size[rows])
+        if self.ends_ns < NEVER:
+            arrived = np.where(arrived < self.ends_ns, arrived, NEVER)
         in_time = arrived <= self._settings.end_ns
         self.messages += int(in_time.sum())
         self.bytes += int(size[rows][in_time].sum())
         arrived = _spread(arrived, rows, len(of))
+        if self.ends_ns < NEVER:
+            arrived[has[of] & (left >= self.ends_ns)] = NEVER
         for message in dict.fromkeys(request.answers for request in asked):
             if message >= 0:
                 those = answers == message

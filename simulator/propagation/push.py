@@ -157,6 +157,13 @@ class DeltaSession(_Session[DeltaServerRecord]):
         """What the client holds as far as the server knows."""
         return self._records[type_].sent
 
+    def asked_again(self) -> list[DeltaDiscoveryRequest]:
+        """The requests with which the client would begin another stream now, in order (rule D5)."""
+        return [
+            DeltaDiscoveryRequest(type_, record.names, initial_resource_versions=record.sent)
+            for type_, record in self._records.items()
+        ]
+
     def _read(self, request: Request) -> tuple[RequestKind, Names]:
         assert isinstance(request, DeltaDiscoveryRequest)
         record = self._records.get(request.type)

@@ -506,6 +506,13 @@ class Recorder:
         elif before == 1:
             self._lost_ns[proxy] = t_ns
 
+    def reconnected(self, t_ns: int, lost_ns: int) -> None:
+        """Note that a stream was opened for a proxy that had lost its own at `lost_ns`, both of which are
+        kept elsewhere.
+        """
+        self.streams_opened_ns.append(t_ns)
+        self.unconnected_ns += t_ns - lost_ns
+
     def regression(
         self,
         t_ns: int,

@@ -31,10 +31,13 @@ from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
 from simulator.scenario.architectures import hop_of
+from simulator.scenario.build_fleet_reconnects import make_reconnects, outages
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings, has_certificates
 from simulator.scenario.envoys import envoy_settings
+from simulator.scenario.fleet_connections import RowSession, RowStream
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
+from simulator.scenario.fleet_reconnects import Reconnects
 from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
 from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.fleet_touched import touched_by
@@ -44,6 +47,8 @@ from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections import workload as sections
 from simulator.scenario.world import World
+from simulator.wire.contract import Publisher, PushSession
+from simulator.wire.stream import Stream
 from simulator.workload import entries as happening
 from simulator.workload.contract import Pod
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
@@ -97,6 +102,7 @@ class FleetWorld(MeshWorld):
         self._has_begun = False
         self._rows: list[ReplicaRows] = []
         """Of each replica that has any, from the beginning of the run on."""
+        self._reconnects: Reconnects | None = None
         self._requests: FleetTraffic | None = None
         self._announced: list[Announced] = []
 
@@ -152,7 +158,11 @@ class FleetWorld(MeshWorld):
             self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws
         )
         is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
-        is_row &= ~np.isin(replica, touched.replicas)
+        if self._breaks:
+            # Whoever has a health of its own registers anew with each stream.
+            is_row &= ~np.isin(id_, proxies.vms)
+        else:
+            is_row &= ~np.isin(replica, touched.replicas)
         shown = first[in_order]
         return _Sidecars(
             of_class[shown].tolist(),
@@ -163,6 +173,10 @@ class FleetWorld(MeshWorld):
             id_[~is_row].tolist(),
             touched.to_come,
         )
+
+    @cached_property
+    def _breaks(self) -> list[int]:
+        return outages(self._timeline, self._scenario.control_plane.replicas)
 
     @property
     def rows(self) -> int:
@@ -179,9 +193,30 @@ class FleetWorld(MeshWorld):
         return [self._proxies[p] for p in (*self._sidecars.others, *self._proxies.gateways)]
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
-        # One that starts in the run, or ends in it, has no rows.
+        # One that starts in the run, or ends in it, has no rows: but for the only one.
         form = FleetReplica if bool((self._sidecars.replica == number).any()) else Replica
-        return form(number, deployment, is_synced=True)
+        if self._reconnects is not None:
+            self._reconnects.before_change(is_behind_messages=True)
+        replica = form(number, deployment, is_synced=True)
+        if self._reconnects is not None:
+            assert isinstance(replica, FleetReplica)
+            self._follow_with(replica)
+        return replica
+
+    def _follow_with(self, replica: FleetReplica) -> None:
+        """The only istiod is back: nobody is connected to it yet."""
+        last = self._rows[-1]
+        last.followed()
+        groups = [group.anew(replica.context) for group in last.making.groups]
+        making = GroupMaking(replica, groups, last.making.made)
+        rows = self._join(replica, last.entity, last.group, making, last.streams)
+        rows.line.leave_out()
+        replica.take_line(rows.line, last.entity)
+        self._rows.append(rows)
+        assert self._reconnects is not None
+        self._reconnects.begin(rows)
+        if self._recorder.folds:
+            rows.fold(self._recorder)
 
     # --- the beginning of the run
 
@@ -196,6 +231,8 @@ class FleetWorld(MeshWorld):
         if not self._has_begun:
             self._begin()
         horizon = horizon_ns, rank
+        if self._reconnects is not None and self._reconnects.puts_a_dial(horizon):
+            return True
         while True:
             # No line goes beyond what the others do next: it may concern it.
             due = sorted((*rows.line.next_key(), n) for n, rows in enumerate(self._rows))
@@ -240,27 +277,56 @@ class FleetWorld(MeshWorld):
     ) -> ReplicaRows:
         connections = {c.proxy: c for r in self._deployment.replicas.values() for c in r.connections}
         types = [resource_type(name) for name in RESOURCE_TYPES]
-        making = GroupMaking(
-            replica, [GroupConnection.of(connections[p], types) for p in self._sidecars.shown]
-        )
+        shown = [connections[proxy] for proxy in self._sidecars.shown]
+        making = GroupMaking(replica, [GroupConnection.of(connection, types) for connection in shown], [])
         envoy = envoy_settings(self._scenario, self._calibration)
         requests = self._requests
         moves = Moves(
             making.made,
             making.groups,
             SettledCosts(envoy.costs),
-            replica.known,
             self._concerning,
             None if requests is None else requests.view,
         )
         views = None
         if requests is not None:
-            shown = np.array([requests.view(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
-            views = Views(shown[group], self._scenario.duration)
+            meets = np.array([requests.view(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
+            views = Views(meets[group], self._scenario.duration)
         states = np.array([moves.begin(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
         streams = Streams(self._stream_settings(envoy), self._draws, entity, states[group], moves, views)
+        rows = self._join(replica, entity, group, making, streams)
+        replica.take_line(rows.line, entity)
+        if self._breaks:
+            self._reconnects = make_reconnects(
+                self._clock,
+                self._deployment,
+                self._draws,
+                self._recorder,
+                envoy,
+                streams,
+                entity,
+                group,
+                shown,
+                [envoy_.cluster_count for envoy_ in settled],
+                self._breaks,
+                self._scenario.duration,
+            )
+            self._reconnects.begin(rows)
+        return rows
+
+    def _join(
+        self,
+        replica: FleetReplica,
+        entity: NDArray[np.int64],
+        group: NDArray[np.int32],
+        making: GroupMaking,
+        streams: Streams,
+    ) -> ReplicaRows:
+        """The rows of a replica, with its line."""
         limits = istiod_settings(self._scenario)
-        rows = ReplicaRows(replica, entity, group, making, streams, self._scenario.duration)
+        rows = ReplicaRows(
+            replica, entity, group, making, streams, self._scenario.duration, is_delta=self._is_delta
+        )
         rows.line = PushLine(
             self._clock,
             entity,
@@ -274,7 +340,6 @@ class FleetWorld(MeshWorld):
             taker=rows,
             start_push=replica._start_push,
         )
-        replica.take_line(rows.line, entity)
         replica.learns_of_nothing = rows.forget_moves
         return rows
 
@@ -339,6 +404,17 @@ class FleetWorld(MeshWorld):
         groups = tuple(range(len(self._sidecars.groups)))
         self._announced.append(Announced(change.id, change.t_changed_ns, groups))
 
+    def istiod_in_service(self, replica: int, is_in: bool) -> None:
+        """See MeshActions."""
+        if self._reconnects is not None:
+            self._reconnects.before_change(is_behind_messages=False)
+        super().istiod_in_service(replica, is_in)
+
+    def _make_session(self, stream: Stream, publisher: Publisher) -> PushSession:
+        if isinstance(stream, RowStream):
+            return RowSession(stream, publisher)  # type: ignore[return-value]
+        return super()._make_session(stream, publisher)
+
     def _expect_messages(self, proxy: int) -> None:
         assert not self._is_row(proxy), f"{self._proxies.name(proxy)} is touched, and nobody foresaw it"
 
@@ -387,18 +463,20 @@ class FleetWorld(MeshWorld):
         recorder, end_ns = self._recorder, self._scenario.duration
         for rows in self._rows:
             rows.line.hand_on()
+        if self._reconnects is not None:
+            self._reconnects.finish()
         self._look_for_losses()
         for rows in self._rows:
             rows.close(recorder)
             if self._requests is not None:
                 self._requests.write(rows, self._proxies, list(self._services.values()))
-        if any(rows.streams.log.place for rows in self._rows):
+        if any(rows.has_pushed for rows in self._rows):
             pushes = [rows.proxy_pushes() for rows in self._rows]
             recorder.proxy_push_columns = {
                 name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]
             }
         if self._announced:
-            parts = [rows.deliveries(self._announced, is_delta=self._is_delta) for rows in self._rows]
+            parts = [rows.deliveries(self._announced) for rows in self._rows]
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
         busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)

@@ -102,9 +102,9 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "recording.states: true": keep.states is True,
         "recording.queues: true": keep.queues is True,
         f"agent.certificates.provider: {certificates}": certificates not in certified,
-        "restart_istiod of the only istiod": plane.replicas == 1
-        and any(isinstance(e, RestartIstiodEntry) for e in entries),
     }
+    if plane.replicas == 1 and any(isinstance(e, RestartIstiodEntry) for e in entries):
+        wanted |= _beside_an_outage(scenario)
     if not is_pushed:
         wanted |= {
             "network.loss by polls or files": scenario.network.loss > 0,
@@ -117,6 +117,20 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     played = _PLAYED_BY_FLEET if is_pushed else (EditEntry, EndpointsEntry)
     others = dict.fromkeys(e.KIND for e in entries if not isinstance(e, played) and e.KIND != "traffic")
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
+
+
+def _beside_an_outage(scenario: Scenario) -> dict[str, bool]:
+    """What rows do not go through that lose the only istiod and come back."""
+    of, propagation = "restart_istiod of the only istiod", scenario.propagation
+    return {
+        f"{of} by polls or files": propagation.strategy != "push",
+        f"{of} with propagation.protocol: sotw": propagation.protocol != "delta",
+        f"{of} with network.loss": scenario.network.loss > 0,
+        f"{of} with add_istiod": any(isinstance(e, AddIstiodEntry) for e in scenario.workload),
+        f"{of} with rejected_by_envoy": any(
+            isinstance(e, EditEntry) and e.rejected_by_envoy for e in scenario.workload
+        ),
+    }
 
 
 def _drawn_costs(scenario: Scenario) -> list[str]:

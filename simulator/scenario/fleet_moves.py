@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from simulator.control_plane.istiod.generator import Generated
-from simulator.control_plane.istiod.push_context import CarriedByPush, KnownChanges, PushContext
 from simulator.envoy.settled import (
     Asked,
     PushedUpdate,
@@ -16,7 +15,7 @@ from simulator.envoy.settled import (
     Step,
     Unsettled,
 )
-from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.errors import CannotTakeFleet, OddRows
 from simulator.fleet.streams import NULL, Carried, Move, Request
 from simulator.recording.ledger import Change, Sending
 from simulator.scenario.fleet_replica import GroupConnection, Made
@@ -64,7 +63,6 @@ class Moves:
         made: What pushes send, by number; grows.
         groups: Their connections.
         costs: Of Envoys.
-        known: What the replica knows of the changes.
         concerning: By group the changes that concern it; grow.
         view: Number of what the requests of a group's proxies meet there; None where none are sent.
     """
@@ -74,13 +72,12 @@ class Moves:
         made: Sequence[Made],
         groups: Sequence[GroupConnection],
         costs: SettledCosts,
-        known: KnownChanges,
         concerning: Sequence[Sequence[ConcerningChange]],
         view: Callable[[int, SettledEnvoy], int] | None = None,
     ) -> None:
         self._view = view
         self._made, self._groups, self._costs = made, groups, costs
-        self._known, self._concerning = known, concerning
+        self._concerning = concerning
         self._states: list[_State] = []
         self._numbers: dict[object, int] = {}
         self._carrying: dict[object, Carried] = {}
@@ -93,10 +90,16 @@ class Moves:
         return self._number(_State(group, self._canonical(envoy), 0, frozenset()))
 
     def move(self, state: int, made: int, late_cds: Sequence[int], late_lds: Sequence[int]) -> Move:
-        """See Moving."""
+        """See Moving.
+
+        What is answered when a stream begins and does not fit is left to proxies played by messages.
+        """
+        sent = self._made[made]
         try:
-            return self._move(self._states[state], self._made[made], late_cds, late_lds)
-        except Unsettled as error:
+            return self._move(self._states[state], sent, late_cds, late_lds)
+        except (Unsettled, CannotTakeFleet) as error:
+            if sent.request is None:
+                raise OddRows(str(error)) from error
             raise CannotTakeFleet(str(error)) from error
 
     def _move(self, before: _State, made: Made, late_cds: Sequence[int], late_lds: Sequence[int]) -> Move:
@@ -157,19 +160,15 @@ class Moves:
 
     def _found(self, state: _State, made: Made) -> dict[int, tuple[ConcerningChange, Sending]]:
         """The changes, by position, that this push is the first to carry."""
-        context = made.request.context
-        assert isinstance(context, PushContext)
-        if made.request.only_endpoints:
-            # It leaves the context of the connection as it was (Connection._take_push), older than anything
-            # that istiod learned while this was made: the live endpoint index alone says what it holds.
-            context = replace(context, order=-1, endpoints_order=-1)
         messages = {
             response.type.name: (
                 None if response.type.wildcard else response.resources.names.union(response.removed),
-                CarriedByPush(self._known, made.request.rounds, context, 0, 0, response.live),
+                made.sender(response),
             )
             for response in made.responses
         }
+        if len(messages) < len(made.responses):
+            raise CannotTakeFleet("two responses of one type together")
         found = {}
         concerning = self._concerning[state.group]
         for position in range(state.floor, len(concerning)):
@@ -273,7 +272,7 @@ def _carried(
             outcome = "superseded"
         push = sending.push_id if sending.carried_by == "push" else None
         instants = sending.t_observed_ns, sending.t_debounced_ns, sending.t_enqueued_ns
-        key = change.id, places, last, *active[position], outcome, push, instants
+        key = change.id, places, last, *active[position], outcome, push, sending.carried_by, instants
         one = known.get(key)
         if one is None:
             one = known[key] = Carried(
@@ -285,6 +284,7 @@ def _carried(
                 places,
                 outcome,
                 push,
+                sending.carried_by,
                 instants,
             )
         carried.append(one)

@@ -3,24 +3,35 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.control_plane.istiod.connection import Connection
 from simulator.control_plane.istiod.generator import Generated
-from simulator.control_plane.istiod.push_context import PushContext
+from simulator.control_plane.istiod.push_context import (
+    CarriedByAnswer,
+    CarriedByPush,
+    KnownChanges,
+    PushContext,
+)
 from simulator.control_plane.istiod.push_request import PushRequest
 from simulator.control_plane.istiod.replica import Replica
 from simulator.engine.events import Call
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.line import PushLine
 from simulator.mesh.content import ConfigChange
-from simulator.mesh.services import Service
+from simulator.mesh.services import Proxy, Service
 from simulator.mesh.visibility import VisibilityClass
-from simulator.xds.resource_types import ResourceType
+from simulator.scenario.fleet_connections import RowConnection, RowStream
+from simulator.xds.resource_types import EDS, ResourceType
 from simulator.xds.resources import NO_NAMES, Names
+
+if TYPE_CHECKING:
+    from simulator.scenario.fleet_reconnects import Reconnects
+    from simulator.wire.stream import Stream
 
 
 class FleetReplica(Replica):
@@ -30,6 +41,8 @@ class FleetReplica(Replica):
         line: The line, from the beginning of the run on; before, nothing is pushed.
         fleet: The proxies of the arrays, by place.
         came_to_nothing: When it learned of changes to which it had nothing to say, and of which together.
+        reconnects: How rows come back that have lost their streams; None where none ever does.
+        rows_connected: How many streams of the arrays are initialized.
         learns_of_nothing: Called before: what was sent by then does not carry them, what is sent from then on
             may, though it is made from the same context.
     """
@@ -38,19 +51,22 @@ class FleetReplica(Replica):
     fleet: NDArray[np.int64]
     came_to_nothing: list[tuple[int, list[int]]]
     learns_of_nothing: Callable[[], object]
+    reconnects: Reconnects | None = None
+    rows_connected: int
 
     def take_line(self, line: PushLine[Connection], fleet: NDArray[np.int64]) -> None:
         """From here on the line is the queue, the sender and the CPU."""
         assert self.cpu.is_idle, "a core was busy before the run"
         assert self.sender.depth == 0, "a push was in line before the run"
         self.line, self.fleet, self.came_to_nothing = line, fleet, []
+        self.rows_connected = len(line.connected())
         self.cpu = _Cpu(line)  # type: ignore[assignment]  # what a replica uses of a MultiServer
         self.sender = _Sender(line)
 
     @property
     def connection_count(self) -> int:
         """How many streams are initialized, those of the arrays included."""
-        return len(self.fleet) + len(self.connections)
+        return self.rows_connected + len(self.connections)
 
     def enqueue_all(self, request: PushRequest, push: int) -> None:
         """Every connection is enqueued, in random order."""
@@ -59,6 +75,41 @@ class FleetReplica(Replica):
         proxies = np.concatenate([self.fleet[places], np.array([c.proxy for c in idle], np.int64)])
         places = np.concatenate([places, np.array([line.place_of(c) for c in idle], np.int64)])
         line.enqueue_all(places[self.random_order(proxies, push)], others, request)
+
+    # --- rows that lose their streams, and come back (fleet_reconnects.py)
+
+    def make_connection(self, stream: Stream, proxy: Proxy) -> Connection:
+        """Its end of a stream that is let in."""
+        if isinstance(stream, RowStream):
+            assert self.reconnects is not None, "a row dials, and none has lost its stream"
+            return self.reconnects.connection(self, stream, self.shared.visibility.of(proxy), proxy.zone)
+        return super().make_connection(stream, proxy)
+
+    def add(self, connection: Connection) -> None:
+        """Into the table of connections."""
+        if isinstance(connection, RowConnection):
+            assert self.reconnects is not None, "a row connects, and none has lost its stream"
+            connection.context, connection.token_ns = self.context, self.clock.now_ns
+            self.rows_connected += 1
+            self.reconnects.opened(connection)
+            self.line.join(connection.place, connection)
+            connection.initialized()
+        else:
+            super().add(connection)
+
+    def connection_ended(self, connection: Connection, push: PushRequest | None) -> None:
+        """Its stream is gone."""
+        if isinstance(connection, RowConnection):
+            self.doorway.forget(connection)
+        else:
+            super().connection_ended(connection, push)
+
+    def stop(self) -> None:
+        """SIGTERM: rows lose their streams with all others."""
+        assert self.reconnects is not None, "an istiod of rows ends, and nobody foresaw it"
+        places = self.reconnects.ending(self)
+        super().stop()
+        self.reconnects.ended(places)
 
     def _nothing_new(self, service: Service, key: str, changes: tuple[ConfigChange, ...]) -> None:
         if changes:
@@ -78,6 +129,9 @@ class _Cpu:
 
     def submit(self, entity: int, cost_ns: Callable[[], int] | int, done: Call) -> None:
         self.line.submit(entity, cost_ns, done)
+
+    def stop(self) -> None:
+        """With the line."""
 
     @property
     def busy_ns(self) -> int:
@@ -111,7 +165,7 @@ class _Sender:
         self.line.forget(connection)
 
     def stop(self) -> None:
-        raise AssertionError("an istiod of a fleet does not end")
+        self.line.stop()
 
 
 @dataclass(slots=True, eq=False)
@@ -143,6 +197,10 @@ class GroupConnection:
             connection.is_delta,
         )
 
+    def anew(self, context: PushContext) -> GroupConnection:
+        """The same, to another replica."""
+        return replace(self, context=context, sent_names=dict(self.sent_names))
+
     def watches(self, type_: ResourceType) -> bool:
         """Whether the type is requested."""
         return type_ in self.subscribed
@@ -154,20 +212,46 @@ class GroupConnection:
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Made:
-    """What one push sends to the proxies of a group."""
+    """What one push sends to the proxies of a group, or what is answered to them when they connect.
+
+    Attributes:
+        request: The push; None for answers.
+        context: What it is made from.
+        known: What the replica knows of the changes.
+    """
 
     group: int
-    request: PushRequest
+    request: PushRequest | None
+    context: PushContext
+    known: KnownChanges
     responses: tuple[Generated, ...]
+
+    def sender(self, response: Generated) -> CarriedByPush | CarriedByAnswer:
+        """The response, to the ledger."""
+        context = self.context
+        if self.request is None:
+            return CarriedByAnswer(self.known, "reconnect", context, 0, response.live)
+        if self.request.only_endpoints:
+            # It leaves the context of the connection as it was (Connection._take_push), older than anything
+            # that istiod learned while this was made: the live endpoint index alone says what it holds.
+            context = replace(context, order=-1, endpoints_order=-1)
+        return CarriedByPush(self.known, self.request.rounds, context, 0, 0, response.live)
 
 
 class GroupMaking:
-    """What the replica makes for groups (fleet/line.py: Making)."""
+    """What the replica makes for groups (fleet/line.py: Making).
 
-    def __init__(self, replica: Replica, groups: list[GroupConnection]) -> None:
-        self._replica, self.groups = replica, groups
-        self.made: list[Made] = []
+    Args:
+        replica: Makes it.
+        groups: As connections.
+        made: What was made so far, by number; of all replicas that make it for the same proxies.
+    """
+
+    def __init__(self, replica: Replica, groups: list[GroupConnection], made: list[Made]) -> None:
+        self._replica, self.groups, self.made = replica, groups, made
         self._numbers: dict[object, int] = {}
+        self._answers: dict[object, tuple[list[Generated], int]] = {}
+        self._answered_in: object = None
 
     def sends(self, made: int) -> bool:
         """Whether a push that made this sent anything."""
@@ -193,11 +277,37 @@ class GroupMaking:
         assert isinstance(request.context, PushContext)
         connection.context = request.context
         made, cost_ns = self._replica.generator.push(connection, request)
+        return self.number(group, request, request.context, made), cost_ns
+
+    def number(
+        self, group: int, request: PushRequest | None, context: PushContext, made: Sequence[Generated]
+    ) -> int:
+        """The number of what was made."""
         if self._replica.cache.evictions:
             raise CannotTakeFleet("control_plane.cache.size smaller than what it holds")
-        key = group, request, *((g.type, g.resources, g.removed, g.live) for g in made)
+        key = group, request, context, *((g.type, g.resources, g.removed, g.live) for g in made)
         number = self._numbers.get(key)
         if number is None:
             number = self._numbers[key] = len(self.made)
-            self.made.append(Made(group, request, tuple(made)))
-        return number, cost_ns
+            self.made.append(Made(group, request, context, self._replica.known, tuple(made)))
+        return number
+
+    def answer(
+        self, connection: Connection, group: int, type_: ResourceType, added: Names
+    ) -> tuple[list[Generated], int]:
+        """What a connection of a group is answered, and its cost; worked out again where that may be
+        another."""
+        edition = self.edition(), self.learned()
+        if edition != self._answered_in:
+            self._answers.clear()
+            self._answered_in = edition
+        cache, token_ns = self._replica.cache, connection.token_ns
+        key = group, type_, added, connection.context, cache.stores(token_ns), connection.watches(EDS)
+        found = self._answers.get(key)
+        if found is None:
+            found = self._replica.generator.answer(connection, type_, added, token_ns)
+            if self.learned() == edition[1]:
+                self._answers[key] = found
+        elif type_.wildcard and found[0]:
+            connection.sent_names[type_] = found[0][0].resources.names
+        return found

@@ -16,6 +16,7 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.folding import Folding
 from simulator.fleet.followers import Follower
 from simulator.fleet.line import PushLine
+from simulator.fleet.push_log import PushLog
 from simulator.fleet.streams import Ints, Small, Streams
 from simulator.recording.push_tally import PushTally
 from simulator.recording.recorder import Recorder
@@ -32,6 +33,7 @@ class ReplicaRows:
         making: Makes their responses.
         streams: The way to them.
         end_ns: End of the run.
+        is_delta: The protocol of their streams.
 
     Attributes:
         line: The push line; set right after.
@@ -47,61 +49,101 @@ class ReplicaRows:
         making: GroupMaking,
         streams: Streams,
         end_ns: int,
+        *,
+        is_delta: bool,
     ) -> None:
+        self._is_delta = is_delta
         self.replica, self.entity, self.group = replica, entity, group
         self.making, self.streams = making, streams
         self._end_ns = end_ns
         self._folding: Folding | None = None
+        self._log = streams.log = PushLog()
+        self._first = len(streams.batches)
+        """The batches from here on are of pushes of this replica."""
+        self._has_ended, self._is_last = False, True
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
         """What the line did goes on its way (fleet/line.py: Taker)."""
+        if self.replica.reconnects is not None:
+            # What they were answered comes before what they are pushed.
+            self.replica.reconnects.hand_on()
         self.streams.take(place, request, made, dequeued_ns, sent_ns)
         if self._folding is not None:
-            self._folding.settle(int(sent_ns.max()), self.line.in_hand())
+            self._folding.settle(int(sent_ns.max()), self._in_hand())
+
+    def _in_hand(self) -> tuple[NDArray[np.int64], Ints]:
+        """Places whose worker is busy, and since when."""
+        reconnects = self.replica.reconnects
+        return self.line.in_hand() if reconnects is None else reconnects.in_hand()
 
     def forget_moves(self) -> None:
         """What is sent from here on carries more than what was sent before."""
         self.line.hand_on()
+        if self.replica.reconnects is not None:
+            self.replica.reconnects.hand_on()
         self.streams.forget_moves()
+
+    def followed(self) -> None:
+        """Another replica holds the streams from here on."""
+        self._is_last = False
+
+    def end(self) -> None:
+        """The replica ends, all that was sent is on its way: what was not read by then never is."""
+        self._has_ended = True
+        if self._folding is not None:
+            self._folding.read_last(self._in_hand())
+        else:
+            self._read_acks()
+
+    def _read_acks(self) -> None:
+        batches, count = self.streams.batches, len(self.entity)
+        own = batches[self._first :]
+        read_acks(own, count, self._in_hand(), self._end_ns, Answers(count, is_delta=self._is_delta))
 
     def fold(self, recorder: Recorder) -> None:
         """From here on deliveries are counted, not kept."""
-        if self._folding is not None:
+        if self._folding is not None or self._has_ended:
             return
         number = self.replica.number
-        self._folding = folding = Folding(recorder, number, self.entity, self.group, self._end_ns)
-        for batch in self.streams.batches:
-            folding.take(batch)
-        self.streams.batches.clear()
-        self.streams.folding = folding
+        if self.streams.folding is None:
+            folding = Folding(recorder, number, self.entity, self.group, self._end_ns)
+            for number_, batch in enumerate(self.streams.batches):
+                folding.take(batch, is_read=number_ < self._first)
+            self.streams.batches.clear()
+            self.streams.folding = folding
+        assert isinstance(self.streams.folding, Folding)
+        self._folding = self.streams.folding
         if not recorder.keeps_proxy_pushes:
             tally = recorder.push_tally = recorder.push_tally or PushTally()
-            self.streams.log.count_into(
+            self._log.count_into(
                 tally, number, lambda n: self.line.requests[n].start_ns, self.making.sends
             )
 
     # --- the end of the run
 
-    def deliveries(
-        self, announced: Sequence[Announced], *, is_delta: bool
-    ) -> Callable[[], Iterator[Mapping[str, Any]]]:
-        """Gives the rows of the deliveries table."""
+    def deliveries(self, announced: Sequence[Announced]) -> Callable[[], Iterator[Mapping[str, Any]]]:
+        """Gives the rows of the deliveries table; of replicas that follow each other the last one does."""
+        if self.replica.reconnects is not None and self.replica.came_to_nothing:
+            raise CannotTakeFleet(
+                "endpoints that leave and are back before istiod looked, with an outage of the only istiod"
+            )
+        if self._has_ended and not self._is_last:
+            return lambda: iter(())
         if self._folding is not None:
             if self.replica.came_to_nothing:
                 raise CannotTakeFleet(
                     "endpoints that leave and are back before istiod looked, where deliveries are counted"
                 )
-            self._folding.finish(announced, self.line.in_hand())
+            self._folding.finish(announced, None if self._has_ended else self._in_hand())
             return partial(self._folding.rows, announced)
-        batches, count = self.streams.batches, len(self.entity)
         followers = self._followers(announced)
-        answers = Answers(count, is_delta=is_delta)
-        read_acks(batches, count, self.line.in_hand(), self._end_ns, answers)
+        if not self._has_ended:
+            self._read_acks()
         return partial(
             delivery_parts,
             announced,
             self.replica.number,
-            batches,
+            self.streams.batches,
             self.entity,
             self.group,
             self._end_ns,
@@ -125,10 +167,10 @@ class ReplicaRows:
 
     def close(self, recorder: Recorder) -> None:
         """The run is over: what is sent is counted, and when the last push of each round was sent."""
-        self.line.hand_on()
-        recorder.xds_messages += self.streams.messages
-        recorder.xds_bytes += self.streams.bytes
-        for number, last_ns in self.streams.log.last_sent_ns(self.making.sends).items():
+        if self._is_last:
+            recorder.xds_messages += self.streams.messages
+            recorder.xds_bytes += self.streams.bytes
+        for number, last_ns in self._log.last_sent_ns(self.making.sends).items():
             for push in self.line.requests[number].rounds:
                 row = recorder.push_rows[push]
                 row.t_last_sent_ns = max(row.t_last_sent_ns or 0, last_ns)
@@ -139,9 +181,14 @@ class ReplicaRows:
         sends: NDArray[np.bool_] = has_any[made] & (sent_ns >= 0)
         return sends
 
+    @property
+    def has_pushed(self) -> bool:
+        """Whether there are pushes to one of them that are not counted only."""
+        return bool(self._log.place)
+
     def proxy_pushes(self) -> Mapping[str, Any]:
         """Every push to one of them, as columns; -1 stands for a missing number."""
-        log, requests = self.streams.log, self.line.requests
+        log, requests = self._log, self.line.requests
         which = _joined(log.request, np.int32)
         place, sent = _joined(log.place, np.int32), _joined(log.sent_ns, np.int64)
         made = _joined(log.made, np.int32)

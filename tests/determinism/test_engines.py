@@ -393,7 +393,14 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
             {"control_plane.version": "1.12", "control_plane.flow_control": True},
             "control_plane.flow_control",
         ),
-        ({"workload": [{"restart_istiod": 0, "at": "1s"}]}, "restart_istiod of the only istiod"),
+        (
+            {"workload": [{"restart_istiod": 0, "at": "1s"}], "propagation.protocol": "sotw"},
+            "restart_istiod of the only istiod with propagation.protocol: sotw",
+        ),
+        (
+            {"workload": [{"restart_istiod": 0, "at": "1s"}, {"add_istiod": 1, "at": "2s"}]},
+            "restart_istiod of the only istiod with add_istiod",
+        ),
         ({"workload": [{"rollout_istiod": {}, "at": "1s"}]}, "workload entry rollout_istiod"),
         ({"mesh.start": {"over": "1s"}}, "mesh.start"),
         ({"agent.dns_capture": True}, "agent.dns_capture"),

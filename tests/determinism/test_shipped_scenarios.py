@@ -25,7 +25,6 @@ REFUSED = {
     "canary-upgrade": "workload entry migrate_revision",
     "certificate-waves": "mesh.start other than connected",
     "in-place-upgrade": "workload entry rollout_istiod",
-    "outage": "restart_istiod of the only istiod",
 }
 """What the fleet engine does not play, and the first thing that it has not."""
 

@@ -55,6 +55,12 @@ class Admission:
         self._next = start + self._interval
         return wait_ns
 
+    def admits_from_ns(self) -> int:
+        """Who comes before that instant is refused."""
+        if self._next is None:
+            return 0
+        return -(-self._next // self._units_per_ns) - self._settings.max_wait_ns
+
 
 @dataclass(frozen=True, slots=True)
 class KubernetesClientSettings:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from simulator.control_plane.istiod.generator import Generated
 from simulator.control_plane.istiod.push_context import CarriedByAnswer, CarriedByPush, PushContext
 from simulator.control_plane.istiod.push_request import PushRequest
-from simulator.engine.machine import Machine, bind
+from simulator.engine.machine import Machine, Rows, bind
 from simulator.mesh.visibility import VisibilityClass
 from simulator.wire.contract import PushSession
 from simulator.xds.messages import Request
@@ -126,7 +126,7 @@ class Connection:
         self._replica = replica
         self._stream = stream
         self._machine: Machine[ConnectionState, ConnectionSignal, Connection] = Machine(
-            _S.ADMITTING, _ROWS, self, Connection._entered
+            _S.ADMITTING, self._rows(), self, Connection._entered
         )
         self.proxy = stream.proxy
         self.class_ = class_
@@ -148,6 +148,11 @@ class Connection:
         self._types_sent: list[str] = []
         self._unanswered: dict[ResourceType, int] = {}
         self._held_back: dict[ResourceType, PushRequest] = {}
+
+    @staticmethod
+    def _rows() -> Rows[ConnectionState, ConnectionSignal, Connection]:
+        """The table with the methods of its own class."""
+        return _ROWS
 
     def _entered(self, _before: ConnectionState, _after: ConnectionState) -> None:
         """The queues and the tables of messages show what it does."""

@@ -259,6 +259,14 @@ class Deployment:
         self._streams[key] = self._streams.get(key, 0) + 1
         return self._streams[key]
 
+    def note_dials(self, proxy: int, dials: int) -> None:
+        """Where connections dialled by the proxy so far were counted elsewhere."""
+        self._dialled[proxy] = dials
+
+    def forget_dials(self, proxy: int) -> int:
+        """They are counted elsewhere from here on: how many there were."""
+        return self._dialled.pop(proxy, 0)
+
     def streams_of(self, proxy: int) -> int:
         """Connections dialled by the proxy so far: keys the draws of the newest."""
         return self._dialled.get(proxy, 0)

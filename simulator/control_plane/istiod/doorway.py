@@ -18,7 +18,6 @@ from simulator.control_plane.istiod.admission import (
     KubernetesClientSettings,
     token_bucket,
 )
-from simulator.control_plane.istiod.connection import Connection
 from simulator.engine.delays import Uniform
 from simulator.engine.events import Band
 
@@ -28,6 +27,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
+    from simulator.control_plane.istiod.connection import Connection
     from simulator.control_plane.istiod.replica import Replica
     from simulator.engine.draws import Draws
     from simulator.wire.contract import StreamServer
@@ -83,6 +83,10 @@ class Doorway:
         review_ns += replica.costs.ns("token_review", entity=connection.proxy, index=index)
         self._after(review_ns, connection, lambda: self._reviewed(connection))
 
+    def admits_from_ns(self) -> int:
+        """A stream that comes before that instant is turned away at once."""
+        return self._admission.admits_from_ns()
+
     def review_wait_ns(self) -> int:
         """How long a TokenReview begun now waits for the Kubernetes client's limiter."""
         return self._reviews.take(self._replica.clock.now_ns)
@@ -90,15 +94,7 @@ class Doorway:
     def _open(self, stream: Stream) -> Connection:
         replica, shared = self._replica, self._replica.shared
         stream.replica = replica.number
-        proxy = shared.proxies[stream.proxy]
-        connection = Connection(
-            replica,
-            stream,
-            shared.visibility.of(proxy),
-            proxy.zone,
-            replica.context,
-            is_reconnect=shared.opened(stream) > 1,
-        )
+        connection = replica.make_connection(stream, shared.proxies[stream.proxy])
         connection.session = shared.make_session(stream, connection)
         return connection
 

@@ -36,7 +36,7 @@ from simulator.engine.servers import MultiServer
 from simulator.mesh.content import ConfigChange
 from simulator.mesh.endpoints import EndpointSet
 from simulator.mesh.kinds import KINDS, config_key
-from simulator.mesh.services import Service
+from simulator.mesh.services import Proxy, Service
 from simulator.xds.resource_types import EDS
 from simulator.xds.resources import NO_NAMES, Names
 
@@ -266,6 +266,18 @@ class Replica:
     def connect(self, stream: Stream) -> StreamServer | None:
         """A stream arrives; None where it is turned away at once."""
         return self.doorway.connect(stream)
+
+    def make_connection(self, stream: Stream, proxy: Proxy) -> Connection:
+        """Its end of a stream that is let in."""
+        shared = self.shared
+        return Connection(
+            self,
+            stream,
+            shared.visibility.of(proxy),
+            proxy.zone,
+            self.context,
+            is_reconnect=shared.opened(stream) > 1,
+        )
 
     def add(self, connection: Connection) -> None:
         """Into the table of connections: pushes may queue from here, with the context of now."""

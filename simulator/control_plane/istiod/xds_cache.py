@@ -69,6 +69,10 @@ class XdsCache:
         """Entries stored so far: what is generated next may cost less."""
         return sum(cache.stored for cache in self._by_type.values())
 
+    def stores(self, token_ns: int) -> tuple[bool, ...]:
+        """For each type, whether what is generated with that Start is stored."""
+        return tuple(cache.stores(token_ns) for cache in self._by_type.values())
+
     @property
     def evictions(self) -> int:
         """Groups that left a full cache."""
@@ -169,13 +173,16 @@ class _TypedCache:
         else:
             self._groups.move_to_end(group)
         missing = held.missing(wanted)
-        if self._cleared_ns is None or token_ns >= self._cleared_ns:
+        if self.stores(token_ns):
             self._groups[group] = held
             held.store(wanted, missing)
             self.entries += len(missing)
             self.stored += len(missing)
             self._evict()
         return Lookup(missing, len(wanted) - len(missing))
+
+    def stores(self, token_ns: int) -> bool:
+        return self._cleared_ns is None or token_ns >= self._cleared_ns
 
     def clear(self, names: Names, now_ns: int) -> None:
         self._cleared_ns = now_ns

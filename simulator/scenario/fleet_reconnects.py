@@ -1,0 +1,298 @@
+"""Rows lose their streams when the only istiod ends, and come back.
+
+Dials that come to nothing are arrays (fleet/redials.py). A dial that may be let in is put on the clock, and
+istiod's end of the stream is a real connection (fleet_connections.py) until the row has what it asked for;
+what left for it is handed on in arrays, with that of others. When the streams end is known beforehand.
+"""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engine.events import Band, Clock, rank
+from simulator.fleet.errors import RowsTouched
+from simulator.fleet.redials import Redials
+from simulator.fleet.streams import NEVER, Batch, Ints, Small, Streams
+from simulator.recording.recorder import Recorder
+from simulator.scenario.fleet_connections import RowConnection, RowRequest, RowSession, RowStream
+
+if TYPE_CHECKING:
+    from simulator.control_plane.istiod.deployment import Deployment
+    from simulator.mesh.visibility import VisibilityClass
+    from simulator.scenario.fleet_replica import FleetReplica
+    from simulator.scenario.fleet_rows import ReplicaRows
+    from simulator.wire.contract import Publisher
+
+_TOGETHER = 4096
+"""So many rows at most wait to be handed on; affects speed and memory alone."""
+
+Places = NDArray[np.int64]
+
+
+class Reconnects:
+    """See the module.
+
+    Args:
+        clock: Time.
+        deployment: The istiod that all rows dial.
+        recorder: Counts messages and streams.
+        streams: The way to the rows.
+        redials: Their dials.
+        entity: The proxies, by place.
+        group: Their groups.
+        requests: What streams begin with, by group, as in `RedialSettings.sizes`; None for none.
+        breaks: When the istiod ends, in order.
+        end_ns: End of the run.
+
+    Attributes:
+        rows: Those of the istiod that runs, or ran last.
+    """
+
+    rows: ReplicaRows
+
+    def __init__(
+        self,
+        clock: Clock,
+        deployment: Deployment,
+        recorder: Recorder,
+        streams: Streams,
+        redials: Redials,
+        entity: Ints,
+        group: Small,
+        requests: Sequence[Sequence[RowRequest | None]],
+        breaks: Sequence[int],
+        end_ns: int,
+    ) -> None:
+        self._clock, self._deployment, self._recorder = clock, deployment, recorder
+        self._streams, self._redials = streams, redials
+        self._entity, self._group, self._requests = entity, group, requests
+        self._breaks, self._end_ns = breaks, end_ns
+        self._lost_ns = np.full(len(entity), NEVER, np.int64)
+        self._open: dict[int, RowStream] = {}
+        """Streams that are played by messages, by place."""
+        self._reset: list[int] = []
+        self._done: list[RowConnection] = []
+
+    def begin(self, rows: ReplicaRows) -> None:
+        """An istiod runs, with these rows."""
+        self.rows = rows
+        rows.replica.reconnects = self
+        later = bisect_right(self._breaks, self._clock.now_ns)
+        self._streams.ends_ns = self._breaks[later] if later < len(self._breaks) else NEVER
+
+    # --- dials
+
+    def before_change(self, *, is_behind_messages: bool) -> None:
+        """Who runs, or whom kube-proxy knows, becomes another: dials so far met what was there."""
+        self._refuse_before(self._clock.now_ns + is_behind_messages)
+
+    def _refuse_before(self, t_ns: int) -> None:
+        self._redials.refuse_before(t_ns, is_met=bool(self._deployment.in_service))
+
+    def puts_a_dial(self, horizon: tuple[int, int]) -> bool:
+        """Whether somebody may be let in before that place in time: the first dial is on the clock then."""
+        running = self._deployment.replicas
+        if not self._deployment.in_service or not running:
+            return False
+        (replica,) = running.values()
+        from_ns = replica.doorway.admits_from_ns() if replica.is_ready else NEVER
+        if from_ns > horizon[0]:
+            return False
+        place = self._redials.first(horizon[0])
+        if place is not None and self._redials.dial_ns[place] < from_ns:
+            self._refuse_before(min(from_ns, horizon[0]))
+            place = self._redials.first(horizon[0])
+        if place is None:
+            return False
+        dial_ns, proxy = int(self._redials.dial_ns[place]), int(self._entity[place])
+        if dial_ns < from_ns or (dial_ns, rank(Band.MESSAGE, proxy)) >= horizon:
+            return False
+        self._clock.at(dial_ns, lambda: self._dial(place, proxy), band=Band.MESSAGE, entity=proxy)
+        return True
+
+    def _dial(self, place: int, proxy: int) -> None:
+        redials, deployment, now_ns = self._redials, self._deployment, self._clock.now_ns
+        if redials.dial_ns[place] != now_ns:
+            self._clock.discount()  # it was refused with others
+            return
+        redials.arrived(place)
+        deployment.note_dials(proxy, int(redials.dialled[place]))
+        stream = RowStream(place, proxy, lambda ended: self._reset.append(ended.place))
+        stream.server = deployment.on_connect(stream)  # type: ignore[arg-type, assignment]
+        if stream.server is None:
+            redials.dialled[place] = deployment.forget_dials(proxy)
+            redials.lost(np.array([place]), now_ns)
+            return
+        self._open[place] = stream
+        for request, there_ns in zip(
+            self._requests[self._group[place]], redials.requests_ns[:, place].tolist(), strict=True
+        ):
+            if request is not None and there_ns <= self._end_ns:
+                self._clock.at(there_ns, self._arrival(stream, request), band=Band.MESSAGE, entity=proxy)
+
+    def _arrival(self, stream: RowStream, request: RowRequest) -> Callable[[], None]:
+        def arrive() -> None:
+            if stream.is_open:
+                assert stream.server is not None
+                self._recorder.count_message(self._clock.now_ns, request.size_bytes)
+                stream.server.on_request(request)  # type: ignore[arg-type]
+
+        return arrive
+
+    # --- istiod's end
+
+    def connection(
+        self, replica: FleetReplica, stream: RowStream, class_: VisibilityClass, zone: int
+    ) -> RowConnection:
+        """Istiod's end of a stream that is let in."""
+        group = int(self._group[stream.place])
+        to_come = sum(request is not None for request in self._requests[group])
+        answer = self.rows.making.answer
+        return RowConnection(
+            replica, stream, class_, zone, replica.context, group, to_come, answer, self._settled
+        )
+
+    @staticmethod
+    def session(stream: RowStream, publisher: Publisher) -> RowSession:
+        """The protocol's side of it."""
+        return RowSession(stream, publisher)
+
+    def opened(self, connection: RowConnection) -> None:
+        """It is in the table of connections."""
+        lost_ns, now_ns = int(self._lost_ns[connection.place]), self._clock.now_ns
+        self._recorder.reconnected(now_ns, now_ns if lost_ns == NEVER else lost_ns)
+        self._lost_ns[connection.place] = NEVER
+
+    def _settled(self, connection: RowConnection) -> None:
+        place = connection.place
+        if connection.is_settled:
+            self._streams.note_odd(np.array([place], np.int32))
+            return
+        if self.rows.line.is_in_hand(place):
+            return
+        connection.is_settled = True
+        self.rows.line.settle(place)
+        del self._open[place]
+        self._redials.dialled[place] = self._deployment.forget_dials(connection.proxy)
+        self._done.append(connection)
+        if len(self._done) >= _TOGETHER:
+            self.hand_on()
+
+    def in_hand(self) -> tuple[Places, Ints]:
+        """Rows whose worker is busy, and since when: while it answers, a push in hand waits for it."""
+        places, since_ns = self.rows.line.in_hand()
+        if not self._open:
+            return places, since_ns
+        others = ~np.isin(places, list(self._open))
+        busy = [
+            (place, stream.server.busy_since_ns)
+            for place, stream in self._open.items()
+            if stream.server is not None and stream.server.busy_since_ns is not None
+        ]
+        own_places, own_since_ns = np.array(busy, np.int64).reshape(-1, 2).T
+        return np.concatenate([places[others], own_places]), np.concatenate([since_ns[others], own_since_ns])
+
+    # --- what left goes on its way
+
+    def hand_on(self) -> None:
+        """What left for rows that are settled."""
+        done, self._done = self._done, []
+        odd = [connection.place for connection in done if connection.is_odd]
+        if odd:
+            self._streams.note_odd(np.array(odd, np.int32))
+        self._hand_on_answers([c for c in done if c.answers and not c.is_odd])
+        pushed = [c for c in done if c.pushes and not c.is_odd]
+        for at in range(max((len(c.pushes) for c in pushed), default=0)):
+            self._hand_on_pushes([c for c in pushed if at < len(c.pushes)], at)
+
+    def _hand_on_answers(self, done: Sequence[RowConnection]) -> None:
+        if not done:
+            return
+        making = self.rows.making
+        place = np.array([c.place for c in done], np.int32)
+        made = np.array(
+            [making.number(c.group, None, c.answered_from, [g for _, g in c.answers]) for c in done], np.int64
+        )
+        sents = _columns([[sent_ns for sent_ns, _ in c.answers] for c in done])
+        last_ns = np.array([c.answers[-1][0] for c in done], np.int64)
+        batch = Batch.leaving(place, last_ns, last_ns)
+        batch.sents = sents
+        begins = _columns([[begin_ns for begin_ns, _ in c.worked] for c in done])
+        ends = _columns([[end_ns for _, end_ns in c.worked] for c in done])
+        batch.worked = list(zip(begins, ends, strict=True))
+        self._streams.deliver(batch, made)
+        self._redials.answered(place)
+
+    def _hand_on_pushes(self, done: Sequence[RowConnection], at: int) -> None:
+        making, pushes = self.rows.making, [c.pushes[at] for c in done]
+        made = []
+        for connection, push in zip(done, pushes, strict=True):
+            context = push.request.context
+            made.append(making.number(connection.group, push.request, context, push.responses))  # type: ignore[arg-type]
+        place = np.array([c.place for c in done], np.int32)
+        dequeued, sent, began = (
+            np.array(column, np.int64)
+            for column in zip(*((p.dequeued_ns, p.sent_ns, p.began_ns) for p in pushes), strict=True)
+        )
+        batch = Batch.leaving(place, dequeued, sent)
+        batch.since_ns = began
+        self._streams.deliver(batch, np.array(made, np.int64))
+
+    def _hand_on_unsettled(self) -> None:
+        """What left for rows whose connection ends, or the run, before they have all."""
+        for stream in self._open.values():
+            connection = stream.server
+            assert connection is not None
+            if connection.busy_since_ns is not None:
+                # What came in the meantime is never read.
+                connection.worked.append((connection.busy_since_ns - 1, NEVER))
+            self._done.append(connection)
+        self.hand_on()
+
+    # --- the istiod ends, and the run
+
+    def ending(self, replica: FleetReplica) -> Places:
+        """The istiod is about to end: whose streams it has in its table."""
+        assert self._clock.now_ns == self._streams.ends_ns, "an istiod ends, and nobody foresaw when"
+        self.before_change(is_behind_messages=False)
+        connected = replica.line.connected()
+        self.rows.line.hand_on()
+        self._hand_on_unsettled()
+        self.rows.end()
+        return connected
+
+    def ended(self, connected: Places) -> None:
+        """It has ended, and all streams with it."""
+        now_ns = self._clock.now_ns
+        for stream in list(self._open.values()):
+            stream.reset_by_server()
+        self._lost_ns[connected] = now_ns
+        for place in self._open:
+            self._redials.dialled[place] = self._deployment.forget_dials(int(self._entity[place]))
+        self._open.clear()
+        lost = np.union1d(connected, np.array(self._reset, np.int64))
+        self._reset.clear()
+        self._redials.lost(lost, now_ns)
+
+    def finish(self) -> None:
+        """The run is over.
+
+        Raises:
+            RowsTouched: Something happened to rows that is not for them.
+        """
+        self._refuse_before(self._end_ns + 1)
+        self._hand_on_unsettled()
+        if self._streams.has_odd:
+            raise RowsTouched(self._entity[self._streams.is_odd])
+
+
+def _columns(rows: Sequence[Sequence[int]]) -> list[Ints]:
+    """Instants by position; `NEVER` where there are not so many."""
+    most = max(map(len, rows))
+    padded = [[*row, *[NEVER] * (most - len(row))] for row in rows]
+    return list(np.array(padded, np.int64).T)
