@@ -206,10 +206,10 @@ class FleetWorld(MeshWorld):
     def _follow_with(self, replica: FleetReplica) -> None:
         """The only istiod is back: nobody is connected to it yet."""
         last = self._rows[-1]
-        last.followed()
         groups = [group.anew(replica.context) for group in last.making.groups]
         making = GroupMaking(replica, groups, last.making.made)
         rows = self._join(replica, last.entity, last.group, making, last.streams)
+        rows.follow(last)
         rows.line.leave_out()
         replica.take_line(rows.line, last.entity)
         self._rows.append(rows)
@@ -468,7 +468,7 @@ class FleetWorld(MeshWorld):
         self._look_for_losses()
         for rows in self._rows:
             rows.close(recorder)
-            if self._requests is not None:
+            if self._requests is not None and rows.is_last:
                 self._requests.write(rows, self._proxies, list(self._services.values()))
         if any(rows.has_pushed for rows in self._rows):
             pushes = [rows.proxy_pushes() for rows in self._rows]
