@@ -34,11 +34,14 @@ class Follower:
         t_ns: When it learned of it.
         before: The change before of the same object; None for none.
         is_last: It is the newest of those that it learned of together.
+        is_told: By place whether it holds the proxy's stream then: to others the change goes as any other.
+            None for all.
     """
 
     t_ns: int
     before: int | None
     is_last: bool
+    is_told: NDArray[np.bool_] | None = None
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -77,6 +80,7 @@ def follow(
     """
     t_ns, (active, superseded) = follower.t_ns, outcomes
     count = len(own.decided_ns)
+    is_told = np.ones(count, bool) if follower.is_told is None else follower.is_told
     is_met = np.ones(count, bool)
     decided, effective = np.full(count, t_ns), np.full(count, t_ns)
     is_superseded = np.full(count, not follower.is_last)
@@ -89,8 +93,9 @@ def follow(
         is_met = decided != NULL
         # A newer one in the very message that brought the one before.
         is_superseded |= waits & (own.decided_ns == decided) & (columns["outcome"] == superseded)
-    columns["t_observed_ns"][~is_met] = t_ns
-    columns["replica"][:] = replica
+    is_open, is_met = is_told & ~is_met, is_told & is_met
+    columns["t_observed_ns"][is_open] = t_ns
+    columns["replica"][is_told] = replica
     for name in SKIPPED:
         columns[name][is_met] = t_ns
     for name in ("t_active_ns", "t_acked_ns"):
@@ -98,4 +103,5 @@ def follow(
     columns["push_id"][is_met] = NULL
     columns["carried_by"][is_met] = carrier
     columns["outcome"][is_met] = np.where(is_superseded, superseded, active)[is_met]
-    return Effect(np.where(is_met, decided, NULL), np.where(is_met, effective, NULL))
+    decided = np.where(is_met, decided, np.where(is_told, NULL, own.decided_ns))
+    return Effect(decided, np.where(is_met, effective, np.where(is_told, NULL, own.active_ns)))

@@ -9,6 +9,7 @@ flushes that hold it up, the workers (a third).
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import NamedTuple, Protocol
@@ -512,10 +513,8 @@ class Streams:
             state, made = divmod(rest, 1 << _BITS_OF_MADE)
             cds, lds = self._late.contents[late] or (0, 0)
             late_cds, late_lds = self._cds.chains.contents[cds], self._lds.chains.contents[lds]
-            try:
+            with suppress(OddRows):
                 move = self._moving.move(state, made, late_cds, late_lds)
-            except OddRows:
-                pass
             self._moves[key] = move
         return move
 

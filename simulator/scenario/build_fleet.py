@@ -208,10 +208,10 @@ class FleetWorld(MeshWorld):
     def _follow_with(self, replica: FleetReplica) -> None:
         """The only istiod is back: nobody is connected to it yet."""
         last = self._rows[-1]
-        last.followed()
         groups = [group.anew(replica.context) for group in last.making.groups]
         making = GroupMaking(replica, groups, last.making.made)
         rows = self._join(replica, last.entity, last.group, making, last.streams)
+        rows.follow(last)
         rows.line.leave_out()
         replica.take_line(rows.line, last.entity)
         self._rows.append(rows)
@@ -474,7 +474,8 @@ class FleetWorld(MeshWorld):
         self._look_for_losses()
         for rows in self._rows:
             rows.close(recorder)
-            self._write_traffic(rows.entity, rows.group, rows.streams.views)
+            if rows.is_last:
+                self._write_traffic(rows.entity, rows.group, rows.streams.views)
         if any(rows.has_pushed for rows in self._rows):
             pushes = [rows.proxy_pushes() for rows in self._rows]
             recorder.proxy_push_columns = (

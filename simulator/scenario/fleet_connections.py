@@ -52,7 +52,17 @@ class RowStream:
         on_reset: Told when istiod ends it.
     """
 
-    __slots__ = ("_on_reset", "is_delta", "is_open", "label", "may_send", "place", "proxy", "replica", "server")
+    __slots__ = (
+        "_on_reset",
+        "is_delta",
+        "is_open",
+        "label",
+        "may_send",
+        "place",
+        "proxy",
+        "replica",
+        "server",
+    )
 
     def __init__(self, place: int, proxy: int, on_reset: Callable[[RowStream], object]) -> None:
         self.place, self.proxy = place, proxy

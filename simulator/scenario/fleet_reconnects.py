@@ -19,14 +19,15 @@ from simulator.fleet.errors import RowsTouched
 from simulator.fleet.redials import Redials
 from simulator.fleet.streams import NEVER, Batch, Ints, Small, Streams
 from simulator.recording.recorder import Recorder
-from simulator.scenario.fleet_connections import RowConnection, RowRequest, RowSession, RowStream
+from simulator.scenario.fleet_connections import RowConnection, RowRequest, RowStream
+from simulator.xds.resource_types import EDS
 
 if TYPE_CHECKING:
     from simulator.control_plane.istiod.deployment import Deployment
+    from simulator.mesh.services import Service
     from simulator.mesh.visibility import VisibilityClass
     from simulator.scenario.fleet_replica import FleetReplica
     from simulator.scenario.fleet_rows import ReplicaRows
-    from simulator.wire.contract import Publisher
 
 _TOGETHER = 4096
 """So many rows at most wait to be handed on; affects speed and memory alone."""
@@ -157,11 +158,6 @@ class Reconnects:
             replica, stream, class_, zone, replica.context, group, to_come, answer, self._settled
         )
 
-    @staticmethod
-    def session(stream: RowStream, publisher: Publisher) -> RowSession:
-        """The protocol's side of it."""
-        return RowSession(stream, publisher)
-
     def opened(self, connection: RowConnection) -> None:
         """It is in the table of connections."""
         lost_ns, now_ns = int(self._lost_ns[connection.place]), self._clock.now_ns
@@ -196,6 +192,23 @@ class Reconnects:
         ]
         own_places, own_since_ns = np.array(busy, np.int64).reshape(-1, 2).T
         return np.concatenate([places[others], own_places]), np.concatenate([since_ns[others], own_since_ns])
+
+    def told_of(self, service: Service) -> NDArray[np.bool_]:
+        """By place, whose streams istiod holds that have the service's endpoints."""
+        told = np.zeros(len(self._entity), bool)
+        told[self.rows.line.connected()] = True
+        cluster = service.cluster_names()[0]
+        for place, stream in self._open.items():
+            server = stream.server
+            told[place] &= server is not None and server.watches(EDS) and cluster in server.names(EDS)
+        return told
+
+    def learns_of_nothing(self) -> None:
+        """What left by now does not carry what istiod learns of, though it would be made of the same."""
+        self.hand_on()
+        for stream in self._open.values():
+            if stream.server is not None and stream.server.answers:
+                stream.server.is_odd = True
 
     # --- what left goes on its way
 

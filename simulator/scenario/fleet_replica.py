@@ -40,7 +40,8 @@ class FleetReplica(Replica):
     Attributes:
         line: The line, from the beginning of the run on; before, nothing is pushed.
         fleet: The proxies of the arrays, by place.
-        came_to_nothing: When it learned of changes to which it had nothing to say, and of which together.
+        came_to_nothing: When it learned of changes to which it had nothing to say, of which together, and by
+            place whose streams it held; None for all.
         reconnects: How rows come back that have lost their streams; None where none ever does.
         rows_connected: How many streams of the arrays are initialized.
         learns_of_nothing: Called before: what was sent by then does not carry them, what is sent from then on
@@ -49,7 +50,7 @@ class FleetReplica(Replica):
 
     line: PushLine[Connection]
     fleet: NDArray[np.int64]
-    came_to_nothing: list[tuple[int, list[int]]]
+    came_to_nothing: list[tuple[int, list[int], NDArray[np.bool_] | None]]
     learns_of_nothing: Callable[[], object]
     reconnects: Reconnects | None = None
     rows_connected: int
@@ -118,7 +119,8 @@ class FleetReplica(Replica):
 
     def _tell_nothing_new(self, service: Service, changes: list[int]) -> None:
         super()._tell_nothing_new(service, changes)
-        self.came_to_nothing.append((self.clock.now_ns, changes))
+        is_told = None if self.reconnects is None else self.reconnects.told_of(service)
+        self.came_to_nothing.append((self.clock.now_ns, changes, is_told))
 
 
 @dataclass(frozen=True, slots=True)

@@ -37,6 +37,7 @@ class ReplicaRows:
 
     Attributes:
         line: The push line; set right after.
+        is_last: No other replica holds their streams after this one.
     """
 
     line: PushLine[Connection]
@@ -60,7 +61,9 @@ class ReplicaRows:
         self._log = streams.log = PushLog()
         self._first = len(streams.batches)
         """The batches from here on are of pushes of this replica."""
-        self._has_ended, self._is_last = False, True
+        self._has_ended = False
+        self.is_last = True
+        self._before: ReplicaRows | None = None
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
         """What the line did goes on its way (fleet/line.py: Taker)."""
@@ -80,12 +83,18 @@ class ReplicaRows:
         """What is sent from here on carries more than what was sent before."""
         self.line.hand_on()
         if self.replica.reconnects is not None:
-            self.replica.reconnects.hand_on()
+            self.replica.reconnects.learns_of_nothing()
         self.streams.forget_moves()
 
-    def followed(self) -> None:
-        """Another replica holds the streams from here on."""
-        self._is_last = False
+    def follow(self, before: ReplicaRows) -> None:
+        """The replica holds streams that another one held."""
+        self._before, before.is_last = before, False
+
+    @property
+    def _came_to_nothing(self) -> list[tuple[int, list[int], NDArray[np.bool_] | None]]:
+        """What came to nothing at the replica, and at those before it."""
+        before = [] if self._before is None else self._before._came_to_nothing
+        return [*before, *self.replica.came_to_nothing]
 
     def end(self) -> None:
         """The replica ends, all that was sent is on its way: what was not read by then never is."""
@@ -123,14 +132,10 @@ class ReplicaRows:
 
     def deliveries(self, announced: Sequence[Announced]) -> Callable[[], Iterator[Mapping[str, Any]]]:
         """Gives the rows of the deliveries table; of replicas that follow each other the last one does."""
-        if self.replica.reconnects is not None and self.replica.came_to_nothing:
-            raise CannotTakeFleet(
-                "endpoints that leave and are back before istiod looked, with an outage of the only istiod"
-            )
-        if self._has_ended and not self._is_last:
+        if self._has_ended and not self.is_last:
             return lambda: iter(())
         if self._folding is not None:
-            if self.replica.came_to_nothing:
+            if self._came_to_nothing:
                 raise CannotTakeFleet(
                     "endpoints that leave and are back before istiod looked, where deliveries are counted"
                 )
@@ -159,15 +164,15 @@ class ReplicaRows:
                 before[change.change] = latest.get(change.endpoints)
                 latest[change.endpoints] = change.change
         return {
-            number: Follower(t_ns, before[numbers[0]], number == numbers[-1])
-            for t_ns, numbers in self.replica.came_to_nothing
+            number: Follower(t_ns, before[numbers[0]], number == numbers[-1], is_told)
+            for t_ns, numbers, is_told in self._came_to_nothing
             for number in numbers
             if numbers[0] in before
         }
 
     def close(self, recorder: Recorder) -> None:
         """The run is over: what is sent is counted, and when the last push of each round was sent."""
-        if self._is_last:
+        if self.is_last:
             recorder.xds_messages += self.streams.messages
             recorder.xds_bytes += self.streams.bytes
         for number, last_ns in self._log.last_sent_ns(self.making.sends).items():
