@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
+from functools import cached_property, partial
 from itertools import chain
 
 import numpy as np
@@ -314,6 +314,9 @@ class FleetWorld(MeshWorld):
                 self._scenario.duration,
             )
             self._reconnects.begin(rows)
+            self._deployment.service_watchers.append(
+                partial(self._reconnects.before_change, is_behind_messages=False)
+            )
         return rows
 
     def _join(
@@ -409,12 +412,6 @@ class FleetWorld(MeshWorld):
         """A change of every row that comes to none of them within the run."""
         groups = tuple(range(len(self._sidecars.groups)))
         self._announced.append(Announced(change.id, change.t_changed_ns, groups))
-
-    def istiod_in_service(self, replica: int, is_in: bool) -> None:
-        """See MeshActions."""
-        if self._reconnects is not None:
-            self._reconnects.before_change(is_behind_messages=False)
-        super().istiod_in_service(replica, is_in)
 
     def _make_session(self, stream: Stream, publisher: Publisher) -> PushSession:
         if isinstance(stream, RowStream):

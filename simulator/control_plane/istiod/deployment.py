@@ -132,6 +132,8 @@ class Deployment:
         """Control plane that a proxy was injected by; absent = the default one."""
         self.stop_watchers: list[Callable[[int], None]] = []
         """Told the number of each replica that stops."""
+        self.service_watchers: list[Callable[[], None]] = []
+        """Told before kube-proxy learns of a backend, or that it is gone."""
         self.connection_watchers: list[Callable[[int, int, str], None]] = []
         """Told (proxy, replica, event) of each stream that is opened, closed, or lost with its replica."""
         self._past_busy_ns = 0
@@ -217,6 +219,8 @@ class Deployment:
 
     def set_in_service(self, number: int, *, is_in: bool) -> None:
         """Kube-proxy learned of a backend, or that it is gone."""
+        for watcher in self.service_watchers:
+            watcher()
         if is_in:
             self.in_service[number] = None
         else:
