@@ -80,6 +80,7 @@ class CompiledStreams:
             self._drawn_ns(self._up, batch.place, requests.shape[2]),
             self._state,
             flushes.state,
+            self._entity,
             *law,
             flushes.take_too_long(messages[k.CLUSTERS]),
             columns,
