@@ -2,8 +2,8 @@
 
 Delays between polls are short, so that polls meet publications, warming clusters, each other and a server
 that is too small; some requests time out. In some of them clusters and their endpoints change all the time,
-so that both loops of a warming cluster bring something. In half of them pods come and go, and proxies restart
-or are cut off; in half of them services send requests.
+so that both loops of a warming cluster bring something. In half of them pods come and go, and proxies or
+istiods restart or are cut off; in half of them services send requests.
 """
 
 from __future__ import annotations
@@ -22,7 +22,6 @@ def scenario(seed: int) -> xs.Scenario:
     service_time = one([None, None, "2ms", {"uniform": ["100us", "3ms"]}, "0s"])
     keys: dict[str, Any] = {
         "propagation.strategy": "poll",
-        "control_plane.replicas": 1,
         "network.loss": 0,
         "propagation.refresh_delay": one(["100ms", "400ms", "1s", "1s", "3s"]),
         "propagation.request_timeout": one(["1s", "1s", "1s", "200ms"]),
@@ -40,6 +39,6 @@ def scenario(seed: int) -> xs.Scenario:
             {"edit": "ServiceEntry", "at": ["1500ms", "2s"]},
         ]
         keys["network.latency"] = one(["20ms", {"uniform": ["1ms", "100ms"]}])
-    touching = [e for e in fleet_scenarios.incidents(of, replicas=1) if "add_istiod" not in e]
-    keys["workload"] = [*keys["workload"], *touching, *fleet_scenarios.requests(of)]
+    replicas = keys["control_plane.replicas"] = one([1, 1, 2, 3])
+    keys["workload"] += fleet_scenarios.incidents(of, replicas) + fleet_scenarios.requests(of)
     return fleet_scenarios.scenario(seed).with_(**keys)

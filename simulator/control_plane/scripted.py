@@ -33,6 +33,7 @@ class ScriptedControlPlane:
         on_renamed: Told which file of every proxy was replaced (file strategy).
         on_withdrawn: Told which file of every proxy is not there any more. That is no event for Envoy: only
             who keeps real files needs it.
+        on_flag_written: Told of resource, key and value of each flag that RTDS is to bring.
     """
 
     replica = 0
@@ -47,6 +48,7 @@ class ScriptedControlPlane:
     ) -> None:
         self.on_renamed: Callable[[ResourceType, str], None] | None = None
         self.on_withdrawn: Callable[[ResourceType, str], None] | None = None
+        self.on_flag_written: Callable[[str, str, float], None] | None = None
         self._script = script
         self._clock = clock
         self._draws = draws
@@ -220,6 +222,8 @@ class ScriptedControlPlane:
                 self._push_to(session, push, RTDS)
         if self.on_renamed is not None:
             self.on_renamed(RTDS, layer)
+        if self.on_flag_written is not None:
+            self.on_flag_written(layer, key, value)
 
     def _note_fault(self, push: Push, type_: ResourceType) -> None:
         """Who fetches meets the spoiled resource until the type's next push."""

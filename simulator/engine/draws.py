@@ -23,6 +23,7 @@ _ULP = 2.0**-53
 _ONE, _STEP = np.uint64(1), np.uint64(_GOLDEN)
 _FACTOR_1, _FACTOR_2 = np.uint64(_STEP_1), np.uint64(_STEP_2)
 _SHIFT_1, _SHIFT_2, _SHIFT_3, _SHIFT_UNIFORM = np.uint64(30), np.uint64(27), np.uint64(31), np.uint64(11)
+_PIECE = 2**14
 _MOST_INTEGERS = 2**11
 """So that 53 random bits times their number fit into 64."""
 
@@ -51,7 +52,15 @@ class Draws:
 
     def uniform_array(self, purpose: str, entity: Integers = 0, index: Integers = 0) -> NDArray[np.float64]:
         """`uniform` for each (entity, index), which broadcast against each other; equal to it bit for bit."""
-        return _uniform_of(_bits_of(np.uint64(self._key(purpose)), entity, index))
+        key = np.uint64(self._key(purpose))
+        if isinstance(entity, int) or not isinstance(index, int) or np.ndim(entity) != 1:
+            return _uniform_of(_bits_of(key, entity, index))
+        # Piece by piece, in a processor's cache.
+        uniform = np.empty(len(entity))
+        for at in range(0, len(entity), _PIECE):
+            piece = slice(at, at + _PIECE)
+            uniform[piece] = _uniform_of(_bits_of(key, entity[piece], index))
+        return uniform
 
     def keys(self, purposes: Sequence[str]) -> NDArray[np.uint64]:
         """What stands for each of these purposes in `uniform_of`."""

@@ -37,9 +37,8 @@ SENT_DOWN, LAST_DOWN_NS, SENT_UP, LAST_UP_NS, BUSY_UNTIL_NS, WORKERS_NS, UNREAD,
 arrival; the same of its requests; the end of its main thread's last job; since when its workers have what
 they have; bytes under way; what its main thread worked within the run."""
 
-NEXT_NS, COUNT, UNTIL_NS, ENTITY = range(4)
-"""Of its stats flushes: when the next one is due, how many drew their cost, the end of the last one; and the
-proxy."""
+NEXT_NS, COUNT, UNTIL_NS = range(3)
+"""Of its stats flushes: when the next one is due, how many drew their cost, the end of the last one."""
 
 RECEIVED, APPLIED, WORKERS_BEFORE, ACKED = range(4)
 """Columns of a batch."""
@@ -96,6 +95,7 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
     up_ns: Ints,
     state: Ints,
     flushes: Ints,
+    entity: Ints,
     flush_key: Bits,
     flush_law: Floats,
     flushes_too_long: NDArray[np.int8],
@@ -116,6 +116,7 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
         up_ns: The same for requests.
         state: See `SENT_DOWN`; by place.
         flushes: See `NEXT_NS`; by place.
+        entity: Proxies by place.
         flush_key: Of the cost of a flush,
         flush_law: its bounds for each cluster,
         flushes_too_long: by message, whether it may take longer than the interval.
@@ -157,7 +158,7 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
                     if flushes_too_long[message]:
                         is_beyond |= FLUSHES
                     until_ns, drawn = flushes[at, UNTIL_NS], flushes[at, COUNT]
-                    bits = mixed_scalar(stepped(flush_key[0], np.uint64(flushes[at, ENTITY])))
+                    bits = mixed_scalar(stepped(flush_key[0], np.uint64(entity[at])))
                     while next_ns <= start_ns:
                         if busy <= next_ns and until_ns <= next_ns:
                             skipped = (start_ns - next_ns) // interval_ns

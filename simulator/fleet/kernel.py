@@ -49,8 +49,10 @@ IDLE, WAITING, IN_HAND = range(3)
     FREED_NS,
     AWAITED,
     DISPATCH_RANK,
+    AHEAD,
+    TOUCHED,
     REGISTERS,
-) = range(24)
+) = range(26)
 """Scalars of the state, by their place in the array of registers."""
 
 COMPLETION_RANK = rank(Band.COMPLETION, 0)
@@ -63,6 +65,9 @@ RESUMES = 2
 """Of the register FREED: slots were being given away when the kernel stopped."""
 ROOM = 8
 """Rows of output that are kept free."""
+FETCHED = 128
+"""Of the register AHEAD where the kernel is compiled: so many of those in line have what is known of them
+fetched from memory together, for they are in random order. Otherwise 0. TOUCHED means nothing."""
 
 
 def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
@@ -181,6 +186,14 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
         # --- slots go to those in line
         while reg[HELD] < reg[LIMIT] and reg[HEAD] < reg[TAIL]:
             taken = reg[HEAD]
+            if reg[AHEAD] > 0 and taken % reg[AHEAD] == 0:
+                touched = 0
+                for seat in range(taken, min(taken + reg[AHEAD], reg[TAIL])):
+                    who = line[seat]
+                    if who >= 0:
+                        touched += status[who] + waiting[who] + in_hand[who] + kept[who] + pos[who]
+                        touched += group[who] + entity[who] + dequeued[who] + service[who] + made[who]
+                reg[TOUCHED] = touched
             place = line[taken]
             if place < 0 or pos[place] != taken:
                 reg[HEAD] += 1

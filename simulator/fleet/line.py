@@ -25,10 +25,11 @@ CHUNK = 1 << 16
 push after it changes nothing in the line, and handing on a few at a time costs far more than the pushes."""
 
 COMPILED_FROM = 20_000
-"""Places from which on loading the compiled kernel pays."""
+"""Pushes from which on loading the compiled kernel pays: as many as places are expected, and those of the
+run are counted."""
 
-READY_FROM = 1000
-"""Places from which on it is used where an earlier run of the process has loaded it."""
+READY_FROM = 100
+"""The same where an earlier run of the process has loaded it."""
 
 
 _AT_ONCE, _NEVER = (-1, 0), (k.NEVER, 0)
@@ -159,7 +160,12 @@ class PushLine(Generic[C]):
         self._free_jobs = list(range(most_others + 63, -1, -1))
         self._own_group = group
         self._is_stopped = False
-        self._advance = _kernel(len(entity))
+        self._handed_on = 0
+        self._take_kernel(len(entity))
+
+    def _take_kernel(self, pushes: int) -> None:
+        self._advance = _kernel(pushes)
+        self._reg[k.AHEAD] = 0 if self._advance is k.advance else k.FETCHED
 
     def _columns(self, count: int) -> None:
         self._relevant = np.zeros((self._groups, count), np.int8)
@@ -471,6 +477,8 @@ class PushLine(Generic[C]):
         if edition != self._edition:
             self._edition = edition
             self._cost[:] = -1
+        if self._advance is k.advance:
+            self._take_kernel(max(self.fleet_size, self._handed_on + int(reg[k.OUT])))
         while True:
             why = self._advance(
                 horizon_ns,
@@ -575,6 +583,7 @@ class PushLine(Generic[C]):
         """The taker gets what is over; called once more at the end of the run."""
         count = int(self._reg[k.OUT])
         if count:
+            self._handed_on += count
             self._reg[k.OUT] = 0
             place, request, made, dequeued_ns, sent_ns = self._out
             self._taker.take(
@@ -604,12 +613,12 @@ class PushLine(Generic[C]):
         self._call_at(now_ns, offer)
 
 
-def _kernel(places: int) -> Callable[..., int]:
+def _kernel(pushes: int) -> Callable[..., int]:
     """The compiled kernel where numba is there and it pays; the same function as it is otherwise."""
     from simulator.fleet.compiled import compiled
 
     is_loaded = compiled.cache_info().currsize > 0
-    if places >= (READY_FROM if is_loaded else COMPILED_FROM):
+    if pushes >= (READY_FROM if is_loaded else COMPILED_FROM):
         found = compiled()
         if found is not None:
             return found

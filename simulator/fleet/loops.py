@@ -44,11 +44,13 @@ class LoopSettings:
         refresh_ns: ``refresh_delay``.
         timeout_ns: ``request_timeout``.
         latency: Of each message.
+        replica: Whom they ask.
     """
 
     refresh_ns: int
     timeout_ns: int
     latency: Delay
+    replica: int
 
 
 class Loops:
@@ -111,7 +113,7 @@ class Loops:
         self._refresh_key = keys([f"envoy.refresh_delay.{name}" for name in names])
         self._up_key = keys([f"network.latency.to_server.{name}" for name in names])
         self._down_key = keys([f"network.latency.to_client.{name}" for name in names])
-        self._service_key = keys([f"istiod.poll/0/{name}" for name in names])
+        self._service_key = keys([f"istiod.poll/{self._settings.replica}/{name}" for name in names])
 
     def _latency_ns(self, keys: NDArray[np.uint64], ids: Ids) -> Ints | int:
         law = self._settings.latency

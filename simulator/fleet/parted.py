@@ -237,6 +237,7 @@ def delivery_parts(
     entity: Ints,
     members: Sequence[NDArray[np.int64]],
     carried_by: str,
+    replica: int,
 ) -> Iterator[Mapping[str, Any]]:
     """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
 
@@ -245,6 +246,7 @@ def delivery_parts(
         entity: Proxies by place, ascending.
         members: Places by group.
         carried_by: What carries changes.
+        replica: Who publishes them.
     """
     outcomes = np.array(_OUTCOMES, object)
     for groups in changes:
@@ -258,6 +260,7 @@ def delivery_parts(
         carrier = np.where(part.pop("follows"), 2, part["t_sent_ns"] >= 0)
         yield {
             **part,
+            "replica": np.where(part["replica"] >= 0, replica, NULL),
             "change_id": np.full(len(order), groups[0].change, np.int64),
             "proxy": entity[places[order]],
             "t_changed_ns": np.full(len(order), groups[0].t_changed_ns, np.int64),

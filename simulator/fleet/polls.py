@@ -99,10 +99,20 @@ class Polls:
         self._others.append((self._clock.now_ns, entity, serve))
         self.advance(self._clock.now_ns, is_strict=True)
 
-    def ahead(self, horizon_ns: int) -> None:
-        """Everything before the horizon that somebody on the clock waits for happens."""
+    @property
+    def next_ns(self) -> int:
+        """The first of the others is served then or later, unless the clock was told when."""
+        if not self._others or self._is_offered:
+            return NEVER
+        return max(self._others[0][0], self._capacity.free_ns)
+
+    def ahead(self, horizon_ns: int) -> bool:
+        """Everything before the horizon that somebody on the clock waits for happens; whether the clock was
+        told when."""
         if self._others and not self._is_offered:
             self.advance(horizon_ns - 1)
+            return self._is_offered
+        return False
 
     def _offer(self, last_ns: int, *, is_strict: bool) -> bool:
         """The first of the others is next; whether it was served at once."""

@@ -208,11 +208,10 @@ class StatsFlushes:
         self.is_off = self._interval_ns == 0 or self._law.is_zero
         count = 0 if self.is_off else len(entity)
         phase = draws.uniform_array("envoy.stats_flush_phase", entity[:count])
-        self.state = np.zeros((count, 4), np.int64)
+        self.state = np.zeros((count, 3), np.int64)
         """See `delivery_kernel.NEXT_NS`."""
-        self._next_ns, self._count, self._until_ns, own = self.state.T
+        self._next_ns, self._count, self._until_ns = self.state.T
         self._next_ns[:] = 1 + (phase * self._interval_ns).astype(np.int64)
-        own[:] = entity[:count]
 
     def take_too_long(self, clusters: Ints) -> NDArray[np.int8]:
         """By message, whether one of so many clusters (by move and message) may outlast the interval."""

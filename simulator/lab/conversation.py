@@ -12,6 +12,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
+from simulator.control_plane.scripted import RUNTIME_FLAG
 from simulator.recording.columns import STARTUP_INSTANTS
 from simulator.results.result import Result
 
@@ -61,6 +62,10 @@ class Entered:
     machine: str
     name: str
     state: str
+
+
+Flip = tuple[str, str, float | None]
+"""A feature flag's key, what became of the flip, and seconds until it decided."""
 
 
 class Reading:
@@ -233,6 +238,12 @@ class Reading:
             if told and (not changes or changes[-1][1] != told):
                 changes.append((self.seconds(t_ns), told))
         return changes
+
+    def flips(self) -> list[Flip]:
+        """Flips of feature flags, in order."""
+        changes, found = self._result.changes, self.deliveries()
+        rows: Any = changes[(changes.kind == RUNTIME_FLAG) & changes.change_id.isin(list(found))]
+        return [(str(row.name), *found[int(row.change_id)]) for row in rows.itertuples(index=False)]
 
     def deliveries(self) -> dict[int, tuple[str, float | None]]:
         """Outcome of each change here, and seconds from change to active."""

@@ -24,13 +24,21 @@ from dataclasses import replace
 from statistics import median
 from typing import Final
 
-from simulator.engine.clock import DurationError, parse_duration
 from simulator.lab.conversation import PHASES, Entered, Reading, Said, starts_of
+from simulator.lab.expectation_rows import expectation_rows
+from simulator.lab.flag_rows import flag_rows
 from simulator.lab.lateness import MeasuredRun, heard
 from simulator.lab.orders import Order
+from simulator.lab.polls import answers, news
 from simulator.lab.races import Races
 from simulator.lab.rows import AGREES, DIFFERS, RACES, Row, Tolerance
-from simulator.lab.wording import first_difference, ms, timed, told_answers, told_timeouts, told_verdict
+from simulator.lab.wording import (
+    first_difference,
+    ms,
+    timed,
+    told_answers,
+    told_timeouts,
+)
 from simulator.results.result import Result
 from simulator.scenario.schema import Scenario
 
@@ -54,7 +62,7 @@ def compare(
     for proxy in dict.fromkeys(proxies):
         prefix = f"{proxy}: " if len(set(proxies)) > 1 else ""
         rows += [_prefixed(row, prefix) for row in _of_envoy(scenario, simulated, measured, proxy, tolerance)]
-    rows += _expectations(simulated, measured, tolerance)
+    rows += expectation_rows(simulated, measured, tolerance)
     return rows
 
 
@@ -72,7 +80,8 @@ def _of_envoy(
         one = _Comparison(scenario, simulated, there, proxy, tolerance, number)
         prefix = f"start {number + 1}: " if starts > 1 else ""
         rows += [_prefixed(row, prefix) for row in one.rows()]
-    return rows + _Comparison(scenario, simulated, there, proxy, tolerance).traffic()
+    whole = _Comparison(scenario, simulated, there, proxy, tolerance)
+    return rows + whole.flips() + whole.traffic()
 
 
 def _prefixed(row: Row, prefix: str) -> Row:
@@ -120,7 +129,7 @@ class _Comparison:
         until_s -= margin
         # Not through the middle of something: whether that is seen would be a matter of milliseconds.
         said_there = self._simulated.said
-        for said in reversed(_news(said_there) if self._is_polled else said_there):
+        for said in reversed(news(said_there) if self._is_polled else said_there):
             if abs(said.at_s - until_s) < margin:
                 until_s = said.at_s - margin
         return until_s
@@ -277,8 +286,8 @@ class _Comparison:
     def _polls(self) -> list[Row]:
         rows: list[Row] = []
         for type_name in _keys([self._ours, *(run.said for run in self._runs)]):
-            mine = told_answers(_answers(self._ours, type_name))
-            measured = [told_answers(_answers(run.said, type_name)) for run in self._runs]
+            mine = told_answers(answers(self._ours, type_name))
+            measured = [told_answers(answers(run.said, type_name)) for run in self._runs]
             agreeing = sum(one == mine for one in measured)
             rule = f"answers {type_name}"
             if self._is_most(agreeing):
@@ -343,6 +352,11 @@ class _Comparison:
         verdict = AGREES if self._is_most(sum(near)) else DIFFERS
         return Row(rule, "equal, in time", timed(mine), timed(shown), n=len(measured), verdict=verdict)
 
+    def flips(self) -> list[Row]:
+        """Feature flags."""
+        there = [run.reading.flips() for run in self._runs]
+        return flag_rows(self._simulated.flips(), there, self._tolerance, is_polled=self._is_polled)
+
     def traffic(self) -> list[Row]:
         rows = []
         for service in dict.fromkeys(entry.traffic.to for entry in self._scenario.traffic):
@@ -382,29 +396,6 @@ def _warmed(states: list[_Timed]) -> list[_Timed]:
     return states[1:] if states and states[0][1] == "WARMING" else states
 
 
-def _news(conversation: list[Said]) -> list[Said]:
-    """Answers to polls that are not what was answered before: asking goes on for ever."""
-    last: dict[int, tuple[str, tuple[str, ...]]] = {}
-    found = []
-    for said in conversation:
-        if said.is_of_server and last.get(said.stream) != said.same:
-            last[said.stream] = said.same
-            found.append(said)
-    return found
-
-
-def _answers(conversation: list[Said], key: str) -> list[str]:
-    """What was answered, without repetitions, names of one-name subscriptions apart."""
-    told: dict[int, list[str]] = {}
-    for said in conversation:
-        if said.is_of_server and said.type == key:
-            text = str(said).removeprefix("response ")
-            of_stream = told.setdefault(said.stream, [])
-            if not of_stream or of_stream[-1] != text:
-                of_stream.append(text)
-    return sorted({text for texts in told.values() for text in texts})
-
-
 def _lasting(outcomes: list[tuple[float, str]], until_s: float, between_s: float) -> list[tuple[float, str]]:
     """Outcomes that last long enough for a request to meet them for sure."""
     ends = [at_s for at_s, _ in outcomes[1:]] + [until_s]
@@ -415,34 +406,3 @@ def _lasting(outcomes: list[tuple[float, str]], until_s: float, between_s: float
             lasting.append((at_s, outcome))
     # That nothing listens before the workers start is compared by when they do.
     return lasting[1:] if lasting and lasting[0][1] == "refused" and lasting[0][0] <= 0 else lasting
-
-
-def _expectations(simulated: Result, measured: Sequence[Result], tolerance: Tolerance) -> list[Row]:
-    """The scenario's own assertions: met in both worlds, or missed by no more than times may be apart."""
-    rows: list[Row] = []
-    for position, outcome in enumerate(simulated.expectations):
-        theirs = [result.expectations[position] for result in measured]
-        near = [one.met or _is_near(outcome.actual, one.actual, tolerance) for one in theirs]
-        is_met = outcome.met and sum(near) * 2 > len(theirs)
-        shown = theirs[near.index(is_met)] if is_met in near else theirs[0]
-        rows.append(
-            Row(
-                outcome.text,
-                "met",
-                told_verdict(outcome.met, outcome.actual),
-                told_verdict(shown.met, shown.actual),
-                n=len(theirs),
-                verdict=AGREES if is_met else DIFFERS,
-                note="" if shown.met or not is_met else "as near as times must be",
-            )
-        )
-    return rows
-
-
-def _is_near(simulated: str, measured: str, tolerance: Tolerance) -> bool:
-    """Whether two values are times, and as near to each other as times must be."""
-    try:
-        ours, theirs = (parse_duration(text.split(" ", 1)[0]) / 1e9 for text in (simulated, measured))
-    except DurationError:
-        return False
-    return abs(ours - theirs) <= tolerance.at(ours)

@@ -83,6 +83,8 @@ class Envoys:
         self._pulse = pulse
         self._awaited = len(recorder.proxy_names)
         self._subscribing = _subscribing(scenario)
+        self.on_begun: Callable[[int], None] = lambda origin_ns: None
+        """Told the origin of the script's times."""
         self.spawn = spawn
         self.fail = fail
         self.of: dict[int, PlayedEnvoy] = {}
@@ -214,7 +216,9 @@ class Envoys:
             # Process starts are heavy, and in no comparison; nor is what comes after the scenario's end.
             self._pulse.restart()
             self._clock.after(self._scenario.duration, self._pulse.freeze)
-            self._control_plane.begin(self._clock.now_ns if t_ns is None else t_ns)
+            origin_ns = self._clock.now_ns if t_ns is None else t_ns
+            self._control_plane.begin(origin_ns)
+            self.on_begun(origin_ns)
 
     def _on_exit(self, envoy: PlayedEnvoy, process: PlayedProcess) -> None:
         assert process.process is not None

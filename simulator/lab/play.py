@@ -23,6 +23,7 @@ from simulator.experiment.provenance import manifest
 from simulator.lab import bootstrap as boot
 from simulator.lab.endpoints import Endpoints
 from simulator.lab.envoys import Envoys, PlayFailed
+from simulator.lab.flags import Books, Flips
 from simulator.lab.grpc_server import GrpcServer
 from simulator.lab.network import Ports
 from simulator.lab.playable import reasons_against
@@ -148,6 +149,15 @@ class Stage:
             self.spawn,
             self.fail,
         )
+        self._flips = Flips(
+            scenario,
+            calibration,
+            self._draws,
+            Books(self._clock, self.recorder, ledger, self.spawn, self.fail),
+            self._control_plane,
+            self._envoys.of,
+        )
+        self._envoys.on_begun = self._flips.begin
         self._control_plane.on_renamed = self._envoys.on_renamed
         self._control_plane.on_withdrawn = self._envoys.on_withdrawn
         self._reception = Reception(
@@ -200,6 +210,7 @@ class Stage:
                 self._start_envoy(proxy)
         if self._scenario.control_plane.kind == "none" or not self._envoys.of:
             self._control_plane.begin(0)
+            self._flips.begin(0)
         numbers = {name: proxy for proxy, name in self.recorder.proxy_names.items()}
         schedule(
             self._scenario,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from simulator.lab.processes import MOST_ENVOYS
 from simulator.scenario.schema import ListenerMapping, Scenario, TrafficEntry
-from simulator.scenario.sections.workload import HotRestartEntry, RuntimeFlagEntry
+from simulator.scenario.sections.workload import HotRestartEntry
 
 LONGEST_NS = 10 * 60 * 10**9
 """A play takes the scenario's duration; ten minutes is for who really means it."""
@@ -57,8 +57,8 @@ def reasons_against(scenario: Scenario) -> list[str]:
             f"workload: at most {MOST_UNDER_WAY} requests of an entry under way (rate times request_time)",
         ),
         (
-            any(isinstance(entry, RuntimeFlagEntry) for entry in scenario.workload),
-            "workload: runtime_flag is modelled; a real Envoy's decisions are not asked for",
+            any(layer.disk_layer is not None for layer in envoy.runtime_layers),
+            "envoy.runtime_layers: disk_layer: what a kubelet swaps is modelled; RTDS and admin are played",
         ),
         *_against_hot_restarts(scenario),
     ]

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Final
+from urllib.parse import quote
 
 from simulator.engine.events import Clock
 from simulator.lab.network import LOOPBACK, hold_path
@@ -20,7 +22,7 @@ Connection = tuple[asyncio.StreamReader, asyncio.StreamWriter]
 
 
 async def get(
-    port: int, path: str, connection: Connection | None = None
+    port: int, path: str, connection: Connection | None = None, method: str = "GET"
 ) -> tuple[int, str, Connection | None]:
     """One HTTP/1.1 request; status, body, and the connection unless the other side closes it.
 
@@ -29,15 +31,16 @@ async def get(
     if connection is None:
         connection = await asyncio.open_connection(LOOPBACK, port, limit=1 << 24)
     try:
-        return await asyncio.wait_for(_get(path, connection), _ANSWER_TIMEOUT_S)
+        return await asyncio.wait_for(_get(path, connection, method), _ANSWER_TIMEOUT_S)
     except BaseException:
         connection[1].close()
         raise
 
 
-async def _get(path: str, connection: Connection) -> tuple[int, str, Connection | None]:
+async def _get(path: str, connection: Connection, method: str) -> tuple[int, str, Connection | None]:
     reader, writer = connection
-    writer.write(f"GET {path} HTTP/1.1\r\nhost: xdsim\r\n\r\n".encode())
+    length = "content-length: 0\r\n" if method == "POST" else ""
+    writer.write(f"{method} {path} HTTP/1.1\r\nhost: xdsim\r\n{length}\r\n".encode())
     head = (await reader.readuntil(b"\r\n\r\n")).decode("latin-1").lower()
     if "\r\ntransfer-encoding: chunked" in head:
         body = await _chunks(reader)
@@ -82,13 +85,20 @@ async def wait_until_ready(admin_port: int, is_ready: Callable[[], bool]) -> Non
 
 async def stats(admin_port: int, pattern: str) -> dict[str, int]:
     """Counters and gauges of an Envoy whose names match a regular expression."""
-    from json import loads
-    from urllib.parse import quote
-
     _, body, connection = await get(admin_port, f"/stats?format=json&filter={quote(pattern)}")
     if connection is not None:
         connection[1].close()
-    return {found["name"]: found["value"] for found in loads(body)["stats"] if "value" in found}
+    return {found["name"]: found["value"] for found in json.loads(body)["stats"] if "value" in found}
+
+
+async def runtime_layer(admin_port: int, layer: str) -> dict[str, str]:
+    """What one layer of an Envoy's runtime holds, by key, as it writes the values."""
+    _, body, connection = await get(admin_port, "/runtime?format=json")
+    if connection is not None:
+        connection[1].close()
+    told = json.loads(body)
+    place = told["layers"].index(layer)
+    return {key: entry["layer_values"][place] for key, entry in told["entries"].items()}
 
 
 async def config_dump(admin_port: int) -> str:

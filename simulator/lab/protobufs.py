@@ -7,6 +7,7 @@ the object cannot be built (rule N4).
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
@@ -37,6 +38,7 @@ from simulator.mesh.configuration import (
     HealthCheck,
     Listener,
     RouteConfiguration,
+    RuntimeFields,
     ScopedRouteConfiguration,
 )
 from simulator.xds.resource_types import CDS, ECDS, EDS, LDS, RDS, RTDS, SDS, SRDS, ResourceType
@@ -300,5 +302,21 @@ def _extension(resource: Resource[Any]) -> Message:
 
 def _runtime(resource: Resource[Any]) -> Message:
     built = rtds_pb2.Runtime(name="" if resource.fault is not None else resource.name)
-    built.layer.update({"xdsim.revision": resource.revision})
+    flags = resource.body.values if isinstance(resource.body, RuntimeFields) else ()
+    built.layer.update({"xdsim.revision": resource.revision, **{key: share(value) for key, value in flags}})
     return built
+
+
+def share(value: float) -> dict[str, Any]:
+    """A share from 0 to 1 as a FractionalPercent of a runtime layer."""
+    return {"numerator": round(value * 1_000_000), "denominator": "MILLION"}
+
+
+def numerator_of(told: str) -> int | None:
+    """The share in millionths, by what ``/runtime`` says of it: as it was posted to the admin endpoint, or as
+    the text of a Struct that RTDS brought."""
+    found = _NUMERATOR.search(told)
+    return None if found is None else int(found[1])
+
+
+_NUMERATOR: Final = re.compile(r'"numerator"(?:: |:|\s+value \{\s+number_value: )(\d+)')

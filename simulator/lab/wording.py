@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 
-from simulator.lab.conversation import Reading, Said
+from simulator.lab.conversation import Flip, Reading, Said
 
 
 def told_timeouts(one: Reading) -> str:
@@ -43,6 +43,14 @@ def ms(seconds: float) -> str:
 def told_answers(answers: list[str]) -> str:
     """What polls were answered."""
     return "; ".join(answers) or "nothing"
+
+
+def told_flip(flip: Flip | None) -> str:
+    """What became of a feature flag's flip."""
+    if flip is None:
+        return "no flip"
+    _, outcome, seconds = flip
+    return outcome if seconds is None else f"{outcome} after {ms(seconds)}"
 
 
 def told_verdict(is_met: bool, actual: object) -> str:

@@ -135,7 +135,7 @@ class FleetWorld(MeshWorld):
         seen = max(len(proxies.sidecars), len(proxies.vms))
         either = proxies.sidecars if len(proxies.sidecars) == seen else proxies.vms
         class_ = np.array([self._visibility.of(proxies[p]).index for p in either[:each]], np.int64)
-        replica = first_backends(self._draws, id_, self._scenario.control_plane.replicas)
+        replica = self._first_replicas(id_)
         of_class = class_[own % each]
         key = (replica * (int(class_.max(initial=0)) + 1) + of_class) * zones + own % zones
         found, first, which = np.unique(key, return_index=True, return_inverse=True)
@@ -179,6 +179,10 @@ class FleetWorld(MeshWorld):
     @cached_property
     def _breaks(self) -> list[int]:
         return outages(self._timeline, self._scenario.control_plane.replicas)
+
+    def _first_replicas(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The replica that each of these is connected to from the start."""
+        return first_backends(self._draws, proxies, self._scenario.control_plane.replicas)
 
     @property
     def rows(self) -> int:

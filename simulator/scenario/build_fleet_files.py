@@ -4,10 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import numpy as np
+from numpy.typing import NDArray
+
 from simulator.fleet.files import Files, FileSettings
 from simulator.mesh.kubelet import KubeletSettings
 from simulator.propagation.file import FilesystemSubscriptions
-from simulator.scenario.build_fleet_published import PublishedFleetWorld, PublishingReplica
+from simulator.scenario.build_fleet_published import PublishedFleetWorld
+from simulator.scenario.fleet_publications import Publications
+from simulator.scenario.published_rows import PublishedRows
 from simulator.xds.resource_types import AGENT_TYPES, RESOURCE_TYPES, ResourceType, resource_type
 from simulator.xds.resources import NO_NAMES, Names
 
@@ -28,27 +33,33 @@ class FiledFleetWorld(PublishedFleetWorld):
             for name in source.watched(type_, None)
         ]
 
-    def _make_coming(self, replica: PublishingReplica) -> Files:
+    def _first_replicas(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
+        """The oldest replica writes everybody's files."""
+        return np.zeros(len(proxies), np.int64)
+
+    def _make_coming(self, rows: PublishedRows) -> Files:
         interval = KubeletSettings(sync_period_ns=self._scenario.propagation.sync_period).interval
-        self._files = Files(
+        files = Files(
             FileSettings(interval, self._scenario.duration),
             self._clock,
             self._draws,
-            self._publications.subscriptions,
-            self._updates,
-            self._sidecars.entity,
-            self._sidecars.group,
+            rows.publications.subscriptions,
+            rows.updates,
+            rows.entity,
+            rows.group,
         )
-        replica.pushes.published.append(self._on_told)
-        return self._files
 
-    def _on_told(self, type_name: str, names: Names | None) -> None:
-        if type_name not in AGENT_TYPES:
-            self._files.told(self._named(type_name, names))
+        def told(type_name: str, names: Names | None) -> None:
+            if type_name not in AGENT_TYPES:
+                files.told(_named(rows.publications, type_name, names))
 
-    def _named(self, type_name: str, names: Names | None) -> list[Sequence[int]]:
-        """The files of a type that proxies of each group watch, of these names or of any."""
-        known = self._publications.by_group
-        if names is None or resource_type(type_name).wildcard:
-            return [[sub for (of, _), sub in index.items() if of == type_name] for index in known]
-        return [[index[type_name, n] for n in names if (type_name, n) in index] for index in known]
+        rows.replica.pushes.published.append(told)
+        return files
+
+
+def _named(publications: Publications, type_name: str, names: Names | None) -> list[Sequence[int]]:
+    """The files of a type that proxies of each group watch, of these names or of any."""
+    known = publications.by_group
+    if names is None or resource_type(type_name).wildcard:
+        return [[sub for (of, _), sub in index.items() if of == type_name] for index in known]
+    return [[index[type_name, n] for n in names if (type_name, n) in index] for index in known]

@@ -5,12 +5,15 @@ Those played by messages stand in the same queue at istiod.
 
 from __future__ import annotations
 
+from functools import cached_property
+
 from simulator.fleet.loops import LoopSettings
 from simulator.fleet.poll_service import PollingSettings
 from simulator.fleet.polls import Polls
 from simulator.propagation.http_loop import HttpSubscriptions
 from simulator.scenario import mesh_sources
-from simulator.scenario.build_fleet_published import PublishedFleetWorld, PublishingReplica
+from simulator.scenario.build_fleet_published import PublishedFleetWorld
+from simulator.scenario.published_rows import PublishedRows
 from simulator.xds.messages import ENVELOPE_BYTES
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import Names
@@ -22,18 +25,28 @@ class PolledFleetWorld(PublishedFleetWorld):
     carried_by = "poll"
     way_cost = "rest_update"
 
+    @cached_property
+    def _polls(self) -> list[Polls]:
+        """Of each replica that has rows, once the run has begun."""
+        return []
+
     def _subscribed(self, proxy: int) -> list[tuple[ResourceType, Names, int]]:
         source = self._source(proxy)
         assert isinstance(source, HttpSubscriptions)
         return [(loop.type, loop.names, loop.sent) for loop in source.loops()]
 
-    def _make_coming(self, replica: PublishingReplica) -> Polls:
+    def _make_coming(self, rows: PublishedRows) -> Polls:
         scenario, source = self._scenario, self._sources
         propagation = scenario.propagation
         assert isinstance(source, mesh_sources.Polls)
-        polls = self._polls = Polls(
+        polls = Polls(
             PollingSettings(
-                LoopSettings(propagation.refresh_delay, propagation.request_timeout, self._latency),
+                LoopSettings(
+                    propagation.refresh_delay,
+                    propagation.request_timeout,
+                    self._latency,
+                    rows.replica.number,
+                ),
                 scenario.network.bandwidth,
                 propagation.server.service_time,
                 ENVELOPE_BYTES,
@@ -41,16 +54,17 @@ class PolledFleetWorld(PublishedFleetWorld):
             ),
             self._clock,
             self._draws,
-            self._publications.subscriptions,
-            self._updates,
+            rows.publications.subscriptions,
+            rows.updates,
             source.at_a_time,
-            self._sidecars.entity,
+            rows.entity,
         )
-        source.share(polls)
+        source.share(rows.replica.number, polls)
+        self._polls.append(polls)
         return polls
 
     def _finish(self) -> None:
         super()._finish()
-        if self._coming is not None:
-            self._recorder.xds_messages += self._polls.messages
-            self._recorder.xds_bytes += self._polls.bytes
+        for polls in self._polls:
+            self._recorder.xds_messages += polls.messages
+            self._recorder.xds_bytes += polls.bytes

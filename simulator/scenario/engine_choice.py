@@ -43,18 +43,6 @@ _PLAYED_BY_FLEET = (
     RestartIstiodEntry,
 )
 
-_PLAYED_BESIDE_POLLS_AND_FILES = (
-    EditEntry,
-    EndpointsEntry,
-    RolloutEntry,
-    ScaleUpEntry,
-    RestartEntry,
-    PartitionEntry,
-    SlowReaderEntry,
-    CaOutageEntry,
-    RootRotationEntry,
-)
-
 
 @dataclass(frozen=True, slots=True)
 class EngineChoice:
@@ -101,7 +89,6 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     certificates = certificate_provider(scenario)
     wanted = {
         f"propagation.strategy: {propagation.strategy}": propagation.strategy == "long-poll",
-        "control_plane.replicas above 1 by polls or files": not is_pushed and plane.replicas != 1,
         "propagation.streams: separate": is_pushed and propagation.streams != "ads",
         "mesh.start other than connected": mesh.start.kind != "connected",
         "control_plane.start: cold": plane.start != "running",
@@ -124,7 +111,7 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
             ),
         }
     found = [name for name, is_used in wanted.items() if is_used]
-    played = _PLAYED_BY_FLEET if is_pushed else _PLAYED_BESIDE_POLLS_AND_FILES
+    played = _PLAYED_BY_FLEET
     others = dict.fromkeys(e.KIND for e in entries if not isinstance(e, played) and e.KIND != "traffic")
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
 

@@ -281,11 +281,12 @@ class Polls(_Http):
     """Poll: a REST loop for each subscription."""
 
     _acknowledgements: Acknowledgements | None = None
-    _polled: PollReplica
 
-    def share(self, slots: Serving) -> None:
-        """Others stand in the queue of the newest replica (the arrays of the fleet)."""
-        self._polled.share(slots)
+    def share(self, replica: int, slots: Serving) -> None:
+        """Others stand in the queue of that replica (the arrays of the fleet)."""
+        server = self._servers[replica]
+        assert isinstance(server, PollReplica)
+        server.share(slots)
 
     def make(self, process: Process) -> ConfigSource:
         """Envoy's REST subscriptions."""
@@ -311,7 +312,7 @@ class Polls(_Http):
             self.at_a_time,
             self._depth(replica.number),
         )
-        self._servers[replica.number] = self._polled = polled
+        self._servers[replica.number] = polled
         replica.clients = self._clients_of(polled)
 
 

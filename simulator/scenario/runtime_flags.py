@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
+from typing import Protocol
 
 from simulator.control_plane.scripted import RUNTIME_FLAG, ScriptedControlPlane
 from simulator.engine.delays import draw_ns
@@ -18,6 +19,21 @@ from simulator.xds.resources import Names
 
 _TYPE = "runtime"
 """What a flip changes where it does not travel by RTDS."""
+
+
+class WritableRuntime(Protocol):
+    """The runtime of a process."""
+
+    def write(self, layer: str, key: str, value: float, carriages: tuple[int, ...]) -> None:
+        """A disk layer, or that of the admin endpoint, gets another value."""
+
+
+class Flagged(Protocol):
+    """A process whose flags are flipped: a simulated one, or a real one that the laboratory plays."""
+
+    @property
+    def runtime(self) -> WritableRuntime:
+        """Its runtime."""
 
 
 class RuntimeFlags:
@@ -39,7 +55,7 @@ class RuntimeFlags:
         draws: Draws,
         ledger: ChangeLedger[Names],
         control_plane: ScriptedControlPlane,
-        running: Callable[[], dict[int, list[Server]]],
+        running: Callable[[], Mapping[int, Sequence[Flagged]]],
     ) -> None:
         self._layers = {layer.name: layer for layer in scenario.envoy.runtime_layers}
         self._writable = [layer.name for layer in self._layers.values() if layer.static_layer is None]

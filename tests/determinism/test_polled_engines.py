@@ -129,6 +129,32 @@ def test_requests_of_rows_meet_stale_endpoints_as_event_by_event(strategy: str) 
     assert {"200", "UF"} <= set(rows[rows["proxy_id"] == "p20"]["outcome"])
 
 
+HAPPENING: dict[str, list[dict[str, Any]]] = {
+    "nothing": [],
+    "restart_istiod": [{"restart_istiod": 0, "at": "2s", "down_for": "1s"}],
+    "add_istiod": [{"add_istiod": 1, "at": "1s"}, {"restart": {"proxies": "30%"}, "at": "2s"}],
+    "rollout": TOUCHING["rollout"],
+}
+
+
+@pytest.mark.parametrize("what", HAPPENING)
+@pytest.mark.parametrize("strategy", ["poll", "file"])
+def test_each_of_several_istiods_has_a_queue_and_publications_of_its_own(strategy: str, what: str) -> None:
+    of = mesh(
+        **{
+            "control_plane.replicas": 3,
+            "mesh.proxies.sidecars": 60,
+            "propagation.strategy": strategy,
+            "propagation.sync_period": "2s",
+            "propagation.server": {"concurrency": 1, "service_time": {"uniform": ["1ms", "3ms"]}},
+        }
+    )
+    of = of.with_(workload=[*of.workload, *HAPPENING[what]])
+    assert_equal(of)
+    rows = table(by_rows(of), "deliveries")
+    assert set(rows["replica"]) - {"<NA>"} >= ({"1", "2"} if strategy == "poll" else {"0"})
+
+
 def test_new_pods_wait_in_the_same_queue() -> None:
     of = mesh(
         **{"mesh.proxies": 60, "propagation.server": {"concurrency": 1, "service_time": "3ms"}},
@@ -182,9 +208,8 @@ def test_auto_takes_the_arrays_for_many_proxies_that_poll() -> None:
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"control_plane.replicas": 2}, r"control_plane\.replicas above 1"),
         ({"network.loss": 0.01}, r"network\.loss"),
-        ({"workload": [{"add_istiod": 1, "at": "1s"}]}, "workload entry add_istiod"),
+        ({"workload": [{"restart_istiod": 0, "at": "1s"}]}, "restart_istiod of the only istiod"),
         ({"workload": [{"edit": "EnvoyFilter", "at": "1s", "rejected_by_envoy": True}]}, "rejected_by_envoy"),
         ({"envoy.costs.rest_update": {"uniform": ["1ms", "2ms"]}}, r"envoy\.costs\.rest_update"),
     ],

@@ -29,6 +29,7 @@ collect_ignore = (
     [
         "test_calibrate.py",
         "test_distributions.py",
+        "test_flags.py",
         "test_live.py",
         "test_measured_rules.py",
         "test_shrinking.py",

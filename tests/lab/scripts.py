@@ -108,6 +108,7 @@ def scripts() -> list[xs.Scenario]:
                 },
             ],
         ),
+        *(_feature_flags(*layer) for layer in (("rtds_layer", {"name": "rtds0"}), ("admin_layer", {}))),
         *(_hot_restart_over(strategy) for strategy in ("poll", "file")),
         script(
             "files",
@@ -155,6 +156,20 @@ def scripts() -> list[xs.Scenario]:
             answers={"rtds": NEVER},
         ),
     ]
+
+
+def _feature_flags(kind: str, layer: dict[str, str]) -> xs.Scenario:
+    base = {"name": "base", "static_layer": {"checkout.v2": 75}}
+    return script(
+        f"feature-flags-{kind.replace('_', '-')}",
+        "4s",
+        envoy={"runtime_layers": [base, {"name": "flags", kind: layer}]},
+        resources={"runtime": {"count": 1}},
+        workload=[
+            {"runtime_flag": "checkout.v2", "value": "25%", "at": "1s"},
+            {"runtime_flag": "search", "value": "100%", "at": "2s"},
+        ],
+    )
 
 
 def _hot_restart_over(strategy: str) -> xs.Scenario:

@@ -53,8 +53,16 @@ def test_more_requests_under_way_than_the_probe_sends_are_refused() -> None:
     assert "under way" in reason
 
 
-def test_a_feature_flag_is_not_asked_for() -> None:
-    layers = {"runtime_layers": [{"name": "flags", "rtds_layer": {"name": "rtds0"}}]}
-    flip = {"runtime_flag": "checkout.v2", "value": "25%", "at": "1s"}
-    (reason,) = reasons_against(scenario(flip, envoy=layers))
-    assert "runtime_flag" in reason
+FLIP = {"runtime_flag": "checkout.v2", "value": "25%", "at": "1s"}
+
+
+@pytest.mark.parametrize("layer", [{"rtds_layer": {"name": "rtds0"}}, {"admin_layer": {}}])
+def test_a_feature_flag_is_flipped_over_rtds_or_the_admin_endpoint(layer: dict[str, Any]) -> None:
+    layers = {"runtime_layers": [{"name": "flags", **layer}]}
+    assert reasons_against(scenario(FLIP, envoy=layers)) == []
+
+
+def test_a_layer_on_disk_is_refused_by_its_name() -> None:
+    layers = {"runtime_layers": [{"name": "flags", "disk_layer": {"symlink_root": "/srv/runtime"}}]}
+    (reason,) = reasons_against(scenario(FLIP, envoy=layers))
+    assert "disk_layer" in reason
