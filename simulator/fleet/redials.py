@@ -120,9 +120,7 @@ class Redials:
             return law.value_ns
         opened = self._opened[place]
         self._opened[place] = opened + 1
-        return law.ns_array(
-            self._draws.uniform_array("envoy.costs.stream_open", self._entity[place], opened)
-        )
+        return law.ns_array(self._draws.uniform_array("envoy.costs.stream_open", self._entity[place], opened))
 
     def answered(self, place: Small) -> None:
         """They processed a response: the next wait is a first one."""

@@ -427,7 +427,7 @@ class Streams:
                 raise CannotTakeFleet("so many ways in which messages to proxies are late")
         return late
 
-    def deliver(self, batch: Batch, made: Ints) -> None:
+    def deliver(self, batch: Batch, made: NDArray[np.integer]) -> None:
         """What leaves for these proxies, each once, goes on its way.
 
         Args:
@@ -580,7 +580,8 @@ class Streams:
         """When main threads are done with a job each that came at these instants."""
         busy = self._busy_until_ns[place]
         start = np.maximum(received, busy)
-        done: Ints = start + cost
+        done = start.copy()
+        done += cost
         if not self._flushes.is_off:
             done += self._flushes.stall_ns(place, start, busy, clusters)
         self._busy_until_ns[place] = done

@@ -418,8 +418,9 @@ class FleetWorld(MeshWorld):
         self._announced.append(Announced(change.id, change.t_changed_ns, groups))
 
     def _make_session(self, stream: Stream, publisher: Publisher) -> PushSession:
-        if isinstance(stream, RowStream):
-            return RowSession(stream, publisher)  # type: ignore[return-value]
+        of_row: object = stream
+        if isinstance(of_row, RowStream):
+            return RowSession(of_row, publisher)  # type: ignore[return-value]
         return super()._make_session(stream, publisher)
 
     def _expect_messages(self, proxy: int) -> None:

@@ -68,9 +68,7 @@ def make_reconnects(
     law = envoy.costs["stream_open"]
     settings = RedialSettings(envoy.backoff, law, sizes, np.array(clusters, np.int64), end_ns)  # type: ignore[arg-type]
     redials = Redials(settings, draws, streams, entity, group)
-    return Reconnects(
-        clock, deployment, recorder, streams, redials, entity, group, padded, breaks, end_ns
-    )
+    return Reconnects(clock, deployment, recorder, streams, redials, entity, group, padded, breaks, end_ns)
 
 
 def _requests(connection: Connection) -> list[RowRequest]:

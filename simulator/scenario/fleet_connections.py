@@ -98,7 +98,7 @@ class RowSession:
         """Whether the stream still exists."""
         return self._stream.is_open
 
-    def on_request(self, request: RowRequest) -> None:  # type: ignore[override]
+    def on_request(self, request: RowRequest) -> None:
         """The only requests are those with which the stream begins."""
         self._asked[request.type] = request.names
         self._publisher.on_subscription(self, request.type, request.names)  # type: ignore[arg-type]
@@ -262,4 +262,4 @@ class RowConnection(Connection):
             self._on_settled(self)
 
 
-_ROWS: Rows[ConnectionState, ConnectionSignal, Connection] = bind(CONNECTION, RowConnection)  # type: ignore[arg-type]
+_ROWS: Rows[ConnectionState, ConnectionSignal, Connection] = bind(CONNECTION, RowConnection)

@@ -81,10 +81,11 @@ class FleetReplica(Replica):
 
     def make_connection(self, stream: Stream, proxy: Proxy) -> Connection:
         """Its end of a stream that is let in."""
-        if isinstance(stream, RowStream):
-            assert self.reconnects is not None, "a row dials, and none has lost its stream"
-            return self.reconnects.connection(self, stream, self.shared.visibility.of(proxy), proxy.zone)
-        return super().make_connection(stream, proxy)
+        of_row: object = stream
+        if not isinstance(of_row, RowStream):
+            return super().make_connection(stream, proxy)
+        assert self.reconnects is not None, "a row dials, and none has lost its stream"
+        return self.reconnects.connection(self, of_row, self.shared.visibility.of(proxy), proxy.zone)
 
     def add(self, connection: Connection) -> None:
         """Into the table of connections."""

@@ -58,6 +58,7 @@ class ReplicaRows:
         self.making, self.streams = making, streams
         self._end_ns = end_ns
         self._folding: Folding | None = None
+        self._counts = False
         self._log = streams.log = PushLog()
         self._first = len(streams.batches)
         """The batches from here on are of pushes of this replica."""
@@ -111,22 +112,26 @@ class ReplicaRows:
 
     def fold(self, recorder: Recorder) -> None:
         """From here on deliveries are counted, not kept."""
-        if self._folding is not None or self._has_ended:
+        if self._counts:
             return
-        number = self.replica.number
+        self._counts = True
+        if self.is_last:
+            self._fold_deliveries(recorder)
+        if not recorder.keeps_proxy_pushes:
+            tally = recorder.push_tally = recorder.push_tally or PushTally()
+            self._log.count_into(
+                tally, self.replica.number, lambda n: self.line.requests[n].start_ns, self.making.sends
+            )
+
+    def _fold_deliveries(self, recorder: Recorder) -> None:
         if self.streams.folding is None:
-            folding = Folding(recorder, number, self.entity, self.group, self._end_ns)
-            for number_, batch in enumerate(self.streams.batches):
-                folding.take(batch, is_read=number_ < self._first)
+            folding = Folding(recorder, self.replica.number, self.entity, self.group, self._end_ns)
+            for number, batch in enumerate(self.streams.batches):
+                folding.take(batch, is_read=self._has_ended or number < self._first)
             self.streams.batches.clear()
             self.streams.folding = folding
         assert isinstance(self.streams.folding, Folding)
         self._folding = self.streams.folding
-        if not recorder.keeps_proxy_pushes:
-            tally = recorder.push_tally = recorder.push_tally or PushTally()
-            self._log.count_into(
-                tally, number, lambda n: self.line.requests[n].start_ns, self.making.sends
-            )
 
     # --- the end of the run
 

@@ -1,0 +1,124 @@
+"""Rows lose the only istiod and come back as proxies do that are played message by message."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+import simulator as xs
+from simulator.experiment.engines import played
+from simulator.fleet.compiled import compiled
+from simulator.recording.recorder import Recorder
+from simulator.results.tables import build_tables, digest_of
+from simulator.scenario.build_fleet import FleetWorld
+from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, table
+from tests.outage_scenarios import outage
+
+FAST = (10, 57)
+SLOW = tuple(seed for seed in range(60) if seed not in FAST)
+
+SEEN_IN_THE_RUN = ("responses larger than agent.window_bytes", "envoy.initial_fetch_timeout")
+
+
+def assert_streams_are_equal(of: xs.Scenario) -> None:
+    assert_equal_or_beyond(of, SEEN_IN_THE_RUN)
+    events, arrays = both(of)
+    assert sorted(events.streams_opened_ns) == sorted(arrays.streams_opened_ns)
+    assert events.unconnected_ns == arrays.unconnected_ns
+
+
+@pytest.mark.parametrize("seed", FAST)
+def test_random_outages_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(outage(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SLOW)
+def test_more_random_outages_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(outage(seed))
+
+
+def shipped(**keys: Any) -> xs.Scenario:
+    path = Path(__file__).parents[2] / "scenarios" / "outage.yaml"
+    quiet = {"recording.messages": False, "recording.states": False, "recording.queues": False}
+    return xs.load_scenario(path).with_(**quiet, **keys)
+
+
+def test_a_change_made_while_the_only_istiod_is_away_comes_with_the_reconnect() -> None:
+    of = shipped(**{"mesh.proxies": 60})
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = table(arrays, "deliveries")
+    assert set(rows["carried_by"]) == {"reconnect"}
+    assert set(rows["outcome"]) == {"active"}
+    assert FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows > 40
+
+
+def without_time(recorder: Recorder) -> tuple[str, int, int]:
+    return digest_of(build_tables(recorder)), recorder.xds_messages, recorder.control_plane_busy_ns
+
+
+def test_an_outage_is_the_same_in_the_compiled_kernel_and_handed_on_in_small_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of = shipped(**{"mesh.proxies": 40, "duration": "100s", "engine": "fleet"}).with_(
+        workload=[
+            {"restart_istiod": 0, "at": "5s", "down_for": "1s"},
+            {"edit": "VirtualService", "every": "700ms", "from": "3s", "until": "40s"},
+        ]
+    )
+    plain = without_time(played(of, of.seed, 0).recorder)
+    monkeypatch.setattr("simulator.fleet.line.CHUNK", 3)
+    monkeypatch.setattr("simulator.scenario.fleet_reconnects._TOGETHER", 2)
+    monkeypatch.setattr("simulator.fleet.redials._WINDOW_NS", 1_000_000)
+    assert without_time(played(of, of.seed, 0).recorder) == plain
+    if compiled() is not None:
+        monkeypatch.setattr("simulator.fleet.line.COMPILED_FROM", 0)
+        assert without_time(played(of, of.seed, 0).recorder) == plain
+
+
+def test_acks_that_the_end_of_istiod_cuts_off_are_never_read() -> None:
+    of = shipped(**{"mesh.proxies": 40, "duration": "12s", "network.latency": {"uniform": ["1ms", "90ms"]}})
+    of = of.with_(
+        workload=[
+            {"restart_istiod": 0, "at": "5150ms", "down_for": "1s"},
+            {"edit": "VirtualService", "at": "5s"},
+        ]
+    )
+    assert_equal(of)
+    _, arrays = both(of)
+    rows = build_tables(arrays)["deliveries"]
+    lost = rows["t_active_ns"].notna() & rows["t_acked_ns"].isna()
+    assert 0 < lost.sum() < len(rows), "the outage cut off no ACK, or all"
+
+
+def test_rows_that_are_pushed_to_between_their_answers_are_played_by_messages_the_second_time() -> None:
+    at_once = {"token_review": "0s", "tls_handshake": "0s", "proxy_init": "0s"}
+    of = shipped(**{"mesh.proxies": 40, "duration": "30s", "agent.window_bytes": "1Mi"})
+    of = of.with_(
+        **{
+            "control_plane.costs": at_once,
+            "control_plane.debounce": {"after": "0s", "max": "1s"},
+            "network.latency": {"uniform": ["1ms", "60ms"]},
+        },
+        workload=[
+            {"restart_istiod": 0, "at": "2s", "down_for": "0s"},
+            {"edit": "VirtualService", "every": "70ms", "from": "4s", "until": "12s"},
+        ],
+    )
+    assert_equal(of)
+    world = played(of.with_(engine="fleet"), of.seed, 0)
+    rows = int(world.reason.split("; ")[1].split()[0])
+    assert 0 < rows < FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows
+
+
+def test_a_fleet_dials_in_vain_while_few_are_let_in() -> None:
+    of = shipped(**{"mesh.proxies": 80, "duration": "60s", "control_plane.max_requests_per_second": 2})
+    assert_equal(of)
+    _, arrays = both(of)
+    outcomes = build_tables(arrays)["deliveries"]["outcome"]
+    assert set(outcomes) == {"active", "pending"}
+    assert np.sum(outcomes == "active") < 20

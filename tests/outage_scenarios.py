@@ -1,0 +1,126 @@
+"""Random outages of the only istiod, by a seed.
+
+Meshes are small; outages are short or long, one or two, the second sometimes while most still dial; changes
+happen before, during and after; istiod has few or many slots and cores and lets few or many in.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import simulator as xs
+from tests.fleet_scenarios import KINDS
+
+_LATENCIES: tuple[Any, ...] = (
+    "0s",
+    "1ms",
+    {"uniform": ["100us", "30ms"]},
+    {"lognormal": {"median": "2ms", "p99": "20ms"}},
+    {"exponential": {"mean": "5ms"}},
+)
+
+
+def outage(seed: int) -> xs.Scenario:
+    """The scenario of that seed."""
+    of = random.Random(seed)
+    one = of.choice
+    most = 400 if seed % 20 == 0 else one([30, 30, 50, 90])
+    return xs.Scenario(
+        name="outage-random",
+        seed=seed,
+        duration=one(["25s", "30s", "40s", "17s"]),
+        mesh={
+            "proxies": {"sidecars": of.randint(20, most), "gateways": one([0, 0, 2]), "vms": one([0, 0, 2])},
+            "services": of.randint(1, 6),
+            "namespaces": of.randint(1, 2),
+            "endpoints": of.randint(1, 4),
+            "scope": one(["all", "all", "50%", {"namespaces": "own"}]),
+            "zones": one([1, 2]),
+        },
+        control_plane={
+            "kind": "istiod",
+            "version": one(["1.22", "1.24", "1.27", "1.30", "1.32", "1.32"]),
+            "cpu": one(["500m", 1, 2, 4]),
+            "debounce": {
+                "after": one(["100ms", "10ms", "0s"]),
+                "max": one(["10s", "500ms"]),
+                "endpoints": one([True, True, False]),
+            },
+            "push_throttle": one(["auto", "auto", 1, 3]),
+            "max_connection_age": one(["30m", "30m", "30m", "none"]),
+            **one([{}, {}, {"max_requests_per_second": one([3, 20, 200])}]),
+            **one([{}, {}, {"readiness": {"initial_delay": "100ms", "period": "200ms"}}]),
+            **one([{}, {}, {}, {"cache": {"cds": False, "eds": False, "rds": False, "sds": False}}]),
+            **one(
+                [
+                    {},
+                    {},
+                    {},
+                    {"costs": "zero"},
+                    {"costs": {"cache_sync": "100ms"}},
+                    {"costs": {"generate": "3ms"}},
+                    {"costs": {"token_review": "0s", "tls_handshake": "0s"}},
+                ]
+            ),
+        },
+        propagation={
+            "strategy": "push",
+            "protocol": "delta",
+            **one([{}, {}, {"backoff": {"base": one(["10ms", "100ms", "2s"]), "max": one(["2s", "5s"])}}]),
+        },
+        network={"latency": one(_LATENCIES), "bandwidth": one([None, None, "1Mi"])},
+        agent={
+            "hop": one(["50us", {"exponential": {"mean": "200us"}}]),
+            "proxy_config_xds_agent": one([False, False, True]),
+        },
+        envoy=one([{}, {}, {"costs": "zero"}, {"costs": {"stream_open": {"uniform": ["1ms", "9ms"]}}}]),
+        recording={"messages": False, "states": False, "queues": False},
+        workload=_outages(of) + _changes(of) + _others(of),
+    )
+
+
+def _outages(of: random.Random) -> list[dict[str, Any]]:
+    at = of.randint(2, 8)
+    again = [f"{at + of.choice([1, 4, 12, 15])}s"] if of.random() < 0.4 else []
+    down_for = of.choice(["0s", "500ms", "3s", "10s"])
+    return [{"restart_istiod": 0, "at": [f"{at}s", *again], "down_for": down_for}]
+
+
+def _changes(of: random.Random) -> list[dict[str, Any]]:
+    entries: list[dict[str, Any]] = []
+    for _ in range(of.randint(0, 4)):
+        edit: dict[str, Any] = {"edit": of.choice(KINDS)}
+        if of.random() < 0.4:
+            edit["name"] = of.choice(["one", "two"])
+        if of.random() < 0.5:
+            edit["at"] = sorted({f"{of.randint(10, 250) * 100}ms" for _ in range(of.randint(1, 5))})
+        else:
+            often = of.choice([300, 900, 2700])
+            begin, end = of.randint(0, 15), of.randint(16, 25)
+            edit |= {"every": f"{often}ms", "from": f"{begin}s", "until": f"{end}s"}
+        entries.append(edit)
+    if of.random() < 0.5:
+        rate = of.choice(["1/s", "0.3/s", "4/s"])
+        churn = {"endpoints": "any", "poisson": rate, "from": f"{of.randint(0, 10)}s", "until": "25s"}
+        entries.append(churn)
+    return entries
+
+
+def _others(of: random.Random) -> list[dict[str, Any]]:
+    """What touches some of the proxies, and requests of all."""
+    entries: list[dict[str, Any]] = []
+    if of.random() < 0.25:
+        entries.append(
+            of.choice(
+                [
+                    {"rollout": "any", "at": "3s", "termination_drain": "1s"},
+                    {"scale_up": {"pods": 2}, "at": "12s"},
+                    {"restart": {"proxies": "10%"}, "at": "6s"},
+                    {"partition": {"proxies": 2}, "at": "3s", "until": "20s"},
+                ]
+            )
+        )
+    if of.random() < 0.3:
+        entries.append({"traffic": {"from": "any", "to": "s0", "rate": "3/s"}})
+    return entries
