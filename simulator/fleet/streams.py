@@ -580,7 +580,7 @@ class Streams:
         """When main threads are done with a job each that came at these instants."""
         busy = self._busy_until_ns[place]
         start = np.maximum(received, busy)
-        done = start.copy()
+        done: Ints = start.copy()
         done += cost
         if not self._flushes.is_off:
             done += self._flushes.stall_ns(place, start, busy, clusters)

@@ -26,8 +26,8 @@ SEEN_IN_THE_RUN = ("responses larger than agent.window_bytes", "envoy.initial_fe
 def assert_streams_are_equal(of: xs.Scenario) -> None:
     assert_equal_or_beyond(of, SEEN_IN_THE_RUN)
     events, arrays = both(of)
-    assert sorted(events.streams_opened_ns) == sorted(arrays.streams_opened_ns)
-    assert events.unconnected_ns == arrays.unconnected_ns
+    assert sorted(events.connectedness.opened_ns) == sorted(arrays.connectedness.opened_ns)
+    assert events.connectedness.without_stream_ns == arrays.connectedness.without_stream_ns
 
 
 @pytest.mark.parametrize("seed", FAST)
