@@ -105,7 +105,6 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     }
     if not is_pushed:
         wanted |= {
-            "network.loss by polls or files": scenario.network.loss > 0,
             "rejected_by_envoy by polls or files": any(
                 isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries
             ),
