@@ -27,10 +27,7 @@ def scenario(seed: int) -> xs.Scenario:
         "propagation.server.concurrency": one([1, 2, 100, 100]),
         "propagation.server.service_time": service_time,
     }
-    changes = fleet_scenarios.edits(of, crowd=of.random() < 0.5)
-    keys["workload"] = [
-        {**entry, "rejected_by_envoy": False} if "edit" in entry else entry for entry in changes
-    ]
+    keys["workload"] = fleet_scenarios.edits(of, crowd=of.random() < 0.5)
     if of.random() < 0.4:
         keys["workload"] = [
             {"edit": "WorkloadEntry", "every": f"{one([31, 97])}ms", "from": "1s", "until": "3s"},

@@ -178,18 +178,20 @@ class PolledAnswers:
         )
         done_ns = self._updates.jobs(place, at_ns, which, arrived, self._updates.least_ns)
         kept = done_ns[which] < loops.stopped_ns[chosen]
-        self._accept(chosen[kept], done_ns[which][kept])
+        self._note_applied(chosen[kept], done_ns[which][kept])
+        # The next request states the version.
+        accepted = chosen[kept & ~arrived.is_refused]
+        loops.version[accepted] = loops.answer[accepted]
         for begun in self._updates.take_warmed():
             self._window.add(loops.start(*begun))
         for place_, sub, t_ns in self._updates.take_served():
             loops.stop_older(self._subscriptions.layout.keys(place_, sub), t_ns)
         return done_ns
 
-    def _accept(self, ids: Ids, done_ns: Ints) -> None:
-        """The next request states the version."""
+    def _note_applied(self, ids: Ids, done_ns: Ints) -> None:
+        """What these answers carried needs not be carried again."""
         loops = self._loops
         key = loops.key[ids]
-        loops.version[ids] = loops.answer[ids]
         loops.seen_before[key] = loops.seen[key]
         loops.seen[key] = np.maximum(loops.seen[key], loops.carry_to[ids])
         loops.applied_ns[key] = done_ns
