@@ -1,9 +1,9 @@
 """Random scenarios in which proxies poll, by a seed: as `fleet_scenarios`, with loops that are crowded.
 
 Delays between polls are short, so that polls meet publications, warming clusters, each other and a server
-that is too small; some requests time out. In some of them clusters and their endpoints change all the time,
-so that both loops of a warming cluster bring something. In half of them pods come and go, and proxies or
-istiods restart or are cut off; in half of them services send requests.
+that is too small; some requests time out or are lost. In some of them clusters and their endpoints change
+all the time, so that both loops of a warming cluster bring something. In half of them pods come and go, and
+proxies or istiods restart or are cut off; in half of them services send requests.
 """
 
 from __future__ import annotations
@@ -22,16 +22,12 @@ def scenario(seed: int) -> xs.Scenario:
     service_time = one([None, None, "2ms", {"uniform": ["100us", "3ms"]}, "0s"])
     keys: dict[str, Any] = {
         "propagation.strategy": "poll",
-        "network.loss": 0,
         "propagation.refresh_delay": one(["100ms", "400ms", "1s", "1s", "3s"]),
         "propagation.request_timeout": one(["1s", "1s", "1s", "200ms"]),
         "propagation.server.concurrency": one([1, 2, 100, 100]),
         "propagation.server.service_time": service_time,
     }
-    changes = fleet_scenarios.edits(of, crowd=of.random() < 0.5)
-    keys["workload"] = [
-        {**entry, "rejected_by_envoy": False} if "edit" in entry else entry for entry in changes
-    ]
+    keys["workload"] = fleet_scenarios.edits(of, crowd=of.random() < 0.5)
     if of.random() < 0.4:
         keys["workload"] = [
             {"edit": "WorkloadEntry", "every": f"{one([31, 97])}ms", "from": "1s", "until": "3s"},
@@ -39,6 +35,7 @@ def scenario(seed: int) -> xs.Scenario:
             {"edit": "ServiceEntry", "at": ["1500ms", "2s"]},
         ]
         keys["network.latency"] = one(["20ms", {"uniform": ["1ms", "100ms"]}])
+    keys["network.loss"] = one([0, 0, 0.01, 0.2])
     replicas = keys["control_plane.replicas"] = one([1, 1, 2, 3])
     keys["workload"] += fleet_scenarios.incidents(of, replicas) + fleet_scenarios.requests(of)
     return fleet_scenarios.scenario(seed).with_(**keys)

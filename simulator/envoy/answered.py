@@ -15,7 +15,7 @@ from simulator.calibration.costs import cds_cost_ns, eds_cost_ns, lds_cost_ns, r
 from simulator.envoy.clusters import assignment_of, cluster_of
 from simulator.envoy.providers import route_of
 from simulator.envoy.settled import SettledCosts, Unsettled, waits_for
-from simulator.xds.resources import NO_NAMES, Difference, Names, Resources
+from simulator.xds.resources import NO_NAMES, Difference, Fault, Names, Resources
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -24,6 +24,8 @@ class AnswerStep:
 
     Attributes:
         cost_ns: Its cost, without that of the way it came.
+        held: What the Envoy holds of the subscription after it.
+        refused: Names that it refuses: the answer as a whole is not accepted then.
         awaited: Names that do not serve when it is applied: clusters that warm, listeners that are swapped
             in by a second publication.
         post_ns: Delay of what it publishes to the workers first.
@@ -32,10 +34,12 @@ class AnswerStep:
     """
 
     cost_ns: int
+    held: Resources
     awaited: Names
     post_ns: int
     posts_always: bool
     then_ns: int | None = None
+    refused: Names = NO_NAMES
 
 
 def answer_step(
@@ -51,10 +55,10 @@ def answer_step(
         warms: EDS: the cluster warms and waits for its first assignment.
 
     Raises:
-        Unsettled: It waits for something, or refuses the answer; the message says so.
+        Unsettled: It waits for something, or cannot decode the answer; the message says so.
     """
-    if answer.faulty().keys() - {None}:
-        raise Unsettled(f"a resource of {type_name} that Envoy refuses")
+    if Fault.DECODE in answer.faulty():
+        raise Unsettled(f"a message of {type_name} that does not decode")
     if not answer:
         raise Unsettled(f"an empty answer of {type_name}")
     return _STEPS[type_name](held, answer, costs, warms)
@@ -72,6 +76,8 @@ def _difference(type_name: str, held: Resources, answer: Resources) -> Differenc
 def _cds(held: Resources, answer: Resources, costs: SettledCosts, _warms: bool) -> AnswerStep:
     difference = _difference("cds", held, answer)
     touched = difference.changed
+    refused = _unbuildable(answer).intersect(touched)
+    good = touched.minus(refused)
     if any(cluster_of(answer[name]).kind != "eds" for name in touched):
         raise Unsettled("a cluster without EDS that changes")
     if any(cluster_of(answer[n]).secret != cluster_of(held[n]).secret for n in touched):
@@ -94,11 +100,14 @@ def _cds(held: Resources, answer: Resources, costs: SettledCosts, _warms: bool) 
             is_first_static=False,
         ),
     )
-    return AnswerStep(cost_ns, touched, costs.ns("post_clusters"), posts_always=False)
+    held = held.updated(answer.only(good)) if refused else answer
+    return AnswerStep(cost_ns, held, good, costs.ns("post_clusters"), posts_always=False, refused=refused)
 
 
 def _eds(held: Resources, answer: Resources, costs: SettledCosts, warms: bool) -> AnswerStep:
     difference = _difference("eds", held, answer)
+    if _unbuildable(answer):
+        raise Unsettled("an assignment that Envoy refuses")
     first = answer.names if warms else NO_NAMES
     differing = answer.only(difference.changed.union(first))
     endpoints = differing.total("endpoints", lambda r: assignment_of(r).endpoints)
@@ -114,12 +123,14 @@ def _eds(held: Resources, answer: Resources, costs: SettledCosts, warms: bool) -
         ),
     )
     post_ns = costs.ns("post_clusters")
-    return AnswerStep(cost_ns, first, post_ns, posts_always=True, then_ns=post_ns if warms else None)
+    return AnswerStep(cost_ns, answer, first, post_ns, posts_always=True, then_ns=post_ns if warms else None)
 
 
 def _lds(held: Resources, answer: Resources, costs: SettledCosts, _warms: bool) -> AnswerStep:
     built = _difference("lds", held, answer).changed
-    if any(waits_for(answer, name) != waits_for(held, name) for name in built):
+    refused = _unbuildable(answer).intersect(built)
+    good = built.minus(refused)
+    if any(waits_for(answer, name) != waits_for(held, name) for name in good):
         raise Unsettled("a listener that waits for something new")
     cost_ns = costs.ns(
         "lds",
@@ -134,8 +145,15 @@ def _lds(held: Resources, answer: Resources, costs: SettledCosts, _warms: bool) 
             starts_rds=False,
         ),
     )
-    then_ns = costs.ns("post_listeners") if built else None
-    return AnswerStep(cost_ns, built, costs.ns("stop_listener"), posts_always=False, then_ns=then_ns)
+    return AnswerStep(
+        cost_ns,
+        held.updated(answer.only(good)) if refused else answer,
+        good,
+        costs.ns("stop_listener"),
+        posts_always=False,
+        then_ns=costs.ns("post_listeners") if good else None,
+        refused=refused,
+    )
 
 
 def _rds(held: Resources, answer: Resources, costs: SettledCosts, _warms: bool) -> AnswerStep:
@@ -145,7 +163,16 @@ def _rds(held: Resources, answer: Resources, costs: SettledCosts, _warms: bool) 
         "rds",
         lambda c: rds_cost_ns(c, virtual_hosts=virtual_hosts, is_first=False, is_initializing=False),
     )
-    return AnswerStep(cost_ns, NO_NAMES, costs.ns("post_routes"), posts_always=True)
+    refused = _unbuildable(answer)
+    if refused:
+        cost_ns += costs.ns("decode_failed")
+    held = held if refused else answer
+    return AnswerStep(cost_ns, held, NO_NAMES, costs.ns("post_routes"), posts_always=True, refused=refused)
+
+
+def _unbuildable(answer: Resources) -> Names:
+    """What of it cannot be built."""
+    return answer.faulty().get(Fault.BUILD, NO_NAMES)
 
 
 _STEPS: Mapping[str, Callable[[Resources, Resources, SettledCosts, bool], AnswerStep]] = {

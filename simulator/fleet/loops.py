@@ -44,12 +44,14 @@ class LoopSettings:
         refresh_ns: ``refresh_delay``.
         timeout_ns: ``request_timeout``.
         latency: Of each message.
+        loss: Share of messages with which the connection breaks.
         replica: Whom they ask.
     """
 
     refresh_ns: int
     timeout_ns: int
     latency: Delay
+    loss: float
     replica: int
 
 
@@ -68,6 +70,7 @@ class Loops:
         arrival_ns: when it is at the server,
         instant: when its answer is at the proxy, twice, plus one for a time-out instead,
         answer: number of the content that it gets, or `NOTHING`,
+        is_lost: whether that is lost on its way to the proxy,
         carry_from: the publication after which its changes begin,
         carry_to: the one that ends them,
         started_ns: when its service began,
@@ -102,6 +105,7 @@ class Loops:
         self.shortest_ns = int(settings.latency.ns(0.0))
         self.doubles = 0
         self.has_cancelled = False
+        self._broken: list[Ids] = []
         self._keys_of_draws()
         self._make_slots()
 
@@ -113,6 +117,8 @@ class Loops:
         self._refresh_key = keys([f"envoy.refresh_delay.{name}" for name in names])
         self._up_key = keys([f"network.latency.to_server.{name}" for name in names])
         self._down_key = keys([f"network.latency.to_client.{name}" for name in names])
+        self._lost_up_key = keys([f"network.loss.to_server.{name}" for name in names])
+        self._lost_down_key = keys([f"network.loss.to_client.{name}" for name in names])
         self._service_key = keys([f"istiod.poll/{self._settings.replica}/{name}" for name in names])
 
     def _latency_ns(self, keys: NDArray[np.uint64], ids: Ids) -> Ints | int:
@@ -125,6 +131,11 @@ class Loops:
     def back_ns(self, ids: Ids) -> Ints | int:
         """How long the answers travel."""
         return self._latency_ns(self._down_key, ids)
+
+    def _loses(self, keys: NDArray[np.uint64], ids: Ids) -> NDArray[np.bool_]:
+        u = self._draws.uniform_of(keys[self.sub[ids]], self._entity[self.place[ids]], self.sent[ids])
+        lost: NDArray[np.bool_] = u < self._settings.loss
+        return lost
 
     def service_ns(self, law: Delay, ids: Ids) -> Ints:
         """How long the server takes for the next poll of each key, if it draws that."""
@@ -146,6 +157,7 @@ class Loops:
         self.superseded_ns, self.stopped_ns = (np.full(size, NEVER, np.int64) for _ in range(2))
         self.instant = np.zeros(size, np.int64)
         self.answer = np.full(size, NOTHING, np.int32)
+        self.is_lost = np.zeros(size, bool)
         self.carry_from, self.carry_to = (np.zeros(size, np.int32) for _ in range(2))
         self.started_ns, self.left_ns = (np.zeros(size, np.int64) for _ in range(2))
         self._free: list[int] = []
@@ -234,11 +246,37 @@ class Loops:
             raise CannotTakeFleet("requests that take longer than propagation.request_timeout to arrive")
         self.arrival_ns[ids] = arrival_ns
         self.state[ids] = AWAY
+        if self._settings.loss:
+            broken = ids[self._loses(self._lost_up_key, ids)]
+            self.answer[broken] = NOTHING
+            self.come_back(broken, self.arrival_ns[broken] + self.back_ns(broken))
+            self._broken.append(broken)
+
+    def come_back(self, ids: Ids, back_ns: Ints) -> None:
+        """Answers, or the news that a connection broke, are at the proxies then, or time-outs before."""
+        due_ns = self.departs_ns[ids] + self._settings.timeout_ns
+        is_late = back_ns > due_ns
+        self.instant[ids] = 2 * np.where(is_late, due_ns, back_ns) + is_late
+        self.state[ids] = ANSWERED
+
+    def lose_answers(self, ids: Ids) -> None:
+        """Some of the answers to these are lost on their way."""
+        if self._settings.loss:
+            self.is_lost[ids] = self._loses(self._lost_down_key, ids)
+
+    def take_broken(self) -> list[Ids]:
+        """Requests that were lost on their way since the last time."""
+        taken, self._broken = self._broken, []
+        return taken
 
     # --- loops that come and go while a cluster warms
 
     def start(self, place: NDArray[np.int32], subs: Sequence[int], t_ns: Ints) -> Ids:
-        """A second loop for each of these subscriptions; its first request leaves at once."""
+        """A second loop for each of these subscriptions; its first request leaves at once.
+
+        Returns:
+            Those whose request gets to the server.
+        """
         started = []
         for sub in subs:
             keys = self._subscriptions.layout.keys(place, sub)
@@ -256,7 +294,8 @@ class Loops:
             self.doubles += len(slots)
         ids = np.concatenate(started)
         self._send(ids)
-        return ids
+        away: Ids = ids[self.state[ids] == AWAY]
+        return away
 
     def stop_older(self, keys: NDArray[np.int64], t_ns: Ints) -> None:
         """The newer loop takes over: a request that has not left never does, and nobody waits for the answer
@@ -288,6 +327,7 @@ _BY_SLOT = (
     "stopped_ns",
     "instant",
     "answer",
+    "is_lost",
     "carry_from",
     "carry_to",
     "started_ns",

@@ -19,8 +19,8 @@ Ints = NDArray[np.int64]
 NULL = -1
 """No instant."""
 
-PENDING, ACTIVE, SUPERSEDED = range(3)
-_OUTCOMES = ("pending", "active", "superseded")
+PENDING, ACTIVE, SUPERSEDED, REJECTED = range(4)
+_OUTCOMES = ("pending", "active", "superseded", "rejected")
 
 
 @dataclass(frozen=True, slots=True)
@@ -148,6 +148,17 @@ class Parted:
             still = rows[older.outcome[rows] == PENDING]
             older.is_superseded[still] = True
 
+    def rejected(
+        self, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints, received_ns: Ints
+    ) -> None:
+        """Proxies refused a part."""
+        is_open = self.outcome[ranks] == PENDING
+        rows = ranks[is_open]
+        self._note_sending(rows, arrived_ns[is_open], served_ns[is_open], sent_ns[is_open])
+        self.received_ns[rows] = received_ns[is_open]
+        self.outcome[rows] = REJECTED
+        self.open -= len(rows)
+
     def activated(self, part: int, ranks: NDArray[np.int64], decided_ns: Ints, t_ns: Ints) -> None:
         """A part serves on all workers from then on, as main threads decided before."""
         self._inactive[self._seats[part], ranks] = False
@@ -217,8 +228,8 @@ class Parted:
         self._take_effect(ranks, decided_ns, t_ns)
 
     def is_carried(self, ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
-        """Whether messages bring it to them: not where it followed another one."""
-        carried: NDArray[np.bool_] = ~self._follows[ranks]
+        """Whether messages bring it to them: not where it followed another one, or was refused."""
+        carried: NDArray[np.bool_] = ~self._follows[ranks] & (self.outcome[ranks] != REJECTED)
         return carried
 
     def acked(self, part: int, ranks: NDArray[np.int64], t_ns: Ints) -> None:

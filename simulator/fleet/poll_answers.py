@@ -44,6 +44,10 @@ class PolledAnswers:
         """These are given."""
         self._answered.append(ids)
 
+    def gather(self) -> None:
+        """Those that the network gives: connections that broke."""
+        self._answered += self._loops.take_broken()
+
     @property
     def first_ns(self) -> int:
         """When the first one is at its proxy."""
@@ -84,6 +88,7 @@ class PolledAnswers:
         """What is at the proxies before then is handled by their main threads, in order; whether all of it.
         Not what may come after the answer to a loop that one of them starts."""
         loops = self._loops
+        self.gather()
         if not self._answered:
             return True
         first_ns = min(until_ns, self.first_warming_ns)
@@ -97,7 +102,9 @@ class PolledAnswers:
             ids, instant = ids[is_ready], instant[is_ready]
         if len(ids):
             self._handle(ids[_ranked(instant)])
-        return is_all
+        broken = loops.take_broken()
+        self._answered += broken
+        return is_all and not any((loops.instant[ids] < 2 * until_ns).any() for ids in broken)
 
     def _handle(self, ids: Ids) -> None:
         """Of each proxy the first of these jobs, then the second, and so on."""
@@ -131,7 +138,9 @@ class PolledAnswers:
         if not has_new:
             done_ns = self._updates.idle_jobs(place, at_ns)
         else:
-            done_ns = self._jobs_with_content(ids, place, at_ns, is_new, (instant & 1).astype(bool))
+            done_ns = self._jobs_with_content(
+                ids, place, at_ns, is_new, (instant & 1).astype(bool) | loops.is_lost[ids]
+            )
         loops.turns += 2
         if loops.doubles:
             stopped = loops.stopped_ns[ids] <= done_ns
@@ -169,18 +178,20 @@ class PolledAnswers:
         )
         done_ns = self._updates.jobs(place, at_ns, which, arrived, self._updates.least_ns)
         kept = done_ns[which] < loops.stopped_ns[chosen]
-        self._accept(chosen[kept], done_ns[which][kept])
+        self._note_applied(chosen[kept], done_ns[which][kept])
+        # The next request states the version.
+        accepted = chosen[kept & ~arrived.is_refused]
+        loops.version[accepted] = loops.answer[accepted]
         for begun in self._updates.take_warmed():
             self._window.add(loops.start(*begun))
         for place_, sub, t_ns in self._updates.take_served():
             loops.stop_older(self._subscriptions.layout.keys(place_, sub), t_ns)
         return done_ns
 
-    def _accept(self, ids: Ids, done_ns: Ints) -> None:
-        """The next request states the version."""
+    def _note_applied(self, ids: Ids, done_ns: Ints) -> None:
+        """What these answers carried needs not be carried again."""
         loops = self._loops
         key = loops.key[ids]
-        loops.version[ids] = loops.answer[ids]
         loops.seen_before[key] = loops.seen[key]
         loops.seen[key] = np.maximum(loops.seen[key], loops.carry_to[ids])
         loops.applied_ns[key] = done_ns

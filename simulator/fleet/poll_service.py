@@ -114,10 +114,8 @@ class PollService:
             self._carry(ids[new], sub[new], key[new], answer[new], starts[new], left_ns[new])
         else:
             loops.answer[ids] = NOTHING
-        due_ns = loops.departs_ns[ids] + settings.loops.timeout_ns
-        is_late = back_ns > due_ns
-        loops.instant[ids] = 2 * np.where(is_late, due_ns, back_ns) + is_late
-        loops.state[ids] = ANSWERED
+        loops.lose_answers(ids)
+        loops.come_back(ids, back_ns)
         self._answers.add(ids)
         return count
 

@@ -172,6 +172,7 @@ class Polls:
         """The requests of the next window, in order; whether there may be any in time."""
         loops, answers, window = self._loops, self._answers, self._window
         loops.reuse()
+        answers.gather()
         away = np.flatnonzero(loops.state == AWAY)
         first_ns = min(int(loops.departs_ns[away].min(initial=NEVER)), answers.first_ns)
         if first_ns > last_ns or window.end_ns > self._settings.end_ns:

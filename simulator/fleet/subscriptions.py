@@ -100,7 +100,8 @@ class Subscriptions(Generic[C, N]):
     Attributes:
         all: By number.
         layout: Where those of each proxy stand.
-        contents: What each gave so far, by number of the content.
+        contents: What each gave so far, by number of the content; between them what proxies made of it that
+            refused a part.
         current: Number of the content that is published now.
         answer_ns: What an answer with it costs the server.
         size_bytes: Size of the content.

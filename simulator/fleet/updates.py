@@ -8,7 +8,7 @@ is answered; what waits for it is kept here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -34,6 +34,14 @@ class Step(Protocol):
     @property
     def cost_ns(self) -> int:
         """Main-thread time."""
+
+    @property
+    def held(self) -> Resources:
+        """What is held after it."""
+
+    @property
+    def refused(self) -> Names:
+        """Names that are refused."""
 
     @property
     def awaited(self) -> Names:
@@ -91,6 +99,11 @@ class Arrived:
     """A newer loop of the same subscription existed when it came: it is for the cluster in service."""
     stopped_ns: Ints
     """When nobody wants it any more."""
+    is_refused: NDArray[np.bool_] = field(init=False)
+    """Filled in: it was refused."""
+
+    def __post_init__(self) -> None:
+        self.is_refused = np.zeros(len(self.sub), bool)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -136,7 +149,8 @@ class Updates:
         self._waiting: list[_Waiting] = []
         self._late: dict[tuple[int, int], list[tuple[Parted, int]]] = {}
         """EDS parts that were applied while the cluster warmed, by place and subscription."""
-        self._steps: dict[tuple[int, int, int, bool], Step] = {}
+        self._steps: dict[tuple[int, int, int, bool], tuple[Step, int]] = {}
+        """Steps, and number of the content that is held after each."""
         self._warmed: list[tuple[Places, Sequence[int], Ints]] = []
         self._served: list[tuple[Places, int, Ints]] = []
         by_name = {(s.group, s.type_name, s.name): n for n, s in enumerate(subscriptions.all)}
@@ -221,8 +235,9 @@ class Updates:
             )
         ]
         cost_ns = np.zeros(len(place), np.int64)
-        for rows, _, step, _ in kinds:
+        for rows, _, (step, _), _ in kinds:
             cost_ns[which[rows]] = step.cost_ns + way_ns
+            arrived.is_refused[rows] = bool(step.refused)
         busy_ns = self._busy_until_ns[place]
         start_ns = np.maximum(at_ns, busy_ns)
         done_ns = start_ns + cost_ns
@@ -231,23 +246,28 @@ class Updates:
         self._busy_until_ns[place] = done_ns
         self._note_busy(place, start_ns, done_ns)
         applied_ns = done_ns[which]
-        for rows, sub, step, is_old in kinds:
+        for rows, sub, (step, after), is_old in kinds:
             self._received(arrived, rows, sub)
             kept = (applied_ns[rows] <= self._settings.end_ns) & (applied_ns[rows] < arrived.stopped_ns[rows])
             rows = rows[kept]
             if len(rows):
-                self._held[keys[rows]] = arrived.content[rows[0]]
+                self._held[keys[rows]] = after
                 self._apply(arrived, rows, sub, step, applied_ns[rows], keys[rows], is_old=is_old)
         return done_ns
 
-    def _step(self, sub: int, held: int, content: int, is_warm: bool) -> Step:
+    def _step(self, sub: int, held: int, content: int, is_warm: bool) -> tuple[Step, int]:
         key = sub, held, content, is_warm
-        step = self._steps.get(key)
-        if step is None:
+        found = self._steps.get(key)
+        if found is None:
             contents, type_name = self._subscriptions.contents[sub], self._subscriptions.all[sub].type_name
             step = self._stepping.step(type_name, contents[held], contents[content], warms=is_warm)
-            self._steps[key] = step
-        return step
+            after = content
+            if step.refused:
+                # What is held then was never published.
+                after = held if step.held is contents[held] else len(contents)
+                contents.extend([step.held] * (after == len(contents)))
+            found = self._steps[key] = step, after
+        return found
 
     def _received(self, arrived: Arrived, rows: Rows, sub: int) -> None:
         for those, brought in self._brought(arrived, rows, sub):
@@ -303,9 +323,19 @@ class Updates:
         brought: Sequence[Carries[Names]],
         t_ns: Ints,
     ) -> list[Carries[Names]]:
-        """These changes are applied; those that do not serve yet."""
+        """These changes are applied, or refused; those that do not serve yet."""
         place = arrived.place[rows]
         ranks = self._rank[place]
+        refused = [carried for carried in brought if carried.names.intersect(step.refused)]
+        for carried in refused:
+            carried.parted.rejected(
+                ranks,
+                arrived.enqueued_ns[rows],
+                arrived.dequeued_ns[rows],
+                arrived.sent_ns[rows],
+                arrived.received_ns[rows],
+            )
+        brought = [carried for carried in brought if carried not in refused]
         for carried in brought:
             carried.parted.applied(
                 sub,

@@ -161,8 +161,10 @@ class Trial:
     def _follow_removals_of(self, measured: Result) -> bool:
         """Simulates in the order in which the first Envoy of a run removed its clusters; whether that is
         another."""
+        if self._again is None or measured.startups.empty:
+            return False
         order = Reading(measured, str(measured.startups.proxy_id.iloc[0])).removed()
-        if self._again is None or len(order) < 2 or tuple(order) == self.scenario.lab.removal_order:
+        if len(order) < 2 or tuple(order) == self.scenario.lab.removal_order:
             return False
         self.scenario = self.scenario.with_(**{"lab.removal_order": order})
         self.simulated = self._again(self.scenario)

@@ -45,6 +45,7 @@ class PolledFleetWorld(PublishedFleetWorld):
                     propagation.refresh_delay,
                     propagation.request_timeout,
                     self._latency,
+                    scenario.network.loss,
                     rows.replica.number,
                 ),
                 scenario.network.bandwidth,

@@ -103,16 +103,10 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     }
     if plane.replicas == 1 and any(isinstance(e, RestartIstiodEntry) for e in entries):
         wanted |= _beside_an_outage(scenario)
-    if not is_pushed:
-        wanted |= {
-            "network.loss by polls or files": scenario.network.loss > 0,
-            "rejected_by_envoy by polls or files": any(
-                isinstance(e, EditEntry) and e.rejected_by_envoy for e in entries
-            ),
-        }
     found = [name for name, is_used in wanted.items() if is_used]
-    played = _PLAYED_BY_FLEET
-    others = dict.fromkeys(e.KIND for e in entries if not isinstance(e, played) and e.KIND != "traffic")
+    others = dict.fromkeys(
+        e.KIND for e in entries if not isinstance(e, _PLAYED_BY_FLEET) and e.KIND != "traffic"
+    )
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
 
 

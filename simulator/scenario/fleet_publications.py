@@ -194,8 +194,8 @@ class Publications:
         if version == self._versions[sub]:
             return
         self._versions[sub] = version
+        subscriptions.current[sub] = len(subscriptions.contents[sub])
         subscriptions.contents[sub].append(content)
-        subscriptions.current[sub] += 1
         subscriptions.answer_ns[sub] = self._answer_ns(sub, content)
         subscriptions.size_bytes[sub] = content.size_bytes
 

@@ -1,88 +1,28 @@
 """What the arrays gain, in one table: `pytest -m benchmark -s tests/benchmarks/test_ratios.py`, with the
 extra `benchmarks` (numba and salabim).
 
-Fleet engine, event engine, and the obvious models of the same scenario (`twin`), one after another in turns;
-processor time of playing, medians. The twins do less: they are told the costs, and play one push and nothing
-of istiod, agent or Envoy beside it. Ratios are asserted with room for another Python and a busy machine;
-they are of this Python build, and a faster interpreter makes them smaller.
+What is compared, and how, is in `ratios`; `python -m tests.benchmarks` prints the same table and asserts
+nothing. Ratios are asserted with room for another Python and a busy machine; they are of this Python build,
+and a faster interpreter makes them smaller.
 """
 
 from __future__ import annotations
 
-import gc
-import importlib.util
-import platform
-import statistics
-import time
-from collections.abc import Callable
-
 import pytest
 
-from simulator.fleet.compiled import compiled
 from simulator.scenario.build import build
 from tests.benchmarks.growth import measured, whole_run
-from tests.benchmarks.twin import numbers, salabim_twin, scenario, simpy_twin
+from tests.benchmarks.ratios import seconds, table
+from tests.benchmarks.twin import scenario
 
 pytestmark = pytest.mark.benchmark
-
-ROUNDS = 3
-MOST_BY_EVENTS, MOST_BY_SALABIM = 100_000, 1000
-
-
-def seconds(work: Callable[[], object]) -> float:
-    """Processor time; what another model left to be collected is no part of it."""
-    gc.collect()
-    began = time.process_time()
-    work()
-    return time.process_time() - began
-
-
-def playing(proxies: int, engine: str) -> Callable[[], float]:
-    """Plays the scenario from t = 0 on: who is connected then has got there before."""
-
-    def play() -> float:
-        world = build(scenario(proxies).with_(engine=engine), 1)
-        world.clock.run(-1)
-        return seconds(world.run)
-
-    return play
-
-
-def timed(proxies: int) -> dict[str, list[float]]:
-    """Seconds by model, in turns."""
-    told = numbers(proxies)
-    models: dict[str, Callable[[], float]] = {
-        "fleet": playing(proxies, "fleet"),
-        "simpy twin": lambda: seconds(lambda: simpy_twin(told)),
-    }
-    if proxies <= MOST_BY_EVENTS:
-        models["events"] = playing(proxies, "events")
-    if proxies <= MOST_BY_SALABIM and importlib.util.find_spec("salabim"):
-        models["salabim twin"] = lambda: seconds(lambda: salabim_twin(told))
-    found: dict[str, list[float]] = {name: [] for name in models}
-    for _ in range(ROUNDS if proxies < 100_000 else 1):
-        for name, play in models.items():
-            found[name].append(play())
-    return found
 
 
 @pytest.fixture(scope="module")
 def medians() -> dict[int, dict[str, float]]:
     """Printed as well."""
     pytest.importorskip("numba")
-    playing(20_001, "fleet")()
-    build_of = f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}"
-    print(
-        f"\n{build_of}, numba: {compiled() is not None}; seconds to play one change, and how many times fleet"
-    )
-    told: dict[int, dict[str, float]] = {}
-    for proxies in (1000, 10_000, 100_000):
-        told[proxies] = {name: statistics.median(times) for name, times in timed(proxies).items()}
-        for name, took in told[proxies].items():
-            print(
-                f"{proxies:9,}  {name:13} {took:9.4f} s  x {took / told[proxies]['fleet']:7.1f}", flush=True
-            )
-    return told
+    return table()
 
 
 def test_the_event_engine_takes_thirty_times_as_long(medians: dict[int, dict[str, float]]) -> None:

@@ -355,6 +355,28 @@ def test_the_compiled_kernel_gives_the_same_tables(monkeypatch: pytest.MonkeyPat
     assert digest_of(build_tables(plain.recorder)) == digest_of(build_tables(fast.recorder))
 
 
+@pytest.mark.slow
+def test_a_run_of_many_pushes_goes_on_with_the_compiled_kernel(monkeypatch: pytest.MonkeyPatch) -> None:
+    if compiled() is None:
+        pytest.skip("numba is not installed: xdsim[fast]")
+    of = mesh(push_throttle=2).with_(engine="fleet")
+    plain = build(of, 1)
+    plain.run()
+    found: list[Any] = []
+
+    def counted(*args: Any) -> int:
+        found.append(args)
+        return compiled()(*args)  # type: ignore[misc]  # asked above
+
+    counted_only = lambda pushes: counted if pushes >= 100 else kernel.advance  # noqa: E731
+    monkeypatch.setattr("simulator.fleet.line._kernel", counted_only)
+    monkeypatch.setattr("simulator.fleet.line.CHUNK", 16)
+    fast = build(of, 1)
+    fast.run()
+    assert found
+    assert digest_of(build_tables(plain.recorder)) == digest_of(build_tables(fast.recorder))
+
+
 def test_a_small_output_buffer_changes_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
     of = mesh(push_throttle=3)
     whole = build(of.with_(engine="fleet"), 1)

@@ -129,6 +129,34 @@ def test_requests_of_rows_meet_stale_endpoints_as_event_by_event(strategy: str) 
     assert {"200", "UF"} <= set(rows[rows["proxy_id"] == "p20"]["outcome"])
 
 
+def test_requests_and_answers_of_rows_are_lost_as_event_by_event() -> None:
+    of = mesh(**{"network.loss": 0.3, "network.latency": {"uniform": ["1ms", "90ms"]}, "duration": "9s"})
+    of = of.with_(workload=[{"edit": "DestinationRule", "at": "1s"}, *of.workload[1:]])
+    assert_equal(of)
+    counts = [by_rows(of.with_(**{"network.loss": loss})).xds_messages for loss in (0, 0.3)]
+    # Who loses a request or an answer waits as long as others; a request that is lost is none.
+    assert 0.6 * counts[0] < counts[1] < 0.8 * counts[0]
+
+
+@pytest.mark.parametrize("kind", ["EnvoyFilter", "DestinationRule", "VirtualService"])
+@pytest.mark.parametrize("strategy", ["poll", "file"])
+def test_what_rows_refuse_is_asked_for_again_by_polls_and_read_once_from_files(
+    strategy: str, kind: str
+) -> None:
+    refused = {"edit": kind, "name": "one", "at": "1s", "rejected_by_envoy": True}
+    right = {"edit": kind, "name": "one", "at": "4s"}
+    of = mesh(
+        **{"duration": "8s", "propagation.strategy": strategy, "propagation.sync_period": "500ms"},
+        workload=[refused, right],
+    )
+    assert_equal(of)
+    arrays = by_rows(of)
+    rows = table(arrays, "deliveries")
+    assert list(rows[rows["proxy_id"] == "p20"]["outcome"]) == ["rejected", "active"]
+    accepted = by_rows(of.with_(workload=[{**refused, "rejected_by_envoy": False}, right]))
+    assert (arrays.xds_messages > accepted.xds_messages) == (strategy == "poll")
+
+
 HAPPENING: dict[str, list[dict[str, Any]]] = {
     "nothing": [],
     "restart_istiod": [{"restart_istiod": 0, "at": "2s", "down_for": "1s"}],
@@ -208,9 +236,7 @@ def test_auto_takes_the_arrays_for_many_proxies_that_poll() -> None:
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"network.loss": 0.01}, r"network\.loss"),
         ({"workload": [{"restart_istiod": 0, "at": "1s"}]}, "restart_istiod of the only istiod"),
-        ({"workload": [{"edit": "EnvoyFilter", "at": "1s", "rejected_by_envoy": True}]}, "rejected_by_envoy"),
         ({"envoy.costs.rest_update": {"uniform": ["1ms", "2ms"]}}, r"envoy\.costs\.rest_update"),
     ],
 )
