@@ -25,17 +25,17 @@ def medians() -> dict[int, dict[str, float]]:
     return table()
 
 
-def test_the_event_engine_takes_thirty_times_as_long(medians: dict[int, dict[str, float]]) -> None:
-    """Measured: 351 times at 10,000 and 362 times at 100,000; its start before t = 0 is not counted."""
+def test_the_event_engine_takes_hundreds_of_times_as_long(medians: dict[int, dict[str, float]]) -> None:
+    """Measured: 607 times at 10,000 and 660 times at 100,000; its start before t = 0 is not counted."""
     for proxies in (10_000, 100_000):
-        assert medians[proxies]["events"] >= 30 * medians[proxies]["fleet"]
+        assert medians[proxies]["events"] >= 250 * medians[proxies]["fleet"]
 
 
-def test_a_process_per_proxy_takes_forty_times_as_long(medians: dict[int, dict[str, float]]) -> None:
-    """Measured: 71 to 90 times at 10,000 and 132 times at 100,000, of a twin that does less; 200 is not
-    reached. Of the arrays' 7 ms at 10,000 half is drawing the delays."""
-    assert medians[10_000]["simpy twin"] >= 40 * medians[10_000]["fleet"]
-    assert medians[100_000]["simpy twin"] >= 60 * medians[100_000]["fleet"]
+def test_a_process_per_proxy_takes_seventy_times_as_long(medians: dict[int, dict[str, float]]) -> None:
+    """Measured on a busy machine: 94 to 129 times at 10,000 and 144 to 183 times at 100,000, of a twin that
+    does less; 200 is not reached. At 10,000 half of what the arrays take is what any run takes."""
+    assert medians[10_000]["simpy twin"] >= 70 * medians[10_000]["fleet"]
+    assert medians[100_000]["simpy twin"] >= 100 * medians[100_000]["fleet"]
 
 
 def test_growth_with_proxies_and_with_changes_is_close_to_linear() -> None:
