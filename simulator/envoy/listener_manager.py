@@ -64,6 +64,7 @@ class ListenerManager:
         self._lds: Subscription | None = None
         self._lds_target_is_open = False
         self._waits_for_scopes: Resource[object] | None = None
+        scopes.release_unused = self._release_unused
         for awaited in (routes, secrets, extensions, scopes):
             awaited.on_released(self.check_targets)
 

@@ -35,6 +35,8 @@ class ScopedRoutes:
         self._routes = routes
         self._subscription: Subscription | None = None
         self._waiters: list[Callable[[], None]] = []
+        self.release_unused: Callable[[], None] = lambda: None
+        """Ends the subscriptions of routes that nobody uses any more; set by who knows all owners of routes."""
 
     @property
     def route_names(self) -> Names:
@@ -64,18 +66,22 @@ class ScopedRoutes:
         return self._process.costs.ns("srds") + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:
-        """One bad scope refuses the whole update. New routes are subscribed, with RDS paused meanwhile."""
+        """One bad scope refuses the whole update. New routes are subscribed, with RDS paused meanwhile, and the
+        watches of those that no scope selects any more end."""
         process = self._process
         if update.resources.faulty().get(Fault.BUILD):
             self.on_update_rejected(update, "")
             return "scoped_rds: a scope cannot be built"
         process.count_update(_STAT, "success")
         self._source.pause(RDS)
+        selected = self.route_names
         if update.is_delta:
             self.scopes = self.scopes.updated(update.resources).without(update.removed)
         else:
             self.scopes = update.resources
         self._routes.require(self.route_names)
+        if selected.minus(self.route_names):
+            self.release_unused()
         done = process.activations.applied(
             update.changes, SRDS.name, process.now_ns, refused=NO_NAMES, awaited=NO_NAMES
         )

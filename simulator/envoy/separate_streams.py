@@ -38,6 +38,7 @@ class SeparateStreams:
         self._mux = mux
         self._next_stream_id = next_stream_id
         self._open: PerName[SotwMux | DeltaMux] = PerName()
+        self._pauses: dict[ResourceType, int] = {}
 
     def start(self) -> None:
         """Streams open with their subscriptions."""
@@ -56,10 +57,12 @@ class SeparateStreams:
             mux.subscribe(type_, Names((name,)) if name else NO_NAMES, consumer)
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
-        """Ends the streams of these names. The mux says so before, except for EDS."""
+        """Ends the streams of these names. The mux says so before, except for EDS, and where the update of
+        another type that is being applied holds requests of this one back (routes in an SRDS update)."""
+        is_told = type_ is not EDS and not self._pauses.get(type_)
         for name in names:
             for mux in self._open.take(type_, name):
-                if type_ is not EDS:
+                if is_told:
                     mux.unsubscribe(type_, Names((name,)))
                 mux.stop()
 
@@ -72,10 +75,12 @@ class SeparateStreams:
                 mux.stop()
 
     def pause(self, type_: ResourceType) -> None:
-        """Only ADS pauses."""
+        """Streams that end meanwhile end without a word; others are not held up."""
+        self._pauses[type_] = self._pauses.get(type_, 0) + 1
 
     def resume(self, type_: ResourceType) -> None:
-        """Only ADS pauses."""
+        """The counterpart of `pause`."""
+        self._pauses[type_] -= 1
 
     def stop(self) -> None:
         """The process ends."""

@@ -289,6 +289,29 @@ def test_the_watches_of_scoped_routes_end_with_the_last_listener_with_scopes() -
         assert [(round(m.t, 1), list(m.resources)) for m in last] == [(7.0, left)]
 
 
+def test_a_route_that_no_scope_selects_any_more_is_let_go_within_the_update_of_the_scopes() -> None:
+    """ADS: RDS is told before SRDS is acknowledged. Streams of their own end without a word (RDS is held
+    back meanwhile). While another scope selects the route, nothing ends."""
+    removal = [{"at": "5s", "type": "srds", "remove": ["srds0"]}]
+    for protocol in ("sotw", "delta"):
+        for streams, scopes, said in (
+            ("ads", 1, ["rds", "srds"]),
+            ("ads", 2, ["srds"]),
+            ("separate", 1, ["srds"]),
+        ):
+            played = play(
+                protocol=protocol,
+                streams=streams,
+                listeners=[{"count": 1, "routes": "scoped"}],
+                resources={"scopes": {"count": scopes}},
+                pushes=removal,
+                duration="6s",
+            )
+            requests = played.messages(after=4.9, direction="request")
+            assert [m.type for m in requests] == said, (protocol, streams, scopes)
+            assert not any(m.resources for m in requests)
+
+
 def test_only_discovered_clusters_of_the_bootstrap_need_a_file() -> None:
     """Files: a static or a STRICT_DNS cluster of the bootstrap has no assignment to read (F2)."""
     for kind in ("static", "strict_dns"):
