@@ -181,17 +181,8 @@ class Polls:
         window.open(away, min(end_ns, self._settings.end_ns + 1))
         if answers.may_warm:
             waiting = np.flatnonzero(loops.state != FREE)
-            answers.may_warm = answers.bring_clusters or bool(self._warms(waiting).any())
+            answers.may_warm = answers.bring_clusters or bool(answers.would_warm(waiting).any())
         return True
-
-    def _warms(self, ids: Ids) -> NDArray[np.bool_]:
-        """Requests whose answer may make clusters warm."""
-        loops = self._loops
-        sub, subscriptions = loops.sub[ids], self._subscriptions
-        warms: NDArray[np.bool_] = subscriptions.is_cds[sub] & (
-            loops.version[ids] != subscriptions.current[sub]
-        )
-        return warms
 
     # --- slices
 
@@ -264,7 +255,7 @@ class Polls:
         before it."""
         loops = self._loops
         if self._answers.may_warm:
-            warms = np.flatnonzero(self._warms(ids))
+            warms = np.flatnonzero(self._answers.would_warm(ids))
             if len(warms):
                 least_ns = 2 * loops.shortest_ns + self._updates.least_ns
                 until_ns = int(loops.arrival_ns[ids[warms[0]]]) + max(0, least_ns - 1)

@@ -269,6 +269,15 @@ class Updates:
             found = self._steps[key] = step, after
         return found
 
+    def may_warm(self, key: Rows, sub: NDArray[np.int32], content: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Whether these contents of clusters may make some warm where they are applied next: not where it is
+        known that all that is new is refused."""
+        may = np.ones(len(key), bool)
+        for rows, (number, held, new) in _groups(sub, self._held[key], content):
+            known = self._steps.get((number, held, new, False))
+            may[rows] = known is None or bool(known[0].awaited)
+        return may
+
     def _received(self, arrived: Arrived, rows: Rows, sub: int) -> None:
         for those, brought in self._brought(arrived, rows, sub):
             ranks = self._rank[arrived.place[those]]
