@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
-from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.loops import AWAY, FREE, NEVER, Loops
 from simulator.fleet.poll_answers import PolledAnswers
 from simulator.fleet.poll_service import PollingSettings, PollService
@@ -146,7 +145,7 @@ class Polls:
         """Answers that are at the proxies by now are worked off."""
         now_ns = self._clock.now_ns
         self.advance(now_ns, is_strict=True)
-        while not self._answers.work_off(self._before_time_outs(now_ns, "before endpoints are back")):
+        while not self._answers.work_off(self._without_time_outs(now_ns)):
             self.advance(now_ns, is_strict=True)
 
     def finish(self) -> None:
@@ -281,15 +280,15 @@ class Polls:
             return int(unclear[0])
         # What the proxy has applied when this one is served.
         before, start_ns = loops.unapplied[keys[0]], max(self._window.next_ns, self._capacity.free_ns)
-        if not self._answers.work_off(self._before_time_outs(start_ns, "while a cluster of the proxy warms")):
+        if not self._answers.work_off(self._without_time_outs(start_ns)):
             return 0
         return int(loops.state[ids[0]] == AWAY and loops.unapplied[keys[0]] == before)
 
-    def _before_time_outs(self, until_ns: int, when: str) -> int:
-        """Until then no request that waits times out: what is at proxies is all there is for them to do."""
+    def _without_time_outs(self, until_ns: int) -> int:
+        """Until then no request that waits times out: what is at proxies is all there is for them to do.
+        Where one does, they are touched."""
         loops = self._loops
         waiting = self._window.not_served_before(until_ns)
-        first_ns = int(loops.departs_ns[waiting].min(initial=NEVER)) + self._settings.loops.timeout_ns
-        if first_ns < until_ns:
-            raise CannotTakeFleet(f"polls that time out {when}")
+        due_ns = loops.departs_ns[waiting] + self._settings.loops.timeout_ns
+        self._updates.note_touched(loops.place[waiting[due_ns < until_ns]])
         return until_ns
