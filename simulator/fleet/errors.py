@@ -14,8 +14,8 @@ class CannotTakeFleet(Exception):
 
 
 class RowsTouched(Exception):
-    """More than pushes happened to rows, which only the end of the run shows: it is to be played again with
-    them message by message.
+    """More happened to rows than arrays play, which only the run shows: it is to be played again with them
+    message by message.
 
     Attributes:
         proxies: Those.

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 from simulator.engine.delays import Uniform
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
-from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.loops import NEVER
 from simulator.fleet.subscriptions import Subscriptions
 from simulator.fleet.updates import Arrived, Updates
@@ -154,8 +153,8 @@ class Files:
 
     def _sent(self, sub: int, places: Places, keys: Ints, t_ns: Ints) -> Arrived:
         count = len(places)
-        if (self._applied_ns[keys] > t_ns).any():
-            raise CannotTakeFleet("files that change again before an Envoy applied them")
+        # Files change again before an Envoy applied them.
+        self._updates.note_touched(places[self._applied_ns[keys] > t_ns])
         subs, seen = np.full(count, sub, np.int32), self._seen[keys]
         self._updates.sent(subs, places, seen, t_ns, t_ns, t_ns)
         return Arrived(

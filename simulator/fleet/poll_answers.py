@@ -79,8 +79,21 @@ class PolledAnswers:
     def _has_clusters(self, ids: Ids) -> NDArray[np.bool_]:
         """Updates at or before proxies that may make clusters warm."""
         loops = self._loops
-        has: NDArray[np.bool_] = self._subscriptions.is_cds[loops.sub[ids]] & (loops.answer[ids] != NOTHING)
-        return has
+        return self._may_warm(ids, loops.answer[ids], loops.answer[ids] != NOTHING)
+
+    def would_warm(self, ids: Ids) -> NDArray[np.bool_]:
+        """Requests whose answer may make clusters warm."""
+        current = self._subscriptions.current[self._loops.sub[ids]]
+        return self._may_warm(ids, current, self._loops.version[ids] != current)
+
+    def _may_warm(self, ids: Ids, content: NDArray[np.int32], is_new: NDArray[np.bool_]) -> NDArray[np.bool_]:
+        loops = self._loops
+        may: NDArray[np.bool_] = is_new & self._subscriptions.is_cds[loops.sub[ids]]
+        which = np.flatnonzero(may)
+        if len(which):
+            those = ids[which]
+            may[which] = self._updates.may_warm(loops.key[those], loops.sub[those], content[which])
+        return may
 
     # --- main threads
 

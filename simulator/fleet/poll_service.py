@@ -9,7 +9,6 @@ from numpy.typing import NDArray
 
 from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay
-from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.loops import ANSWERED, NO_OPEN, Loops, LoopSettings
 from simulator.fleet.poll_answers import PolledAnswers
 from simulator.fleet.poll_server import Capacity
@@ -150,8 +149,10 @@ class PollService:
     def _read_acks(self, ids: Ids, sub: NDArray[np.int32], key: Ints, arrival_ns: Ints) -> None:
         """A request states the version last accepted (propagation/http_server.py: Acknowledgements)."""
         loops = self._loops
-        if loops.doubles and ((loops.opened_by[key] != ids) & (loops.opened_ns[key] > arrival_ns)).any():
-            raise CannotTakeFleet("polls of two loops of one subscription that wait at once")
+        if loops.doubles:
+            # Two loops of one subscription wait at once.
+            both = (loops.opened_by[key] != ids) & (loops.opened_ns[key] > arrival_ns)
+            self._updates.note_touched(loops.place[ids[both]])
         acks = np.flatnonzero(loops.open_version[key] == loops.version[ids])
         if not len(acks):
             return

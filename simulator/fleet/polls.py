@@ -19,7 +19,6 @@ from numpy.typing import NDArray
 
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
-from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.loops import AWAY, FREE, NEVER, Loops
 from simulator.fleet.poll_answers import PolledAnswers
 from simulator.fleet.poll_service import PollingSettings, PollService
@@ -146,7 +145,7 @@ class Polls:
         """Answers that are at the proxies by now are worked off."""
         now_ns = self._clock.now_ns
         self.advance(now_ns, is_strict=True)
-        while not self._answers.work_off(self._before_time_outs(now_ns, "before endpoints are back")):
+        while not self._answers.work_off(self._without_time_outs(now_ns)):
             self.advance(now_ns, is_strict=True)
 
     def finish(self) -> None:
@@ -181,17 +180,8 @@ class Polls:
         window.open(away, min(end_ns, self._settings.end_ns + 1))
         if answers.may_warm:
             waiting = np.flatnonzero(loops.state != FREE)
-            answers.may_warm = answers.bring_clusters or bool(self._warms(waiting).any())
+            answers.may_warm = answers.bring_clusters or bool(answers.would_warm(waiting).any())
         return True
-
-    def _warms(self, ids: Ids) -> NDArray[np.bool_]:
-        """Requests whose answer may make clusters warm."""
-        loops = self._loops
-        sub, subscriptions = loops.sub[ids], self._subscriptions
-        warms: NDArray[np.bool_] = subscriptions.is_cds[sub] & (
-            loops.version[ids] != subscriptions.current[sub]
-        )
-        return warms
 
     # --- slices
 
@@ -264,7 +254,7 @@ class Polls:
         before it."""
         loops = self._loops
         if self._answers.may_warm:
-            warms = np.flatnonzero(self._warms(ids))
+            warms = np.flatnonzero(self._answers.would_warm(ids))
             if len(warms):
                 least_ns = 2 * loops.shortest_ns + self._updates.least_ns
                 until_ns = int(loops.arrival_ns[ids[warms[0]]]) + max(0, least_ns - 1)
@@ -290,15 +280,15 @@ class Polls:
             return int(unclear[0])
         # What the proxy has applied when this one is served.
         before, start_ns = loops.unapplied[keys[0]], max(self._window.next_ns, self._capacity.free_ns)
-        if not self._answers.work_off(self._before_time_outs(start_ns, "while a cluster of the proxy warms")):
+        if not self._answers.work_off(self._without_time_outs(start_ns)):
             return 0
         return int(loops.state[ids[0]] == AWAY and loops.unapplied[keys[0]] == before)
 
-    def _before_time_outs(self, until_ns: int, when: str) -> int:
-        """Until then no request that waits times out: what is at proxies is all there is for them to do."""
+    def _without_time_outs(self, until_ns: int) -> int:
+        """Until then no request that waits times out: what is at proxies is all there is for them to do.
+        Where one does, they are touched."""
         loops = self._loops
         waiting = self._window.not_served_before(until_ns)
-        first_ns = int(loops.departs_ns[waiting].min(initial=NEVER)) + self._settings.loops.timeout_ns
-        if first_ns < until_ns:
-            raise CannotTakeFleet(f"polls that time out {when}")
+        due_ns = loops.departs_ns[waiting] + self._settings.loops.timeout_ns
+        self._updates.note_touched(loops.place[waiting[due_ns < until_ns]])
         return until_ns

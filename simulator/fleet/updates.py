@@ -14,7 +14,6 @@ from typing import Protocol
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.parted import Parted
 from simulator.fleet.streams import StatsFlushes
 from simulator.fleet.subscriptions import Carries, Subscriptions
@@ -135,6 +134,7 @@ class Updates:
     ) -> None:
         count = len(rank)
         self._views = views
+        self._touched: list[Places] = []
         self._settings, self._subscriptions, self._stepping = settings, subscriptions, stepping
         self._flushes, self._rank, self._clusters = flushes, rank, clusters.copy()
         self._busy_until_ns = np.full(count, -1, np.int64)
@@ -269,6 +269,15 @@ class Updates:
             found = self._steps[key] = step, after
         return found
 
+    def may_warm(self, key: Rows, sub: NDArray[np.int32], content: NDArray[np.int32]) -> NDArray[np.bool_]:
+        """Whether these contents of clusters may make some warm where they are applied next: not where it is
+        known that all that is new is refused."""
+        may = np.ones(len(key), bool)
+        for rows, (number, held, new) in _groups(sub, self._held[key], content):
+            known = self._steps.get((number, held, new, False))
+            may[rows] = known is None or bool(known[0].awaited)
+        return may
+
     def _received(self, arrived: Arrived, rows: Rows, sub: int) -> None:
         for those, brought in self._brought(arrived, rows, sub):
             ranks = self._rank[arrived.place[those]]
@@ -369,9 +378,15 @@ class Updates:
         waiting: Sequence[tuple[Rows, list[Carries[Names]]]],
     ) -> None:
         """Their new objects subscribe their endpoints at once, in order."""
+        is_again = self._warming[arrived.place[rows]] > 0
+        if is_again.any():
+            # Clusters change while others warm.
+            self.note_touched(arrived.place[rows[is_again]])
+            waiting = [(those[self._warming[arrived.place[those]] == 0], waits) for those, waits in waiting]
+            rows, t_ns = rows[~is_again], t_ns[~is_again]
+            if not len(rows):
+                return
         place = arrived.place[rows]
-        if self._warming[place].any():
-            raise CannotTakeFleet("clusters that change while others warm")
         subs = [self._eds[sub][name] for name in step.awaited]
         for eds in subs:
             self._warms_since_ns[self._subscriptions.layout.keys(place, eds)] = t_ns
@@ -401,8 +416,8 @@ class Updates:
         """Clusters have their endpoints and go into service; changes that waited for nothing else are
         active."""
         since_ns, timeout_ns = self._warms_since_ns[keys], self._settings.fetch_timeout_ns
-        if timeout_ns and (t_ns > since_ns + timeout_ns).any():
-            raise CannotTakeFleet("endpoints that come after envoy.initial_fetch_timeout")
+        if timeout_ns:
+            self.note_touched(place[t_ns > since_ns + timeout_ns])
         self._warms_since_ns[keys] = NEVER
         self._warming[place] -= 1
         self._clusters[place] -= 1
@@ -435,11 +450,20 @@ class Updates:
         taken, self._served = self._served, []
         return taken
 
-    def check_fetches(self) -> None:
-        """At the end of the run nobody may have waited too long."""
-        timeout_ns = self._settings.fetch_timeout_ns
-        if timeout_ns and (self._warms_since_ns + timeout_ns <= self._settings.end_ns).any():
-            raise CannotTakeFleet("endpoints that come after envoy.initial_fetch_timeout")
+    # --- rows to whom more happens than is played here
+
+    def note_touched(self, place: Places) -> None:
+        """The run goes on with them, and is played again without these rows."""
+        if len(place):
+            self._touched.append(place)
+
+    def touched(self) -> Places:
+        """At the end of the run, all of them."""
+        timeout_ns, late = self._settings.fetch_timeout_ns, np.empty(0, np.int32)
+        if timeout_ns:
+            keys = np.flatnonzero(self._warms_since_ns + timeout_ns <= self._settings.end_ns)
+            late = self._subscriptions.layout.key_place[keys]
+        return np.unique(np.concatenate([late, *self._touched]))
 
 
 def _groups(*columns: NDArray[np.integer] | NDArray[np.bool_]) -> Iterator[tuple[Rows, tuple[int, ...]]]:

@@ -15,6 +15,7 @@ from simulator.agent.secret_discovery import SecretDiscovery
 from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
+from simulator.fleet.errors import RowsTouched
 from simulator.fleet.streams import StatsFlushes
 from simulator.fleet.updates import Updates, UpdateSettings
 from simulator.fleet.views import HeldViews
@@ -161,8 +162,10 @@ class PublishedFleetWorld(FleetWorld):
         recorder = self._recorder
         for coming in self._begun():
             coming.finish()
+        touched = [rows.entity[rows.updates.touched()] for rows in self._published]
+        if any(len(of_one) for of_one in touched):
+            raise RowsTouched(np.concatenate(touched))
         for rows in self._published:
-            rows.updates.check_fetches()
             self._write_traffic(rows.entity, rows.group, rows.views)
         with_changes = [rows for rows in self._published if rows.publications.announced]
         if with_changes:

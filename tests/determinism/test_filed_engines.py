@@ -7,31 +7,26 @@ from typing import Any
 import pytest
 
 import simulator as xs
-from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.errors import RowsTouched
 from simulator.results.tables import build_tables
 from simulator.scenario.build import build
 from simulator.scenario.problems import ScenarioError
-from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both
+from tests.determinism.engine_equality import assert_equal, both
 from tests.fleet_file_scenarios import scenario
 
 FAST, SLOW = range(130, 134), range(134, 300)
 """The meshes of these seeds are small."""
 
-SEEN_IN_THE_RUN = (
-    "files that change again before an Envoy applied them",
-    "clusters that change while others warm",
-)
-
 
 @pytest.mark.parametrize("seed", FAST)
 def test_random_meshes_that_read_files_have_equal_tables(seed: int) -> None:
-    assert_equal_or_beyond(scenario(seed), SEEN_IN_THE_RUN)
+    assert_equal(scenario(seed))
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("seed", SLOW)
 def test_more_random_meshes_that_read_files_have_equal_tables(seed: int) -> None:
-    assert_equal_or_beyond(scenario(seed), SEEN_IN_THE_RUN)
+    assert_equal(scenario(seed))
 
 
 def mesh(**keys: Any) -> xs.Scenario:
@@ -76,9 +71,8 @@ def test_costs_of_reading_that_are_drawn_are_refused_by_name() -> None:
         mesh(**{"engine": "fleet", "envoy.costs.directory_update": {"uniform": ["1ms", "2ms"]}})
 
 
-def test_files_that_come_faster_than_they_are_applied_are_named() -> None:
-    of = mesh(
-        **{"engine": "fleet", "propagation.sync_period": "20ms", "envoy.costs.directory_update": "900ms"}
-    )
-    with pytest.raises(CannotTakeFleet, match="files that change again"):
-        build(of, 1).run()
+def test_rows_whose_files_come_faster_than_they_are_applied_are_played_again_by_messages() -> None:
+    of = mesh(**{"propagation.sync_period": "20ms", "envoy.costs.directory_update": "900ms"})
+    with pytest.raises(RowsTouched, match="rows are touched"):
+        build(of.with_(engine="fleet"), 1).run()
+    assert_equal(of)
