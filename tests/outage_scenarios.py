@@ -124,3 +124,24 @@ def _others(of: random.Random) -> list[dict[str, Any]]:
     if of.random() < 0.3:
         entries.append({"traffic": {"from": "any", "to": "s0", "rate": "3/s"}})
     return entries
+
+
+def upgrade(seed: int) -> xs.Scenario:
+    """Istiods that are replaced, one by one or all at once, and ended or added beside that."""
+    of, scenario = random.Random(seed), outage(seed)
+    at = of.randint(2, 6)
+    portion = {
+        "max_surge": of.choice(["0", "100%", "50%"]),
+        "max_unavailable": of.choice(["0", "100%", "50%"]),
+    }
+    entries: list[dict[str, Any]] = [
+        {"rollout_istiod": {key: int(p) if p == "0" else p for key, p in portion.items()}, "at": f"{at}s"}
+    ]
+    if of.random() < 0.3:
+        entries.append({"restart_istiod": 0, "at": f"{of.choice([1, at + 3])}s", "down_for": "1s"})
+    if of.random() < 0.3:
+        entries.append({"rollout_istiod": {"max_surge": "100%"}, "at": f"{at + of.choice([1, 9])}s"})
+    if of.random() < 0.2:
+        entries.append({"add_istiod": 1, "at": f"{of.choice([1, 7])}s"})
+    replicas = of.choice([1, 1, 2, 3])
+    return scenario.with_(**{"control_plane.replicas": replicas}, workload=[*entries, *scenario.workload[1:]])

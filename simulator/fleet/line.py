@@ -355,9 +355,9 @@ class PushLine(Generic[C]):
 
     # --- rows that connect
 
-    def leave_out(self) -> None:
-        """No place of the arrays is connected yet."""
-        self._status[: self.fleet_size] = ABSENT
+    def begin_with(self, places: NDArray[np.bool_]) -> None:
+        """Of the places of the arrays these are connected at first."""
+        self._status[: self.fleet_size] = np.where(places, k.IDLE, ABSENT)
 
     def join(self, place: int, connection: C) -> None:
         """A proxy of the arrays is connected, and played by messages until it has all that it asked for."""

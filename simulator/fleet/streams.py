@@ -52,6 +52,7 @@ class Carried:
         outcome: ``active`` or ``superseded``; ``rejected`` where the message in `last` is refused.
         push: The round that was made for it; None where something else carries it.
         carried_by: What: ``push``, ``earlier_push`` or ``reconnect``.
+        replica: Who sends it.
         instants: Observed, debounced, enqueued; of what is no push made for it: three times observed.
     """
 
@@ -65,6 +66,7 @@ class Carried:
     outcome: str
     push: int | None
     carried_by: str
+    replica: int
     instants: tuple[int, int, int]
 
 
@@ -248,6 +250,7 @@ class Batch:
         of: the one of each row; None where there is one move alone.
         sents: When each message left, where they did not leave together.
         since_ns: From when on the connection's worker made it, where that is not when it was dequeued.
+        owner: Number of whoever sent it (Streams.owner).
         worked: Of messages that did not leave together, when the worker was busy meanwhile: it read no ACK.
     """
 
@@ -264,6 +267,7 @@ class Batch:
     sents: list[Ints] | None = None
     since_ns: Ints | None = None
     worked: list[tuple[Ints, Ints]] = field(default_factory=list)
+    owner: int = 0
 
     @classmethod
     def leaving(cls, place: Small, dequeued_ns: Ints, sent_ns: Ints) -> Batch:
@@ -305,6 +309,7 @@ class Batch:
             None if self.sents is None else [sent[chosen] for sent in self.sents],
             None if self.since_ns is None else self.since_ns[chosen],
             [(begin[chosen], end[chosen]) for begin, end in self.worked],
+            self.owner,
         )
 
     def read_own_acks(self) -> None:
@@ -359,8 +364,10 @@ class Streams:
         self.log = PushLog()
         self.messages = 0
         self.bytes = 0
-        self.ends_ns = NEVER
-        """When all streams that there are end: known beforehand."""
+        self.ends_ns: Ints | None = None
+        """When the stream of each ends, known beforehand; None where none ever does."""
+        self.owner = 0
+        """Whose pushes are taken."""
         self.is_odd = np.zeros(count, bool)
         """Rows to whom something happened that is not for rows, and
         has_odd: whether there are any."""
@@ -432,6 +439,7 @@ class Streams:
 
     def _make(self, batch: Batch, moves: list[Move], of: Ints) -> None:
         """The proxies of a batch make these moves, row by row."""
+        batch.owner = self.owner
         length = max(len(move.sizes) for move in moves)
         if self._settings.answers_differ:
             batch.all_moves, batch.of = moves, None if len(moves) == 1 else of
@@ -569,18 +577,19 @@ class Streams:
         after, size, answers = (np.array(column, np.int64)[of] for column in zip(*asked, strict=True))
         rows: NDArray[np.bool_] | slice = slice(None) if has.all() else has[of]
         left = _chosen(batch.applied_ns, after, [request.after for request in asked])
-        if self.ends_ns < NEVER:
+        ends_ns = None if self.ends_ns is None else self.ends_ns[batch.place]
+        if ends_ns is not None:
             # Nothing leaves on a stream that has ended, and what is under way by then is lost.
-            rows = has[of] & (left < self.ends_ns)
+            rows = has[of] & (left < ends_ns)
         arrived = self._up.arrival_ns(batch.place[rows], left[rows], size[rows])
-        if self.ends_ns < NEVER:
-            arrived = np.where(arrived < self.ends_ns, arrived, NEVER)
+        if ends_ns is not None:
+            arrived = np.where(arrived < ends_ns[rows], arrived, NEVER)
         in_time = arrived <= self._settings.end_ns
         self.messages += int(in_time.sum())
         self.bytes += int(size[rows][in_time].sum())
         arrived = _spread(arrived, rows, len(of))
-        if self.ends_ns < NEVER:
-            arrived[has[of] & (left >= self.ends_ns)] = NEVER
+        if ends_ns is not None:
+            arrived[has[of] & (left >= ends_ns)] = NEVER
         for message in dict.fromkeys(request.answers for request in asked):
             if message >= 0:
                 those = answers == message

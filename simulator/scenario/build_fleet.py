@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.agent.certificates import first_rotations_ns
+from simulator.control_plane.istiod.connection import Connection
 from simulator.control_plane.istiod.deployment import Deployment, first_backends
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
@@ -31,9 +32,10 @@ from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
 from simulator.scenario.architectures import hop_of
-from simulator.scenario.build_fleet_reconnects import make_reconnects, outages
+from simulator.scenario.build_fleet_reconnects import make_reconnects
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings, has_certificates
+from simulator.scenario.engine_choice import rows_come_back
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_connections import RowSession, RowStream
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
@@ -43,6 +45,7 @@ from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.fleet_touched import touched_by
 from simulator.scenario.fleet_traffic import FleetTraffic
 from simulator.scenario.istiod import istiod_settings
+from simulator.scenario.istiod_lives import IstiodLives
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections import workload as sections
@@ -158,7 +161,7 @@ class FleetWorld(MeshWorld):
             self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws
         )
         is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
-        if self._breaks:
+        if self._come_back:
             # Whoever has a health of its own registers anew with each stream.
             is_row &= ~np.isin(id_, proxies.vms)
         else:
@@ -175,8 +178,18 @@ class FleetWorld(MeshWorld):
         )
 
     @cached_property
-    def _breaks(self) -> list[int]:
-        return outages(self._timeline, self._scenario.control_plane.replicas)
+    def _come_back(self) -> bool:
+        """Whether rows lose their streams with an istiod, and come back."""
+        return rows_come_back(self._scenario)
+
+    @cached_property
+    def _ends_of_istiods_ns(self) -> Mapping[int, Sequence[int]]:
+        scenario, cache_sync = self._scenario, self._laws["cache_sync"]
+        assert not isinstance(cache_sync, Mapping), "costs.cache_sync is a formula"
+        replicas, settings = scenario.control_plane.replicas, self._istiod_pod_settings()
+        return IstiodLives(
+            self._timeline, self._draws, settings, cache_sync, replicas, scenario.duration
+        ).ends_ns
 
     @property
     def rows(self) -> int:
@@ -193,29 +206,30 @@ class FleetWorld(MeshWorld):
         return [self._proxies[p] for p in (*self._sidecars.others, *self._proxies.gateways)]
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
-        # One that starts in the run, or ends in it, has no rows: but for the only one.
-        form = FleetReplica if bool((self._sidecars.replica == number).any()) else Replica
+        # One that starts in the run, or ends in it, has no rows, unless they come back.
+        its = self._sidecars.replica == number
+        if not (bool(its.any()) or (self._come_back and self.rows)):
+            return Replica(number, deployment, is_synced=True)
         if self._reconnects is not None:
             self._reconnects.before_change(is_behind_messages=True)
-        replica = form(number, deployment, is_synced=True)
+        replica = FleetReplica(number, deployment, is_synced=True)
         if self._reconnects is not None:
-            assert isinstance(replica, FleetReplica)
-            self._follow_with(replica)
+            self._follow_with(replica, np.zeros(self.rows, bool))
         return replica
 
-    def _follow_with(self, replica: FleetReplica) -> None:
-        """The only istiod is back: nobody is connected to it yet."""
+    def _follow_with(self, replica: FleetReplica, its: NDArray[np.bool_]) -> None:
+        """One more istiod that rows may connect to; these are connected now."""
         last = self._rows[-1]
         groups = [group.anew(replica.context) for group in last.making.groups]
         making = GroupMaking(replica, groups, last.making.made)
         rows = self._join(replica, last.entity, last.group, making, last.streams)
         rows.follow(last)
-        rows.line.leave_out()
+        rows.line.begin_with(its)
         replica.take_line(rows.line, last.entity)
         self._rows.append(rows)
         assert self._reconnects is not None
         self._reconnects.begin(rows)
-        if self._recorder.folds:
+        if self._recorder.folds and not self._answers_differ:
             rows.fold(self._recorder)
 
     # --- the beginning of the run
@@ -257,11 +271,42 @@ class FleetWorld(MeshWorld):
         settled = [self._settled(proxy) for proxy in self._sidecars.shown]
         self._begin_traffic()
         for number, replica in sorted(self._deployment.replicas.items()):
-            if isinstance(replica, FleetReplica):
-                its = self._sidecars.replica == number
-                self._rows.append(
-                    self._rows_of(replica, self._sidecars.entity[its], self._sidecars.group[its], settled)
-                )
+            if not isinstance(replica, FleetReplica):
+                continue
+            its = self._sidecars.replica == number
+            if self._come_back and self._rows:
+                self._follow_with(replica, its)
+            elif self._come_back:
+                self._begin_reconnects(replica, its, settled)
+            else:
+                of_replica = self._sidecars.entity[its], self._sidecars.group[its]
+                self._rows.append(self._rows_of(replica, *of_replica, settled))
+
+    def _begin_reconnects(
+        self, replica: FleetReplica, its: NDArray[np.bool_], settled: list[SettledEnvoy]
+    ) -> None:
+        """Rows may connect to any istiod: they share what leads to them."""
+        sidecars = self._sidecars
+        rows = self._rows_of(replica, sidecars.entity, sidecars.group, settled, its)
+        self._rows.append(rows)
+        self._reconnects = make_reconnects(
+            self._clock,
+            self._deployment,
+            self._draws,
+            self._recorder,
+            envoy_settings(self._scenario, self._calibration),
+            rows,
+            self._shown_connections(),
+            [envoy.cluster_count for envoy in settled],
+            self._ends_of_istiods_ns,
+            self._scenario.duration,
+        )
+        self._reconnects.begin(rows)
+
+    def _shown_connections(self) -> list[Connection]:
+        """By group, that of a proxy that is played by messages."""
+        connections = {c.proxy: c for r in self._deployment.replicas.values() for c in r.connections}
+        return [connections[proxy] for proxy in self._sidecars.shown]
 
     def _begin_traffic(self) -> None:
         if self._scenario.traffic:
@@ -274,11 +319,11 @@ class FleetWorld(MeshWorld):
         entity: NDArray[np.int64],
         group: NDArray[np.int32],
         settled: list[SettledEnvoy],
+        connected: NDArray[np.bool_] | None = None,
     ) -> ReplicaRows:
-        connections = {c.proxy: c for r in self._deployment.replicas.values() for c in r.connections}
         types = [resource_type(name) for name in RESOURCE_TYPES]
-        shown = [connections[proxy] for proxy in self._sidecars.shown]
-        making = GroupMaking(replica, [GroupConnection.of(connection, types) for connection in shown], [])
+        groups = [GroupConnection.of(connection, types) for connection in self._shown_connections()]
+        making = GroupMaking(replica, [group_.anew(replica.context) for group_ in groups], [])
         envoy = envoy_settings(self._scenario, self._calibration)
         requests = self._requests
         moves = Moves(
@@ -295,23 +340,9 @@ class FleetWorld(MeshWorld):
         states = np.array([moves.begin(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
         streams = Streams(self._stream_settings(envoy), self._draws, entity, states[group], moves, views)
         rows = self._join(replica, entity, group, making, streams)
+        if connected is not None:
+            rows.line.begin_with(connected)
         replica.take_line(rows.line, entity)
-        if self._breaks:
-            self._reconnects = make_reconnects(
-                self._clock,
-                self._deployment,
-                self._draws,
-                self._recorder,
-                envoy,
-                streams,
-                entity,
-                group,
-                shown,
-                [envoy_.cluster_count for envoy_ in settled],
-                self._breaks,
-                self._scenario.duration,
-            )
-            self._reconnects.begin(rows)
         return rows
 
     def _join(
@@ -477,7 +508,9 @@ class FleetWorld(MeshWorld):
                 name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]
             }
         if self._announced:
-            parts = [rows.deliveries(self._announced) for rows in self._rows]
+            for rows in self._rows:
+                rows.end()
+            parts = [rows.deliveries(self._announced) for rows in self._rows if rows.is_last]
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
         busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)

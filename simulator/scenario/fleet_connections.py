@@ -24,9 +24,8 @@ from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import NO_NAMES, Names, Resources
 
 if TYPE_CHECKING:
-    from simulator.control_plane.istiod.push_context import PushContext
-    from simulator.control_plane.istiod.replica import Replica
     from simulator.mesh.visibility import VisibilityClass
+    from simulator.scenario.fleet_rows import ReplicaRows
     from simulator.wire.contract import Publisher
 
 
@@ -37,10 +36,6 @@ class RowRequest:
     type: ResourceType
     names: Names
     size_bytes: int
-
-
-Answering = Callable[[Connection, int, ResourceType, Names], tuple[list[Generated], int]]
-"""The responses to a connection of a group that asks for a type, and what they cost."""
 
 
 class RowStream:
@@ -147,6 +142,7 @@ class RowConnection(Connection):
     """See the module.
 
     Attributes:
+        rows: Those of its istiod.
         place: Of the row.
         group: Its group.
         answers: What left in answer to its requests, and when.
@@ -160,7 +156,6 @@ class RowConnection(Connection):
     """
 
     __slots__ = (
-        "_answer",
         "_left",
         "_on_settled",
         "answered_from",
@@ -171,25 +166,26 @@ class RowConnection(Connection):
         "is_settled",
         "place",
         "pushes",
+        "rows",
         "to_come",
         "worked",
     )
 
     def __init__(
         self,
-        replica: Replica,
+        rows: ReplicaRows,
         stream: RowStream,
         class_: VisibilityClass,
         zone: int,
-        context: PushContext,
         group: int,
         to_come: int,
-        answer: Answering,
         on_settled: Callable[[RowConnection], object],
     ) -> None:
-        super().__init__(replica, stream, class_, zone, context, is_reconnect=True)  # type: ignore[arg-type]
+        context = rows.replica.context
+        super().__init__(rows.replica, stream, class_, zone, context, is_reconnect=True)  # type: ignore[arg-type]
+        self.rows = rows
         self.place, self.group, self.to_come = stream.place, group, to_come
-        self._answer, self._on_settled = answer, on_settled
+        self._on_settled = on_settled
         self.answered_from = context
         self.answers: list[tuple[int, Generated]] = []
         self.worked: list[tuple[int, int]] = []
@@ -227,7 +223,7 @@ class RowConnection(Connection):
         super().start_push()
 
     def _generate_answer(self, type_: ResourceType, added: Names) -> int:
-        made, cost_ns = self._answer(self, self.group, type_, added)
+        made, cost_ns = self.rows.making.answer(self, self.group, type_, added)
         self._outbox.extend(made)
         return cost_ns + self._replica.request_cost_ns()
 

@@ -398,10 +398,9 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
             "restart_istiod of the only istiod with propagation.protocol: sotw",
         ),
         (
-            {"workload": [{"restart_istiod": 0, "at": "1s"}, {"add_istiod": 1, "at": "2s"}]},
-            "restart_istiod of the only istiod with add_istiod",
+            {"workload": [{"rollout_istiod": {}, "at": "1s"}], "network.loss": 0.01},
+            "rollout_istiod with network.loss",
         ),
-        ({"workload": [{"rollout_istiod": {}, "at": "1s"}]}, "workload entry rollout_istiod"),
         ({"mesh.start": {"over": "1s"}}, "mesh.start"),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
