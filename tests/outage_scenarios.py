@@ -137,11 +137,13 @@ def upgrade(seed: int) -> xs.Scenario:
     entries: list[dict[str, Any]] = [
         {"rollout_istiod": {key: int(p) if p == "0" else p for key, p in portion.items()}, "at": f"{at}s"}
     ]
+    if of.random() < 0.25:
+        entries = [{"restart_istiod": of.choice([0, 1]), "at": [f"{at}s"], "down_for": "2s"}]
     if of.random() < 0.3:
         entries.append({"restart_istiod": 0, "at": f"{of.choice([1, at + 3])}s", "down_for": "1s"})
     if of.random() < 0.3:
         entries.append({"rollout_istiod": {"max_surge": "100%"}, "at": f"{at + of.choice([1, 9])}s"})
     if of.random() < 0.2:
         entries.append({"add_istiod": 1, "at": f"{of.choice([1, 7])}s"})
-    replicas = of.choice([1, 1, 2, 3])
+    replicas = of.choice([2, 3]) if entries[0].get("restart_istiod") else of.choice([1, 1, 2, 3])
     return scenario.with_(**{"control_plane.replicas": replicas}, workload=[*entries, *scenario.workload[1:]])

@@ -132,7 +132,8 @@ def _everybody_is_cut_off(scenario: Scenario) -> bool:
 
 def rows_come_back(scenario: Scenario) -> bool:
     """Whether rows whose istiod ends dial in arrays; where not, whoever loses it is played by messages."""
-    return _everybody_is_cut_off(scenario) and not any(_beside_an_outage(scenario).values())
+    ends = any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
+    return ends and not any(_beside_an_outage(scenario).values())
 
 
 def _beside_an_outage(scenario: Scenario) -> dict[str, bool]:
