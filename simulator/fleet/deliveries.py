@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.fleet.answers import Answers
+from simulator.fleet.batches import Batch
 from simulator.fleet.followers import Effect, Follower, follow
-from simulator.fleet.streams import NULL, Batch, Carried, Ints, Small
+from simulator.fleet.streams import NULL, Carried, Ints, Small
 
 OUTCOMES = ("pending", "active", "superseded", "rejected")
 CARRIERS = (None, "push", "earlier_push", "reconnect")

@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.batches import Batch
 from simulator.fleet.deliveries import Announced, Rows, delivery_parts, instants_of
-from simulator.fleet.streams import Batch, Carried, Ints, Small
+from simulator.fleet.streams import Carried, Ints, Small
 from simulator.recording.delivery_tally import SPANS, DeliveryTally
 from simulator.recording.recorder import Recorder
 from simulator.recording.sampling import is_sampled, sampled_share

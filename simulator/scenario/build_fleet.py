@@ -22,25 +22,23 @@ from simulator.control_plane.istiod.deployment import Deployment, first_backends
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settings import EnvoySettings
-from simulator.envoy.settled import SettledCosts, SettledEnvoy
+from simulator.envoy.settled import SettledEnvoy
 from simulator.fleet.deliveries import Announced
 from simulator.fleet.errors import RowsTouched
-from simulator.fleet.line import PushLine
-from simulator.fleet.streams import Streams, StreamSettings
-from simulator.fleet.views import Views
+from simulator.fleet.streams import StreamSettings
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
-from simulator.scenario.architectures import hop_of
 from simulator.scenario.build_fleet_reconnects import make_reconnects
+from simulator.scenario.build_fleet_rows import JoinsRows, settled_envoy, stream_settings
 from simulator.scenario.build_mesh import BEFORE_NS, MeshWorld
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings, has_certificates
 from simulator.scenario.engine_choice import rows_come_back
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_connections import RowSession, RowStream
-from simulator.scenario.fleet_moves import ConcerningChange, Moves
+from simulator.scenario.fleet_moves import ConcerningChange
 from simulator.scenario.fleet_reconnects import Reconnects
-from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
+from simulator.scenario.fleet_replica import FleetReplica
 from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.fleet_touched import touched_by
 from simulator.scenario.fleet_traffic import FleetTraffic
@@ -54,7 +52,6 @@ from simulator.wire.contract import Publisher, PushSession
 from simulator.wire.stream import Stream
 from simulator.workload import entries as happening
 from simulator.workload.contract import Pod
-from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
 
 
@@ -219,13 +216,7 @@ class FleetWorld(MeshWorld):
 
     def _follow_with(self, replica: FleetReplica, its: NDArray[np.bool_]) -> None:
         """One more istiod that rows may connect to; these are connected now."""
-        last = self._rows[-1]
-        groups = [group.anew(replica.context) for group in last.making.groups]
-        making = GroupMaking(replica, groups, last.making.made)
-        rows = self._join(replica, last.entity, last.group, making, last.streams)
-        rows.follow(last)
-        rows.line.begin_with(its)
-        replica.take_line(rows.line, last.entity)
+        rows = self._joining.follow(replica, self._rows[-1], its)
         self._rows.append(rows)
         assert self._reconnects is not None
         self._reconnects.begin(rows)
@@ -268,7 +259,7 @@ class FleetWorld(MeshWorld):
         """What was configured before the run shows what every row is configured with."""
         self._has_begun = True
         self._concerning: list[list[ConcerningChange]] = [[] for _ in self._sidecars.groups]
-        settled = [self._settled(proxy) for proxy in self._sidecars.shown]
+        settled = [settled_envoy(self._servers[proxy]) for proxy in self._sidecars.shown]
         self._begin_traffic()
         for number, replica in sorted(self._deployment.replicas.items()):
             if not isinstance(replica, FleetReplica):
@@ -280,14 +271,16 @@ class FleetWorld(MeshWorld):
                 self._begin_reconnects(replica, its, settled)
             else:
                 of_replica = self._sidecars.entity[its], self._sidecars.group[its]
-                self._rows.append(self._rows_of(replica, *of_replica, settled))
+                shown = self._shown_connections()
+                self._rows.append(self._joining.make(replica, *of_replica, shown, settled))
 
     def _begin_reconnects(
         self, replica: FleetReplica, its: NDArray[np.bool_], settled: list[SettledEnvoy]
     ) -> None:
         """Rows may connect to any istiod: they share what leads to them."""
         sidecars = self._sidecars
-        rows = self._rows_of(replica, sidecars.entity, sidecars.group, settled, its)
+        shown = self._shown_connections()
+        rows = self._joining.make(replica, sidecars.entity, sidecars.group, shown, settled, its)
         self._rows.append(rows)
         self._reconnects = make_reconnects(
             self._clock,
@@ -296,7 +289,7 @@ class FleetWorld(MeshWorld):
             self._recorder,
             envoy_settings(self._scenario, self._calibration),
             rows,
-            self._shown_connections(),
+            shown,
             [envoy.cluster_count for envoy in settled],
             self._ends_of_istiods_ns,
             self._scenario.duration,
@@ -313,93 +306,22 @@ class FleetWorld(MeshWorld):
             classes = [self._visibility.of(self._proxies[proxy]) for proxy in self._sidecars.shown]
             self._requests = FleetTraffic(self._traffic, classes)
 
-    def _rows_of(
-        self,
-        replica: FleetReplica,
-        entity: NDArray[np.int64],
-        group: NDArray[np.int32],
-        settled: list[SettledEnvoy],
-        connected: NDArray[np.bool_] | None = None,
-    ) -> ReplicaRows:
-        types = [resource_type(name) for name in RESOURCE_TYPES]
-        groups = [GroupConnection.of(connection, types) for connection in self._shown_connections()]
-        making = GroupMaking(replica, [group_.anew(replica.context) for group_ in groups], [])
-        envoy = envoy_settings(self._scenario, self._calibration)
-        requests = self._requests
-        moves = Moves(
-            making.made,
-            making.groups,
-            SettledCosts(envoy.costs),
-            self._concerning,
-            None if requests is None else requests.view,
-        )
-        views = None
-        if requests is not None:
-            meets = np.array([requests.view(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
-            views = Views(meets[group], self._scenario.duration)
-        states = np.array([moves.begin(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
-        streams = Streams(self._stream_settings(envoy), self._draws, entity, states[group], moves, views)
-        rows = self._join(replica, entity, group, making, streams)
-        if connected is not None:
-            rows.line.begin_with(connected)
-        replica.take_line(rows.line, entity)
-        return rows
-
-    def _join(
-        self,
-        replica: FleetReplica,
-        entity: NDArray[np.int64],
-        group: NDArray[np.int32],
-        making: GroupMaking,
-        streams: Streams,
-    ) -> ReplicaRows:
-        """The rows of a replica, with its line."""
-        limits = istiod_settings(self._scenario)
-        rows = ReplicaRows(
-            replica, entity, group, making, streams, self._scenario.duration, is_delta=self._is_delta
-        )
-        rows.line = PushLine(
-            self._clock,
-            entity,
-            group,
-            most_others=4
-            * (len(self._sidecars.others) + len(self._proxies.gateways) + self._sidecars.to_come + 16),
-            number=replica.number,
-            limit=limits.push_throttle,
-            cores=limits.procs,
-            making=making,
-            taker=rows,
-            start_push=replica._start_push,
-        )
-        replica.learns_of_nothing = rows.forget_moves
-        return rows
-
     def _stream_settings(self, envoy: EnvoySettings) -> StreamSettings:
-        scenario, latency = self._scenario, self._scenario.network.latency
-        flush = envoy.costs["stats_flush_per_cluster"]
-        return StreamSettings(
-            self._calibration.loopback if latency is None else latency,
-            hop_of(scenario),
-            scenario.network.bandwidth,
-            scenario.agent.window_bytes,
-            envoy.stats_flush_interval_ns,
-            flush,  # type: ignore[arg-type]  # a law, not a formula
-            scenario.duration,
-            answers_differ=self._answers_differ,
-            eds_timeout_ns=envoy.initial_fetch_timeout_ns["eds"],
-        )
+        return stream_settings(self._scenario, self._calibration, envoy, answers_differ=self._answers_differ)
 
-    def _settled(self, proxy: int) -> SettledEnvoy:
-        server = self._servers[proxy]
-        clusters = server.clusters
-        assert not clusters.warming, "a proxy that starts connected is configured"
-        held = clusters.known_resources
-        return SettledEnvoy(
-            held,
-            clusters.hosts,
-            server.listeners.known_resources,
-            server.routes.content,
-            clusters.cluster_count() - len(held),
+    @cached_property
+    def _joining(self) -> JoinsRows:
+        envoy = envoy_settings(self._scenario, self._calibration)
+        sidecars = self._sidecars
+        return JoinsRows(
+            self._scenario,
+            self._clock,
+            self._draws,
+            envoy,
+            self._stream_settings(envoy),
+            self._concerning,
+            self._requests,
+            4 * (len(sidecars.others) + len(self._proxies.gateways) + sidecars.to_come + 16),
         )
 
     # --- what the workload does (workload/contract.py)

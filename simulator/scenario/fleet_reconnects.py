@@ -15,9 +15,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.engine.events import Band, Clock, rank
+from simulator.fleet.batches import Batch
 from simulator.fleet.errors import RowsTouched
 from simulator.fleet.redials import Redials
-from simulator.fleet.streams import NEVER, Batch, Ints, Small, Streams
+from simulator.fleet.streams import NEVER, Ints, Small, Streams
 from simulator.recording.recorder import Recorder
 from simulator.scenario.fleet_connections import RowConnection, RowRequest, RowStream
 from simulator.xds.resource_types import EDS
