@@ -365,6 +365,10 @@ class PushLine(Generic[C]):
         self._status[place], self._group[place] = k.IDLE, -1
         self._connections[connection], self._at[place] = place, connection
 
+    def is_connected(self, place: int) -> bool:
+        """Whether there is a stream of the proxy."""
+        return bool(self._status[place] != ABSENT)
+
     def is_in_hand(self, place: int) -> bool:
         """Whether its push is in progress."""
         return bool(self._status[place] == k.IN_HAND)
@@ -374,6 +378,15 @@ class PushLine(Generic[C]):
         assert not self.is_in_hand(place), "a push that is played by messages is in progress"
         del self._connections[self._at.pop(place)]
         self._group[place] = self._own_group[place]
+
+    def leave(self, place: int) -> None:
+        """The stream of a proxy ends that has no push in progress."""
+        assert not self.is_in_hand(place), "a push is in progress"
+        self._status[place], self._pos[place] = ABSENT, -1
+
+    def holds(self, place: int) -> bool:
+        """Whether something was sent to it that is not handed on yet."""
+        return bool((self._out[0][: self._reg[k.OUT]] == place).any())
 
     def connected(self) -> NDArray[np.int64]:
         """Places of the arrays whose streams there are."""

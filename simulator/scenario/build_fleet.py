@@ -25,7 +25,7 @@ from simulator.envoy.settings import EnvoySettings
 from simulator.envoy.settled import SettledEnvoy
 from simulator.fleet.deliveries import Announced
 from simulator.fleet.errors import RowsTouched
-from simulator.fleet.streams import StreamSettings
+from simulator.fleet.streams import NEVER, StreamSettings
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
@@ -126,7 +126,7 @@ class FleetWorld(MeshWorld):
     @cached_property
     def _sidecars(self) -> _Sidecars:
         """Who is in which group, and who is a row."""
-        proxies, settings = self._proxies, istiod_settings(self._scenario)
+        proxies = self._proxies
         id_ = np.concatenate([np.arange(r.start, r.stop) for r in (proxies.sidecars, proxies.vms)])
         own = np.concatenate([np.arange(len(r)) for r in (proxies.sidecars, proxies.vms)])
         each, zones = max(1, len(self._services)), self._scenario.mesh.zones
@@ -142,15 +142,8 @@ class FleetWorld(MeshWorld):
         number[in_order] = np.arange(len(found), dtype=np.int32)
         is_row = np.ones(len(id_), bool)
         is_row[first] = False
-        if self._has_streams and settings.max_connection_age_ns is not None:
-            ends_ns = ends_of_first_connections(
-                self._draws,
-                id_,
-                settings.max_connection_age_ns,
-                settings.max_connection_age_grace_ns,
-                BEFORE_NS,
-            )
-            is_row &= ends_ns > self._scenario.duration
+        if not self._come_back:
+            is_row &= self._ages_ns(id_) > self._scenario.duration
         if has_certificates(self._scenario):
             renewed_ns = first_rotations_ns(self._draws, id_, certificate_settings(self._scenario))
             is_row &= renewed_ns > self._scenario.duration
@@ -172,6 +165,19 @@ class FleetWorld(MeshWorld):
             replica[is_row],
             id_[~is_row].tolist(),
             touched.to_come,
+        )
+
+    def _ages_ns(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When the streams that these have had since before t = 0 are old enough to end."""
+        settings = istiod_settings(self._scenario)
+        if not self._has_streams or settings.max_connection_age_ns is None:
+            return np.full(len(proxies), NEVER, np.int64)
+        return ends_of_first_connections(
+            self._draws,
+            proxies,
+            settings.max_connection_age_ns,
+            settings.max_connection_age_grace_ns,
+            BEFORE_NS,
         )
 
     @cached_property
@@ -236,7 +242,8 @@ class FleetWorld(MeshWorld):
         if not self._has_begun:
             self._begin()
         horizon = horizon_ns, rank
-        if self._reconnects is not None and self._reconnects.puts_a_dial(horizon):
+        reconnects = self._reconnects
+        if reconnects is not None and (reconnects.puts_an_end(horizon) or reconnects.puts_a_dial(horizon)):
             return True
         while True:
             # No line goes beyond what the others do next: it may concern it.
@@ -292,6 +299,7 @@ class FleetWorld(MeshWorld):
             shown,
             [envoy.cluster_count for envoy in settled],
             self._ends_of_istiods_ns,
+            self._ages_ns(sidecars.entity),
             self._scenario.duration,
         )
         self._reconnects.begin(rows)

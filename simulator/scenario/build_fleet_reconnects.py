@@ -11,6 +11,7 @@ from simulator.control_plane.istiod.deployment import Deployment, backends_of
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
 from simulator.envoy.settings import EnvoySettings
+from simulator.fleet.batches import Ints
 from simulator.fleet.redials import NO_REQUEST, Redials, RedialSettings
 from simulator.propagation.push import DeltaSession
 from simulator.recording.recorder import Recorder
@@ -29,6 +30,7 @@ def make_reconnects(
     shown: Sequence[Connection],
     clusters: Sequence[int],
     ends_ns: Mapping[int, Sequence[int]],
+    ages_ns: Ints,
     end_ns: int,
 ) -> Reconnects:
     """How rows come back.
@@ -43,6 +45,7 @@ def make_reconnects(
         shown: By group the connection of a proxy that is played by messages: it shows what all ask for.
         clusters: By group the cluster objects of an Envoy.
         ends_ns: When each istiod ends.
+        ages_ns: When the streams of the start are old enough to end, by place.
         end_ns: End of the run.
     """
     streams, entity, group = rows.streams, rows.entity, rows.group
@@ -55,7 +58,9 @@ def make_reconnects(
     law = envoy.costs["stream_open"]
     settings = RedialSettings(envoy.backoff, law, sizes, np.array(clusters, np.int64), backends_of, end_ns)  # type: ignore[arg-type]
     redials = Redials(settings, draws, streams, entity, group)
-    return Reconnects(clock, deployment, recorder, streams, redials, entity, group, padded, ends_ns, end_ns)
+    return Reconnects(
+        clock, deployment, recorder, streams, redials, entity, group, padded, ends_ns, ages_ns, end_ns
+    )
 
 
 def _requests(connection: Connection) -> list[RowRequest]:

@@ -151,13 +151,16 @@ class RowConnection(Connection):
         pushes: Pushes behind them.
         to_come: Requests that are not answered yet.
         busy_since_ns: When the worker took up what it does now; None if it does nothing.
+        ages_ns: When it is old enough to end; None if that is not within the run.
         is_odd: Something happened that is not for rows.
         is_settled: It is pushed to in arrays.
     """
 
     __slots__ = (
         "_left",
+        "_on_aged",
         "_on_settled",
+        "ages_ns",
         "answered_from",
         "answers",
         "busy_since_ns",
@@ -180,12 +183,14 @@ class RowConnection(Connection):
         group: int,
         to_come: int,
         on_settled: Callable[[RowConnection], object],
+        on_aged: Callable[[RowConnection], object],
     ) -> None:
         context = rows.replica.context
         super().__init__(rows.replica, stream, class_, zone, context, is_reconnect=True)  # type: ignore[arg-type]
         self.rows = rows
         self.place, self.group, self.to_come = stream.place, group, to_come
-        self._on_settled = on_settled
+        self._on_settled, self._on_aged = on_settled, on_aged
+        self.ages_ns: int | None = None
         self.answered_from = context
         self.answers: list[tuple[int, Generated]] = []
         self.worked: list[tuple[int, int]] = []
@@ -198,14 +203,18 @@ class RowConnection(Connection):
     def _rows() -> Rows[ConnectionState, ConnectionSignal, Connection]:
         return _ROWS
 
+    def note_age(self, ends_ns: int) -> None:
+        """It will be old enough then."""
+        self.ages_ns = ends_ns
+
     def reset_if_open(self) -> None:
-        """Istiod ends: whoever waits to be let in is cut off. Who is cut off for its age is no row."""
+        """Istiod ends, and whoever waits to be let in is cut off; or it is old enough."""
         if not self._replica.is_serving:
             super().reset_if_open()
+        elif self.is_settled:
+            self._on_aged(self)
         elif not self.is_closed:
             self.is_odd = True
-            if self.is_settled:
-                self._on_settled(self)
 
     def offer(self, request: PushRequest, dequeued_ns: int) -> None:
         """The push engine hands a push over, with its slot."""

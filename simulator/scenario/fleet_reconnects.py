@@ -50,6 +50,7 @@ class Reconnects:
         group: Their groups.
         requests: What streams begin with, by group, as in `RedialSettings.sizes`; None for none.
         ends_ns: By number of an istiod when it ends, in order.
+        ages_ns: When the streams of the start are old enough to end, by place.
         end_ns: End of the run.
     """
 
@@ -64,12 +65,17 @@ class Reconnects:
         group: Small,
         requests: Sequence[Sequence[RowRequest | None]],
         ends_ns: Mapping[int, Sequence[int]],
+        ages_ns: Ints,
         end_ns: int,
     ) -> None:
         self._clock, self._deployment, self._recorder = clock, deployment, recorder
         self._streams, self._redials = streams, redials
         self._entity, self._group, self._requests = entity, group, requests
         self._ends_ns, self._end_ns = ends_ns, end_ns
+        self._ages_ns = ages_ns
+        self._by_age = np.lexsort((entity, ages_ns))[: int((ages_ns <= end_ns).sum())]
+        self._aged = 0
+        """Of the streams of the start, by their age, so many have ended or are on the clock."""
         self._stream_ends_ns = streams.ends_ns = np.full(len(entity), NEVER, np.int64)
         self._lost_ns = np.full(len(entity), NEVER, np.int64)
         self._rows: dict[FleetReplica, ReplicaRows] = {}
@@ -85,12 +91,52 @@ class Reconnects:
         replica = rows.replica
         replica.reconnects = self
         self._rows[replica], self._known[replica] = rows, replica.known
-        self._stream_ends_ns[rows.line.connected()] = self._next_end_ns(replica)
+        connected = rows.line.connected()
+        self._stream_ends_ns[connected] = np.minimum(self._ages_ns[connected], self._next_end_ns(replica))
 
     def _next_end_ns(self, replica: FleetReplica) -> int:
         ends_ns = self._ends_ns.get(replica.number, ())
         later = bisect_right(ends_ns, self._clock.now_ns)
         return ends_ns[later] if later < len(ends_ns) else NEVER
+
+    # --- streams that are old enough
+
+    def puts_an_end(self, horizon: tuple[int, int]) -> bool:
+        """Whether a stream of the start is old enough before that place in time: its end is on the clock
+        then."""
+        if self._aged == len(self._by_age):
+            return False
+        place = int(self._by_age[self._aged])
+        ages_ns, proxy = int(self._ages_ns[place]), int(self._entity[place])
+        if (ages_ns, rank(Band.TIMER, proxy)) >= horizon:
+            return False
+        self._aged += 1
+        self._clock.at(ages_ns, lambda: self._end(place, None), band=Band.TIMER, entity=proxy)
+        return True
+
+    def _is_old(self, connection: RowConnection) -> None:
+        self._end(connection.place, connection.rows)
+
+    def _end(self, place: int, rows: ReplicaRows | None) -> None:
+        """The stream of a row ends that is pushed to in arrays, if it is there still: at this istiod; None
+        for that which has had it from the start."""
+        now_ns = self._clock.now_ns
+        holders = [r for r in self._rows.values() if rows in (None, r) and r.line.is_connected(place)]
+        if self._stream_ends_ns[place] != now_ns or not holders:
+            return
+        (rows,) = holders
+        line = rows.line
+        if line.is_in_hand(place):
+            self._streams.note_odd(np.array([place], np.int32))  # istiod finishes what comes to nobody
+            return
+        if line.holds(place):
+            line.hand_on()
+        elif any(connection.place == place for connection in self._done):
+            self.hand_on()
+        line.leave(place)
+        rows.replica.rows_connected -= 1
+        self._lost_ns[place] = now_ns
+        self._redials.lost(np.array([place]), now_ns)
 
     # --- dials
 
@@ -162,12 +208,15 @@ class Reconnects:
         group = int(self._group[stream.place])
         to_come = sum(request is not None for request in self._requests[group])
         rows = self._rows[replica]
-        return RowConnection(rows, stream, class_, zone, group, to_come, self._settled)
+        return RowConnection(rows, stream, class_, zone, group, to_come, self._settled, self._is_old)
 
     def opened(self, connection: RowConnection) -> None:
         """It is in the table of connections."""
         replica = connection.rows.replica
-        self._stream_ends_ns[connection.place] = self._next_end_ns(replica)
+        ends_ns = self._next_end_ns(replica)
+        if connection.ages_ns is not None:
+            ends_ns = min(ends_ns, connection.ages_ns)
+        self._stream_ends_ns[connection.place] = ends_ns
         behind = self._deployment.behind(replica)
         others = [known for of, known in self._known.items() if of is not replica] if behind else []
         if any(known.get(change.number) is not None for known in others for change in behind):
@@ -178,9 +227,6 @@ class Reconnects:
 
     def _settled(self, connection: RowConnection) -> None:
         place = connection.place
-        if connection.is_settled:
-            self._streams.note_odd(np.array([place], np.int32))
-            return
         line = connection.rows.line
         if line.is_in_hand(place):
             return
@@ -291,7 +337,9 @@ class Reconnects:
         self.before_change(is_behind_messages=False)
         rows, now_ns = self._rows[replica], self._clock.now_ns
         connected = replica.line.connected()
-        assert (self._stream_ends_ns[connected] == now_ns).all(), "an istiod ends, and nobody foresaw when"
+        assert ((self._stream_ends_ns[connected] == now_ns) | self._streams.is_odd[connected]).all(), (
+            "an istiod ends, and nobody foresaw when"
+        )
         rows.line.hand_on()
         self._hand_on_unsettled(rows)
         rows.end()
