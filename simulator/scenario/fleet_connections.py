@@ -209,10 +209,10 @@ class RowConnection(Connection):
 
     def reset_if_open(self) -> None:
         """Istiod ends, and whoever waits to be let in is cut off; or it is old enough."""
-        if not self._replica.is_serving:
-            super().reset_if_open()
-        elif self.is_settled:
+        if self.is_settled:
             self._on_aged(self)
+        elif not self._replica.is_serving:
+            super().reset_if_open()
         elif not self.is_closed:
             self.is_odd = True
 
