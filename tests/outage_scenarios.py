@@ -48,7 +48,8 @@ def outage(seed: int) -> xs.Scenario:
                 "endpoints": one([True, True, False]),
             },
             "push_throttle": one(["auto", "auto", 1, 3]),
-            "max_connection_age": one(["30m", "30m", "30m", "none"]),
+            "max_connection_age": one(["30m", "40s", "15s", "none"]),
+            "max_connection_age_grace": "1s",
             **one([{}, {}, {"max_requests_per_second": one([3, 20, 200])}]),
             **one([{}, {}, {"readiness": {"initial_delay": "100ms", "period": "200ms"}}]),
             **one([{}, {}, {}, {"cache": {"cds": False, "eds": False, "rds": False, "sds": False}}]),
@@ -124,3 +125,26 @@ def _others(of: random.Random) -> list[dict[str, Any]]:
     if of.random() < 0.3:
         entries.append({"traffic": {"from": "any", "to": "s0", "rate": "3/s"}})
     return entries
+
+
+def upgrade(seed: int) -> xs.Scenario:
+    """Istiods that are replaced, one by one or all at once, and ended or added beside that."""
+    of, scenario = random.Random(seed), outage(seed)
+    at = of.randint(2, 6)
+    portion = {
+        "max_surge": of.choice(["0", "100%", "50%"]),
+        "max_unavailable": of.choice(["0", "100%", "50%"]),
+    }
+    entries: list[dict[str, Any]] = [
+        {"rollout_istiod": {key: int(p) if p == "0" else p for key, p in portion.items()}, "at": f"{at}s"}
+    ]
+    if of.random() < 0.25:
+        entries = [{"restart_istiod": of.choice([0, 1]), "at": [f"{at}s"], "down_for": "2s"}]
+    if of.random() < 0.3:
+        entries.append({"restart_istiod": 0, "at": f"{of.choice([1, at + 3])}s", "down_for": "1s"})
+    if of.random() < 0.3:
+        entries.append({"rollout_istiod": {"max_surge": "100%"}, "at": f"{at + of.choice([1, 9])}s"})
+    if of.random() < 0.2:
+        entries.append({"add_istiod": 1, "at": f"{of.choice([1, 7])}s"})
+    replicas = of.choice([2, 3]) if entries[0].get("restart_istiod") else of.choice([1, 1, 2, 3])
+    return scenario.with_(**{"control_plane.replicas": replicas}, workload=[*entries, *scenario.workload[1:]])

@@ -36,7 +36,7 @@ class ScopedRoutes:
         self._subscription: Subscription | None = None
         self._waiters: list[Callable[[], None]] = []
         self.release_unused: Callable[[], None] = lambda: None
-        """Ends the subscriptions of routes that nobody uses any more; set by who knows all owners of routes."""
+        """Ends the subscriptions of routes that nobody uses; set by who knows all owners of routes."""
 
     @property
     def route_names(self) -> Names:
@@ -66,8 +66,8 @@ class ScopedRoutes:
         return self._process.costs.ns("srds") + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:
-        """One bad scope refuses the whole update. New routes are subscribed, with RDS paused meanwhile, and the
-        watches of those that no scope selects any more end."""
+        """One bad scope refuses the whole update. New routes are subscribed, and those that no scope selects
+        any more let go, with RDS paused meanwhile."""
         process = self._process
         if update.resources.faulty().get(Fault.BUILD):
             self.on_update_rejected(update, "")

@@ -14,8 +14,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.batches import Batch
 from simulator.fleet.errors import CannotTakeFleet
-from simulator.fleet.streams import NULL, Batch, Ints, Move
+from simulator.fleet.streams import NULL, Ints, Move
 
 NEVER = 2**62
 """Behind the end of every run."""

@@ -16,7 +16,8 @@ from simulator.fleet.compiled import DeliveryKernel, compiled_delivery
 from simulator.fleet.errors import CannotTakeFleet
 
 if TYPE_CHECKING:
-    from simulator.fleet.streams import Batch, Move, StatsFlushes, StreamSettings, _Direction
+    from simulator.fleet.batches import Batch
+    from simulator.fleet.streams import Move, StatsFlushes, StreamSettings, _Direction
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.fleet.answers import Answers
+from simulator.fleet.batches import Batch
 from simulator.fleet.followers import Effect, Follower, follow
-from simulator.fleet.streams import NULL, Batch, Carried, Ints, Small
+from simulator.fleet.streams import NULL, Carried, Ints, Small
 
 OUTCOMES = ("pending", "active", "superseded", "rejected")
 CARRIERS = (None, "push", "earlier_push", "reconnect")
@@ -42,7 +43,6 @@ class Announced:
 
 def delivery_parts(
     announced: Sequence[Announced],
-    replica: int,
     batches: Sequence[Batch],
     entity: Ints,
     group: Small,
@@ -53,7 +53,6 @@ def delivery_parts(
 
     Args:
         announced: The changes, in order.
-        replica: Who holds the streams of these proxies.
         batches: What reached the proxies, ACKs read (`read_acks`).
         entity: Proxies by place, ascending.
         group: Their groups.
@@ -72,14 +71,14 @@ def delivery_parts(
         concerned = np.isin(group, change.groups)
         places = slice(None) if concerned.all() else np.flatnonzero(concerned)
         found, follower = wanted.get(change.change, []), followers.get(change.change)
-        columns = _of_change(replica, found, len(entity), end_ns)
+        columns = _of_change(found, len(entity), end_ns)
         if follower is not None or change.change in asked_for:
             effect = _effect(found, columns, end_ns)
             if follower is not None:
                 before = None if follower.before is None else effects[follower.before]
                 codes = OUTCOMES.index("active"), OUTCOMES.index("superseded")
                 earlier = CARRIERS.index("earlier_push")
-                effect = follow(follower, before, columns, effect, replica, codes, earlier)
+                effect = follow(follower, before, columns, effect, codes, earlier)
             effects[change.change] = effect
         part = {name: values[places] for name, values in columns.items()}
         count = len(part["outcome"])
@@ -95,7 +94,6 @@ def delivery_parts(
 
 
 def _of_change(
-    replica: int,
     found: Sequence[tuple[Batch, NDArray[np.int64] | slice, Carried]],
     count: int,
     end_ns: int,
@@ -107,7 +105,7 @@ def _of_change(
         instants = instants_of(batch, rows, carried, end_ns)
         values: dict[str, Ints | int] = {
             **instants,
-            "replica": replica,
+            "replica": carried.replica,
             "push_id": NULL if carried.push is None else carried.push,
             "carried_by": CARRIERS.index(carried.carried_by),
             "outcome": np.where(_ends(batch, rows, carried, end_ns), OUTCOMES.index(carried.outcome), 0),

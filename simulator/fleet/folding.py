@@ -15,8 +15,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.batches import Batch
 from simulator.fleet.deliveries import Announced, Rows, delivery_parts, instants_of
-from simulator.fleet.streams import Batch, Carried, Ints, Small
+from simulator.fleet.streams import Carried, Ints, Small
 from simulator.recording.delivery_tally import SPANS, DeliveryTally
 from simulator.recording.recorder import Recorder
 from simulator.recording.sampling import is_sampled, sampled_share
@@ -41,15 +42,13 @@ class Folding:
 
     Args:
         recorder: Gets the tally.
-        replica: Who holds the streams of these proxies.
         entity: Proxies by place, ascending.
         group: Their groups.
         end_ns: End of the run.
     """
 
-    def __init__(self, recorder: Recorder, replica: int, entity: Ints, group: Small, end_ns: int) -> None:
+    def __init__(self, recorder: Recorder, entity: Ints, group: Small, end_ns: int) -> None:
         self._recorder, self._entity, self._group, self._end_ns = recorder, entity, group, end_ns
-        self._replica = replica
         if recorder.delivery_tally is None:
             recorder.delivery_tally = DeliveryTally()
         self._tally = recorder.delivery_tally
@@ -86,12 +85,16 @@ class Folding:
             mine = acked[rows]
             acked[rows] = np.where((mine > since_ns) & (mine <= until_ns), until_ns, mine)
 
-    def settle(self, now_ns: int, in_hand: InHand) -> None:
-        """Everything before `now_ns` was taken: what can no longer change is counted."""
+    def settle(self, now_ns: int, in_hand: InHand, owner: int = 0) -> None:
+        """Everything before `now_ns` that this owner sends was taken: what can no longer change is
+        counted."""
         since_ns = self._in_hand_since(in_hand)
         still: list[_Waiting] = []
         for waiting in self._waiting:
             rows, batch = waiting.rows, waiting.batch
+            if batch.owner != owner:
+                still.append(waiting)
+                continue
             last = np.max([acked[rows] for acked in batch.acked_ns], axis=0)
             waiting.rows = rows[(last >= now_ns) | (last > since_ns[batch.place[rows]])]
             if len(waiting.rows):
@@ -106,20 +109,20 @@ class Folding:
         self._since_ns[in_hand[0]] = in_hand[1]
         return self._since_ns
 
-    def read_last(self, in_hand: InHand) -> None:
-        """The streams end: what is in hand is never sent."""
+    def read_last(self, in_hand: InHand, owner: int = 0) -> None:
+        """The streams of this owner end, or the run: what is in hand is never sent."""
         since_ns = self._in_hand_since(in_hand)
-        for waiting in self._waiting:
+        own = [waiting for waiting in self._waiting if waiting.batch.owner == owner]
+        self._waiting = [waiting for waiting in self._waiting if waiting.batch.owner != owner]
+        for waiting in own:
             rows, batch = waiting.rows, waiting.batch
             self._read(batch, rows, since_ns[batch.place[rows]], np.full(len(rows), self._end_ns + 1))
             self._count(batch)
-        self._waiting = []
         since_ns[in_hand[0]] = self._end_ns + 1
 
-    def finish(self, announced: Sequence[Announced], in_hand: InHand | None) -> None:
-        """The run is over: what is in hand is sent after its end; None where the streams ended before."""
-        if in_hand is not None:
-            self.read_last(in_hand)
+    def finish(self, announced: Sequence[Announced]) -> None:
+        """The run is over, and all ACKs are read."""
+        assert not self._waiting, "somebody's last ACKs were not read"
         groups = 1 + max((max(change.groups) for change in announced), default=0)
         sizes = np.bincount(self._group, minlength=groups)
         for change in announced:
@@ -137,9 +140,7 @@ class Folding:
         renumbered = [
             replace(batch, place=np.searchsorted(of, batch.place).astype(np.int32)) for batch in self._sample
         ]
-        return delivery_parts(
-            announced, self._replica, renumbered, self._entity[of], self._group[of], self._end_ns
-        )
+        return delivery_parts(announced, renumbered, self._entity[of], self._group[of], self._end_ns)
 
     def _narrow(self, share: float) -> None:
         """Of fewer proxies the rows are kept from here on; they are among those of before."""

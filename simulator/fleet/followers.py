@@ -34,6 +34,7 @@ class Follower:
         t_ns: When it learned of it.
         before: The change before of the same object; None for none.
         is_last: It is the newest of those that it learned of together.
+        replica: Which istiod learned of it.
         is_told: By place whether it holds the proxy's stream then: to others the change goes as any other.
             None for all.
     """
@@ -41,6 +42,7 @@ class Follower:
     t_ns: int
     before: int | None
     is_last: bool
+    replica: int
     is_told: NDArray[np.bool_] | None = None
 
 
@@ -63,7 +65,6 @@ def follow(
     before: Effect | None,
     columns: dict[str, Ints],
     own: Effect,
-    replica: int,
     outcomes: tuple[int, int],
     carrier: int,
 ) -> Effect:
@@ -74,7 +75,6 @@ def follow(
         before: What became of the one before.
         columns: What a message that carries it as well would make of it.
         own: The same, of its effect.
-        replica: Which istiod.
         outcomes: Codes of ``active`` and ``superseded``.
         carrier: Code of ``earlier_push``.
     """
@@ -95,7 +95,7 @@ def follow(
         is_superseded |= waits & (own.decided_ns == decided) & (columns["outcome"] == superseded)
     is_open, is_met = is_told & ~is_met, is_told & is_met
     columns["t_observed_ns"][is_open] = t_ns
-    columns["replica"][is_told] = replica
+    columns["replica"][is_told] = follower.replica
     for name in SKIPPED:
         columns[name][is_met] = t_ns
     for name in ("t_active_ns", "t_acked_ns"):

@@ -361,15 +361,19 @@ class PushLine(Generic[C]):
 
     # --- rows that connect
 
-    def leave_out(self) -> None:
-        """No place of the arrays is connected yet."""
-        self._status[: self.fleet_size] = ABSENT
+    def begin_with(self, places: NDArray[np.bool_]) -> None:
+        """Of the places of the arrays these are connected at first."""
+        self._status[: self.fleet_size] = np.where(places, k.IDLE, ABSENT)
 
     def join(self, place: int, connection: C) -> None:
         """A proxy of the arrays is connected, and played by messages until it has all that it asked for."""
         assert self._status[place] == ABSENT, "a proxy connects that is connected"
         self._status[place], self._group[place] = k.IDLE, -1
         self._connections[connection], self._at[place] = place, connection
+
+    def is_connected(self, place: int) -> bool:
+        """Whether there is a stream of the proxy."""
+        return bool(self._status[place] != ABSENT)
 
     def is_in_hand(self, place: int) -> bool:
         """Whether its push is in progress."""
@@ -380,6 +384,15 @@ class PushLine(Generic[C]):
         assert not self.is_in_hand(place), "a push that is played by messages is in progress"
         del self._connections[self._at.pop(place)]
         self._group[place] = self._own_group[place]
+
+    def leave(self, place: int) -> None:
+        """The stream of a proxy ends that has no push in progress."""
+        assert not self.is_in_hand(place), "a push is in progress"
+        self._status[place], self._pos[place] = ABSENT, -1
+
+    def holds(self, place: int) -> bool:
+        """Whether something was sent to it that is not handed on yet."""
+        return bool((self._out[0][: self._reg[k.OUT]] == place).any())
 
     def connected(self) -> NDArray[np.int64]:
         """Places of the arrays whose streams there are."""

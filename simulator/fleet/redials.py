@@ -8,6 +8,7 @@ a long time are worked off together; one that may be let in is handed to istiod 
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -37,6 +38,7 @@ class RedialSettings:
         stream_open: From the first packet to a stream on which requests travel.
         sizes: Bytes of the requests with which a stream begins, in order, by group; `NO_REQUEST` for none.
         clusters: Cluster objects by group, for the stats flush.
+        backend: Which of so many backends takes the so many-th dial of each proxy.
         end_ns: End of the run.
     """
 
@@ -44,6 +46,7 @@ class RedialSettings:
     stream_open: Delay
     sizes: Ints
     clusters: Ints
+    backend: Callable[[Draws, Ints, Ints, int], Ints]
     end_ns: int
 
 
@@ -60,7 +63,7 @@ class Redials:
     Attributes:
         dial_ns: When the stream that each opens is at istiod; `NEVER` where none is on its way.
         requests_ns: When the requests behind it are there; `NEVER` for none.
-        dialled: Dials that met a backend so far, the first stream's not counted.
+        dialled: Dials so far for which there was a backend, the first stream's not counted.
     """
 
     def __init__(
@@ -133,12 +136,14 @@ class Redials:
 
     # --- dials that come to nothing, and the first that may not
 
-    def refuse_before(self, t_ns: int, *, is_met: bool) -> None:
-        """Every dial before that instant is refused, and those that follow from it.
+    def refuse_before(self, t_ns: int, admits_from_ns: Sequence[int]) -> None:
+        """Every dial before that instant that meets nobody who lets it in is refused, and those that follow
+        from it.
 
         Args:
             t_ns: The instant.
-            is_met: Whether there is a backend that refuses it, or none at all.
+            admits_from_ns: Of each backend whom kube-proxy knows, in order, from when on it may let somebody
+                in; `NEVER` for one that is not there.
         """
         while self._near_ns < t_ns:
             if self._near_ns < t_ns - _WINDOW_NS:
@@ -149,14 +154,24 @@ class Redials:
                 self._look_ahead()
         while True:
             near_ns = self.dial_ns[self._near]
-            due = near_ns < t_ns
-            if not due.any():
+            due = np.flatnonzero(near_ns < t_ns)
+            if len(due) and admits_from_ns:
+                due = due[near_ns[due] < self._from_ns(self._near[due], admits_from_ns)]
+            if not len(due):
                 return
-            place = self._near[due]
-            self._near = self._near[~due]
-            if is_met:
+            place, at_ns = self._near[due], near_ns[due]
+            self._near = np.delete(self._near, due)
+            if admits_from_ns:
                 self.dialled[place] += 1
-            self.lost(place, near_ns[due])
+            self.lost(place, at_ns)
+
+    def _from_ns(self, place: Places, admits_from_ns: Sequence[int]) -> Ints:
+        """From when on the backends that kube-proxy chooses for these dials let somebody in."""
+        if len(admits_from_ns) == 1:
+            return np.full(len(place), admits_from_ns[0], np.int64)
+        dials = self.dialled[place].astype(np.int64) + 1
+        chosen = self._settings.backend(self._draws, self._entity[place], dials, len(admits_from_ns))
+        return np.array(admits_from_ns, np.int64)[chosen]
 
     def _look_ahead(self) -> None:
         self._near_ns += _WINDOW_NS

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
@@ -21,6 +21,7 @@ from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws, KeyedDraws
 from simulator.fleet import delivery_kernel as k
+from simulator.fleet.batches import Batch
 from simulator.fleet.compiled_streams import CompiledStreams, compiled_streams, is_worth_it
 from simulator.fleet.errors import CannotTakeFleet, OddRows
 from simulator.fleet.history import Chains, History
@@ -55,6 +56,7 @@ class Carried:
         outcome: ``active`` or ``superseded``; ``rejected`` where the message in `last` is refused.
         push: The round that was made for it; None where something else carries it.
         carried_by: What: ``push``, ``earlier_push`` or ``reconnect``.
+        replica: Who sends it.
         instants: Observed, debounced, enqueued; of what is no push made for it: three times observed.
     """
 
@@ -68,6 +70,7 @@ class Carried:
     outcome: str
     push: int | None
     carried_by: str
+    replica: int
     instants: tuple[int, int, int]
 
 
@@ -260,84 +263,6 @@ class StatsFlushes:
             due = due[self._next_ns[who] <= start]
 
 
-@dataclass(slots=True, eq=False)
-class Batch:
-    """Pushes to distinct proxies, in order of their ends: one column for each message.
-
-    Attributes:
-        workers_ns: What the workers had before each message.
-        acked_ns: When its answer reaches istiod.
-        moves: The moves that carry changes, with their rows.
-        all_moves: All of them, where answers differ (StreamSettings), and
-        of: the one of each row; None where there is one move alone.
-        sents: When each message left, where they did not leave together.
-        since_ns: From when on the connection's worker made it, where that is not when it was dequeued.
-        worked: Of messages that did not leave together, when the worker was busy meanwhile: it read no ACK.
-    """
-
-    place: Small
-    dequeued_ns: Ints
-    sent_ns: Ints
-    received_ns: list[Ints]
-    applied_ns: list[Ints]
-    workers_ns: list[Ints]
-    acked_ns: list[Ints]
-    moves: list[tuple[NDArray[np.int64] | slice, Move]]
-    all_moves: Sequence[Move]
-    of: Ints | None
-    sents: list[Ints] | None = None
-    since_ns: Ints | None = None
-    worked: list[tuple[Ints, Ints]] = field(default_factory=list)
-
-    @classmethod
-    def leaving(cls, place: Small, dequeued_ns: Ints, sent_ns: Ints) -> Batch:
-        """What leaves at these instants: all else is still to be worked out."""
-        return cls(place, dequeued_ns, sent_ns, [], [], [], [], [], [], None)
-
-    def sent_at(self, at: int) -> Ints:
-        """When the message in this position left."""
-        return self.sent_ns if self.sents is None else self.sents[at]
-
-    @property
-    def busy_from_ns(self) -> Ints:
-        """From when on ACKs were not read, until `sent_ns`."""
-        return self.dequeued_ns if self.since_ns is None else self.since_ns
-
-    def part(self, chosen: NDArray[np.bool_]) -> Batch:
-        """Some of its rows."""
-        seat = np.cumsum(chosen) - 1
-        moves: list[tuple[NDArray[np.int64] | slice, Move]] = []
-        for rows, move in self.moves:
-            of = np.flatnonzero(chosen) if isinstance(rows, slice) else rows[chosen[rows]]
-            if len(of):
-                moves.append((seat[of], move))
-        received, applied, workers, acked = (
-            [values[chosen] for values in column]
-            for column in (self.received_ns, self.applied_ns, self.workers_ns, self.acked_ns)
-        )
-        return Batch(
-            self.place[chosen],
-            self.dequeued_ns[chosen],
-            self.sent_ns[chosen],
-            received,
-            applied,
-            workers,
-            acked,
-            moves,
-            self.all_moves,
-            None if self.of is None else self.of[chosen],
-            None if self.sents is None else [sent[chosen] for sent in self.sents],
-            None if self.since_ns is None else self.since_ns[chosen],
-            [(begin[chosen], end[chosen]) for begin, end in self.worked],
-        )
-
-    def read_own_acks(self) -> None:
-        """An ACK that came while the worker was busy was read behind that."""
-        for begin, end in self.worked:
-            for at, acked in enumerate(self.acked_ns):
-                self.acked_ns[at] = np.where((acked > begin) & (acked <= end), end, acked)
-
-
 class Folds(Protocol):
     """What counts batches instead of keeping them (fleet/folding.py)."""
 
@@ -385,8 +310,10 @@ class Streams:
         self.log = PushLog()
         self.messages = 0
         self.bytes = 0
-        self.ends_ns = NEVER
-        """When all streams that there are end: known beforehand."""
+        self.ends_ns: Ints | None = None
+        """When the stream of each ends, known beforehand; None where none ever does."""
+        self.owner = 0
+        """Whose pushes are taken."""
         self.is_odd = np.zeros(count, bool)
         """Rows to whom something happened that is not for rows, and
         has_odd: whether there are any."""
@@ -459,6 +386,7 @@ class Streams:
 
     def _make(self, batch: Batch, moves: list[Move], of: Ints) -> None:
         """The proxies of a batch make these moves, row by row."""
+        batch.owner = self.owner
         if self._settings.answers_differ:
             batch.all_moves, batch.of = moves, None if len(moves) == 1 else of
         compiled = self._compiled_form(batch)
@@ -476,7 +404,7 @@ class Streams:
 
     def _compiled_form(self, batch: Batch) -> CompiledStreams | None:
         """What takes the place of `_fill` where it pays; results are the same."""
-        if batch.sents is not None or self.ends_ns < NEVER:
+        if batch.sents is not None or self.ends_ns is not None:
             return None
         if self._compiled is None:
             self._pushes += len(batch.place)
@@ -620,18 +548,19 @@ class Streams:
         after, size, answers = (np.array(column, np.int64)[of] for column in zip(*asked, strict=True))
         rows: NDArray[np.bool_] | slice = slice(None) if has.all() else has[of]
         left = _chosen(batch.applied_ns, after, [request.after for request in asked])
-        if self.ends_ns < NEVER:
+        ends_ns = None if self.ends_ns is None else self.ends_ns[batch.place]
+        if ends_ns is not None:
             # Nothing leaves on a stream that has ended, and what is under way by then is lost.
-            rows = has[of] & (left < self.ends_ns)
+            rows = has[of] & (left < ends_ns)
         arrived = self._up.arrival_ns(batch.place[rows], left[rows], size[rows])
-        if self.ends_ns < NEVER:
-            arrived = np.where(arrived < self.ends_ns, arrived, NEVER)
+        if ends_ns is not None:
+            arrived = np.where(arrived < ends_ns[rows], arrived, NEVER)
         in_time = arrived <= self._settings.end_ns
         self.messages += int(in_time.sum())
         self.bytes += int(size[rows][in_time].sum())
         arrived = _spread(arrived, rows, len(of))
-        if self.ends_ns < NEVER:
-            arrived[has[of] & (left >= self.ends_ns)] = NEVER
+        if ends_ns is not None:
+            arrived[has[of] & (left >= ends_ns)] = NEVER
         for message in dict.fromkeys(request.answers for request in asked):
             if message >= 0:
                 those = answers == message

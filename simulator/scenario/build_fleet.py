@@ -17,33 +17,35 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.agent.certificates import first_rotations_ns
+from simulator.control_plane.istiod.connection import Connection
 from simulator.control_plane.istiod.deployment import Deployment, first_backends
 from simulator.control_plane.istiod.doorway import ends_of_first_connections
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settings import EnvoySettings
-from simulator.envoy.settled import SettledCosts, SettledEnvoy
+from simulator.envoy.settled import SettledEnvoy
 from simulator.fleet.deliveries import Announced
 from simulator.fleet.errors import RowsTouched
-from simulator.fleet.line import PushLine
-from simulator.fleet.streams import Streams, StreamSettings
+from simulator.fleet.streams import NEVER, StreamSettings
 from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
-from simulator.scenario.architectures import hop_of
-from simulator.scenario.build_fleet_reconnects import make_reconnects, outages
+from simulator.scenario.build_fleet_reconnects import make_reconnects
+from simulator.scenario.build_fleet_rows import JoinsRows, settled_envoy, stream_settings
 from simulator.scenario.build_mesh import MeshWorld
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
+from simulator.scenario.engine_choice import rows_come_back
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_connections import RowSession, RowStream
-from simulator.scenario.fleet_moves import ConcerningChange, Moves
+from simulator.scenario.fleet_moves import ConcerningChange
 from simulator.scenario.fleet_reconnects import Reconnects
-from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
+from simulator.scenario.fleet_replica import FleetReplica
 from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.fleet_touched import touched_by
 from simulator.scenario.fleet_traffic import FleetTraffic
 from simulator.scenario.istiod import istiod_settings
+from simulator.scenario.istiod_lives import IstiodLives
 from simulator.scenario.mesh_parts import BEFORE_NS
 from simulator.scenario.mesh_start import ProxyNames
 from simulator.scenario.schema import Scenario
@@ -53,7 +55,6 @@ from simulator.wire.contract import Publisher, PushSession
 from simulator.wire.stream import Stream
 from simulator.workload import entries as happening
 from simulator.workload.contract import Pod
-from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
 from simulator.xds.resources import Names
 
 
@@ -128,7 +129,7 @@ class FleetWorld(MeshWorld):
     @cached_property
     def _sidecars(self) -> _Sidecars:
         """Who is in which group, and who is a row."""
-        proxies, settings = self._proxies, istiod_settings(self._scenario)
+        proxies = self._proxies
         id_ = np.concatenate([np.arange(r.start, r.stop) for r in (proxies.sidecars, proxies.vms)])
         own = np.concatenate([np.arange(len(r)) for r in (proxies.sidecars, proxies.vms)])
         each, zones = max(1, len(self._services)), self._scenario.mesh.zones
@@ -144,15 +145,8 @@ class FleetWorld(MeshWorld):
         number[in_order] = np.arange(len(found), dtype=np.int32)
         is_row = np.ones(len(id_), bool)
         is_row[first] = False
-        if self._has_streams and settings.max_connection_age_ns is not None:
-            ends_ns = ends_of_first_connections(
-                self._draws,
-                id_,
-                settings.max_connection_age_ns,
-                settings.max_connection_age_grace_ns,
-                BEFORE_NS,
-            )
-            is_row &= ends_ns > self._scenario.duration
+        if not self._come_back:
+            is_row &= self._ages_ns(id_) > self._scenario.duration
         if has_certificates(self._scenario):
             renewed_ns = first_rotations_ns(self._draws, id_, certificate_settings(self._scenario))
             is_row &= renewed_ns > self._scenario.duration
@@ -160,7 +154,7 @@ class FleetWorld(MeshWorld):
             self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws
         )
         is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
-        if self._breaks:
+        if self._come_back:
             # Whoever has a health of its own registers anew with each stream.
             is_row &= ~np.isin(id_, proxies.vms)
         else:
@@ -176,9 +170,32 @@ class FleetWorld(MeshWorld):
             touched.to_come,
         )
 
+    def _ages_ns(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
+        """When the streams that these have had since before t = 0 are old enough to end."""
+        settings = istiod_settings(self._scenario)
+        if not self._has_streams or settings.max_connection_age_ns is None:
+            return np.full(len(proxies), NEVER, np.int64)
+        return ends_of_first_connections(
+            self._draws,
+            proxies,
+            settings.max_connection_age_ns,
+            settings.max_connection_age_grace_ns,
+            BEFORE_NS,
+        )
+
     @cached_property
-    def _breaks(self) -> list[int]:
-        return outages(self._timeline, self._scenario.control_plane.replicas)
+    def _come_back(self) -> bool:
+        """Whether rows lose their streams with an istiod, and come back."""
+        return rows_come_back(self._scenario)
+
+    @cached_property
+    def _ends_of_istiods_ns(self) -> Mapping[int, Sequence[int]]:
+        scenario, cache_sync = self._scenario, self._laws["cache_sync"]
+        assert not isinstance(cache_sync, Mapping), "costs.cache_sync is a formula"
+        replicas, settings = scenario.control_plane.replicas, self._istiod_pod_settings()
+        return IstiodLives(
+            self._timeline, self._draws, settings, cache_sync, replicas, scenario.duration
+        ).ends_ns
 
     def _first_replicas(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
         """The replica that each of these is connected to from the start."""
@@ -199,29 +216,24 @@ class FleetWorld(MeshWorld):
         return [self._proxies[p] for p in (*self._sidecars.others, *self._proxies.gateways)]
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
-        # One that starts in the run, or ends in it, has no rows: but for the only one.
-        form = FleetReplica if bool((self._sidecars.replica == number).any()) else Replica
+        # One that starts in the run, or ends in it, has no rows, unless they come back.
+        its = self._sidecars.replica == number
+        if not (bool(its.any()) or (self._come_back and self.rows)):
+            return Replica(number, deployment, is_synced=True)
         if self._reconnects is not None:
             self._reconnects.before_change(is_behind_messages=True)
-        replica = form(number, deployment, is_synced=True)
+        replica = FleetReplica(number, deployment, is_synced=True)
         if self._reconnects is not None:
-            assert isinstance(replica, FleetReplica)
-            self._follow_with(replica)
+            self._follow_with(replica, np.zeros(self.rows, bool))
         return replica
 
-    def _follow_with(self, replica: FleetReplica) -> None:
-        """The only istiod is back: nobody is connected to it yet."""
-        last = self._rows[-1]
-        groups = [group.anew(replica.context) for group in last.making.groups]
-        making = GroupMaking(replica, groups, last.making.made)
-        rows = self._join(replica, last.entity, last.group, making, last.streams)
-        rows.follow(last)
-        rows.line.leave_out()
-        replica.take_line(rows.line, last.entity)
+    def _follow_with(self, replica: FleetReplica, its: NDArray[np.bool_]) -> None:
+        """One more istiod that rows may connect to; these are connected now."""
+        rows = self._joining.follow(replica, self._rows[-1], its)
         self._rows.append(rows)
         assert self._reconnects is not None
         self._reconnects.begin(rows)
-        if self._recorder.folds:
+        if self._recorder.folds and not self._answers_differ:
             rows.fold(self._recorder)
 
     # --- the beginning of the run
@@ -237,7 +249,8 @@ class FleetWorld(MeshWorld):
         if not self._has_begun:
             self._begin()
         horizon = horizon_ns, rank
-        if self._reconnects is not None and self._reconnects.puts_a_dial(horizon):
+        reconnects = self._reconnects
+        if reconnects is not None and (reconnects.puts_an_end(horizon) or reconnects.puts_a_dial(horizon)):
             return True
         while True:
             # No line goes beyond what the others do next: it may concern it.
@@ -260,124 +273,73 @@ class FleetWorld(MeshWorld):
         """What was configured before the run shows what every row is configured with."""
         self._has_begun = True
         self._concerning: list[list[ConcerningChange]] = [[] for _ in self._sidecars.groups]
-        settled = [self._settled(proxy) for proxy in self._sidecars.shown]
+        settled = [settled_envoy(self._servers[proxy]) for proxy in self._sidecars.shown]
         self._begin_traffic()
         for number, replica in sorted(self._deployment.replicas.items()):
-            if isinstance(replica, FleetReplica):
-                its = self._sidecars.replica == number
-                self._rows.append(
-                    self._rows_of(replica, self._sidecars.entity[its], self._sidecars.group[its], settled)
-                )
+            if not isinstance(replica, FleetReplica):
+                continue
+            its = self._sidecars.replica == number
+            if self._come_back and self._rows:
+                self._follow_with(replica, its)
+            elif self._come_back:
+                self._begin_reconnects(replica, its, settled)
+            else:
+                of_replica = self._sidecars.entity[its], self._sidecars.group[its]
+                shown = self._shown_connections()
+                self._rows.append(self._joining.make(replica, *of_replica, shown, settled))
+
+    def _begin_reconnects(
+        self, replica: FleetReplica, its: NDArray[np.bool_], settled: list[SettledEnvoy]
+    ) -> None:
+        """Rows may connect to any istiod: they share what leads to them."""
+        sidecars = self._sidecars
+        shown = self._shown_connections()
+        rows = self._joining.make(replica, sidecars.entity, sidecars.group, shown, settled, its)
+        self._rows.append(rows)
+        self._reconnects = make_reconnects(
+            self._clock,
+            self._deployment,
+            self._draws,
+            self._recorder,
+            envoy_settings(self._scenario, self._calibration),
+            rows,
+            shown,
+            [envoy.cluster_count for envoy in settled],
+            self._ends_of_istiods_ns,
+            self._ages_ns(sidecars.entity),
+            self._scenario.duration,
+        )
+        self._reconnects.begin(rows)
+        self._deployment.service_watchers.append(
+            partial(self._reconnects.before_change, is_behind_messages=False)
+        )
+
+    def _shown_connections(self) -> list[Connection]:
+        """By group, that of a proxy that is played by messages."""
+        connections = {c.proxy: c for r in self._deployment.replicas.values() for c in r.connections}
+        return [connections[proxy] for proxy in self._sidecars.shown]
 
     def _begin_traffic(self) -> None:
         if self._scenario.traffic:
             classes = [self._visibility.of(self._proxies[proxy]) for proxy in self._sidecars.shown]
             self._requests = FleetTraffic(self._traffic, classes)
 
-    def _rows_of(
-        self,
-        replica: FleetReplica,
-        entity: NDArray[np.int64],
-        group: NDArray[np.int32],
-        settled: list[SettledEnvoy],
-    ) -> ReplicaRows:
-        connections = {c.proxy: c for r in self._deployment.replicas.values() for c in r.connections}
-        types = [resource_type(name) for name in RESOURCE_TYPES]
-        shown = [connections[proxy] for proxy in self._sidecars.shown]
-        making = GroupMaking(replica, [GroupConnection.of(connection, types) for connection in shown], [])
-        envoy = envoy_settings(self._scenario, self._calibration)
-        requests = self._requests
-        moves = Moves(
-            making.made,
-            making.groups,
-            SettledCosts(envoy.costs),
-            self._concerning,
-            None if requests is None else requests.view,
-        )
-        views = None
-        if requests is not None:
-            meets = np.array([requests.view(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
-            views = Views(meets[group], self._scenario.duration)
-        states = np.array([moves.begin(n, envoy_) for n, envoy_ in enumerate(settled)], np.int32)
-        streams = Streams(self._stream_settings(envoy), self._draws, entity, states[group], moves, views)
-        rows = self._join(replica, entity, group, making, streams)
-        replica.take_line(rows.line, entity)
-        if self._breaks:
-            self._reconnects = make_reconnects(
-                self._clock,
-                self._deployment,
-                self._draws,
-                self._recorder,
-                envoy,
-                streams,
-                entity,
-                group,
-                shown,
-                [envoy_.cluster_count for envoy_ in settled],
-                self._breaks,
-                self._scenario.duration,
-            )
-            self._reconnects.begin(rows)
-            self._deployment.service_watchers.append(
-                partial(self._reconnects.before_change, is_behind_messages=False)
-            )
-        return rows
-
-    def _join(
-        self,
-        replica: FleetReplica,
-        entity: NDArray[np.int64],
-        group: NDArray[np.int32],
-        making: GroupMaking,
-        streams: Streams,
-    ) -> ReplicaRows:
-        """The rows of a replica, with its line."""
-        limits = istiod_settings(self._scenario)
-        rows = ReplicaRows(
-            replica, entity, group, making, streams, self._scenario.duration, is_delta=self._is_delta
-        )
-        rows.line = PushLine(
-            self._clock,
-            entity,
-            group,
-            most_others=4
-            * (len(self._sidecars.others) + len(self._proxies.gateways) + self._sidecars.to_come + 16),
-            number=replica.number,
-            limit=limits.push_throttle,
-            cores=limits.procs,
-            making=making,
-            taker=rows,
-            start_push=replica._start_push,
-        )
-        replica.learns_of_nothing = rows.forget_moves
-        return rows
-
     def _stream_settings(self, envoy: EnvoySettings) -> StreamSettings:
-        scenario, latency = self._scenario, self._scenario.network.latency
-        flush = envoy.costs["stats_flush_per_cluster"]
-        return StreamSettings(
-            self._calibration.loopback if latency is None else latency,
-            hop_of(scenario),
-            scenario.network.bandwidth,
-            scenario.agent.window_bytes,
-            envoy.stats_flush_interval_ns,
-            flush,  # type: ignore[arg-type]  # a law, not a formula
-            scenario.duration,
-            answers_differ=self._answers_differ,
-            eds_timeout_ns=envoy.initial_fetch_timeout_ns["eds"],
-        )
+        return stream_settings(self._scenario, self._calibration, envoy, answers_differ=self._answers_differ)
 
-    def _settled(self, proxy: int) -> SettledEnvoy:
-        server = self._servers[proxy]
-        clusters = server.clusters
-        assert not clusters.warming, "a proxy that starts connected is configured"
-        held = clusters.known_resources
-        return SettledEnvoy(
-            held,
-            clusters.hosts,
-            server.listeners.known_resources,
-            server.routes.content,
-            clusters.cluster_count() - len(held),
+    @cached_property
+    def _joining(self) -> JoinsRows:
+        envoy = envoy_settings(self._scenario, self._calibration)
+        sidecars = self._sidecars
+        return JoinsRows(
+            self._scenario,
+            self._clock,
+            self._draws,
+            envoy,
+            self._stream_settings(envoy),
+            self._concerning,
+            self._requests,
+            4 * (len(sidecars.others) + len(self._proxies.gateways) + sidecars.to_come + 16),
         )
 
     # --- what the workload does (workload/contract.py)
@@ -486,7 +448,9 @@ class FleetWorld(MeshWorld):
                 else {name: np.concatenate([columns[name] for columns in pushes]) for name in pushes[0]}
             )
         if self._announced:
-            parts = [rows.deliveries(self._announced) for rows in self._rows]
+            for rows in self._rows:
+                rows.end()
+            parts = [rows.deliveries(self._announced) for rows in self._rows if rows.is_last]
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
         busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)

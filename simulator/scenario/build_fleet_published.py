@@ -21,6 +21,7 @@ from simulator.fleet.updates import Updates, UpdateSettings
 from simulator.fleet.views import HeldViews
 from simulator.recording.ledger import Change
 from simulator.scenario.build_fleet import FleetWorld
+from simulator.scenario.build_fleet_rows import settled_envoy
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_publications import AnswerSteps, Publications
 from simulator.scenario.published_rows import (
@@ -74,7 +75,7 @@ class PublishedFleetWorld(FleetWorld):
             self._come = []
             self._begin_traffic()
             self._published: list[PublishedRows] = []
-            settled = [self._settled(proxy) for proxy in self._sidecars.shown]
+            settled = [settled_envoy(self._servers[proxy]) for proxy in self._sidecars.shown]
             for number, replica in sorted(self._deployment.replicas.items()):
                 its = self._sidecars.replica == number
                 if its.any():

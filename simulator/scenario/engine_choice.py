@@ -18,6 +18,7 @@ from simulator.scenario.sections.workload import (
     RestartEntry,
     RestartIstiodEntry,
     RolloutEntry,
+    RolloutIstiodEntry,
     RootRotationEntry,
     ScaleUpEntry,
     SlowReaderEntry,
@@ -41,6 +42,7 @@ _PLAYED_BY_FLEET = (
     CaOutageEntry,
     RootRotationEntry,
     RestartIstiodEntry,
+    RolloutIstiodEntry,
 )
 
 
@@ -101,7 +103,7 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "recording.queues: true": keep.queues is True,
         f"agent.certificates.provider: {certificates}": certificates not in ("none", "istiod"),
     }
-    if plane.replicas == 1 and any(isinstance(e, RestartIstiodEntry) for e in entries):
+    if _everybody_is_cut_off(scenario):
         wanted |= _beside_an_outage(scenario)
     found = [name for name, is_used in wanted.items() if is_used]
     others = dict.fromkeys(
@@ -110,14 +112,30 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
 
 
+def _everybody_is_cut_off(scenario: Scenario) -> bool:
+    """Whether there are times at which no istiod goes on that was there before."""
+    is_alone = scenario.control_plane.replicas == 1
+    return any(
+        isinstance(e, RolloutIstiodEntry) or (is_alone and isinstance(e, RestartIstiodEntry))
+        for e in scenario.workload
+    )
+
+
+def rows_come_back(scenario: Scenario) -> bool:
+    """Whether rows whose istiod ends dial in arrays; where not, whoever loses it is played by messages."""
+    ends = any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
+    return ends and not any(_beside_an_outage(scenario).values())
+
+
 def _beside_an_outage(scenario: Scenario) -> dict[str, bool]:
-    """What rows do not go through that lose the only istiod and come back."""
-    of, propagation = "restart_istiod of the only istiod", scenario.propagation
+    """What rows do not go through that lose their istiod and come back."""
+    is_rollout = any(isinstance(e, RolloutIstiodEntry) for e in scenario.workload)
+    of = "rollout_istiod" if is_rollout else "restart_istiod of the only istiod"
+    propagation = scenario.propagation
     return {
         f"{of} by polls or files": propagation.strategy != "push",
         f"{of} with propagation.protocol: sotw": propagation.protocol != "delta",
         f"{of} with network.loss": scenario.network.loss > 0,
-        f"{of} with add_istiod": any(isinstance(e, AddIstiodEntry) for e in scenario.workload),
         f"{of} with rejected_by_envoy": any(
             isinstance(e, EditEntry) and e.rejected_by_envoy for e in scenario.workload
         ),

@@ -24,9 +24,8 @@ from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import NO_NAMES, Names, Resources
 
 if TYPE_CHECKING:
-    from simulator.control_plane.istiod.push_context import PushContext
-    from simulator.control_plane.istiod.replica import Replica
     from simulator.mesh.visibility import VisibilityClass
+    from simulator.scenario.fleet_rows import ReplicaRows
     from simulator.wire.contract import Publisher
 
 
@@ -37,10 +36,6 @@ class RowRequest:
     type: ResourceType
     names: Names
     size_bytes: int
-
-
-Answering = Callable[[Connection, int, ResourceType, Names], tuple[list[Generated], int]]
-"""The responses to a connection of a group that asks for a type, and what they cost."""
 
 
 class RowStream:
@@ -147,6 +142,7 @@ class RowConnection(Connection):
     """See the module.
 
     Attributes:
+        rows: Those of its istiod.
         place: Of the row.
         group: Its group.
         answers: What left in answer to its requests, and when.
@@ -155,14 +151,16 @@ class RowConnection(Connection):
         pushes: Pushes behind them.
         to_come: Requests that are not answered yet.
         busy_since_ns: When the worker took up what it does now; None if it does nothing.
+        ages_ns: When it is old enough to end; None if that is not within the run.
         is_odd: Something happened that is not for rows.
         is_settled: It is pushed to in arrays.
     """
 
     __slots__ = (
-        "_answer",
         "_left",
+        "_on_aged",
         "_on_settled",
+        "ages_ns",
         "answered_from",
         "answers",
         "busy_since_ns",
@@ -171,25 +169,28 @@ class RowConnection(Connection):
         "is_settled",
         "place",
         "pushes",
+        "rows",
         "to_come",
         "worked",
     )
 
     def __init__(
         self,
-        replica: Replica,
+        rows: ReplicaRows,
         stream: RowStream,
         class_: VisibilityClass,
         zone: int,
-        context: PushContext,
         group: int,
         to_come: int,
-        answer: Answering,
         on_settled: Callable[[RowConnection], object],
+        on_aged: Callable[[RowConnection], object],
     ) -> None:
-        super().__init__(replica, stream, class_, zone, context, is_reconnect=True)  # type: ignore[arg-type]
+        context = rows.replica.context
+        super().__init__(rows.replica, stream, class_, zone, context, is_reconnect=True)  # type: ignore[arg-type]
+        self.rows = rows
         self.place, self.group, self.to_come = stream.place, group, to_come
-        self._answer, self._on_settled = answer, on_settled
+        self._on_settled, self._on_aged = on_settled, on_aged
+        self.ages_ns: int | None = None
         self.answered_from = context
         self.answers: list[tuple[int, Generated]] = []
         self.worked: list[tuple[int, int]] = []
@@ -202,14 +203,18 @@ class RowConnection(Connection):
     def _rows() -> Rows[ConnectionState, ConnectionSignal, Connection]:
         return _ROWS
 
+    def note_age(self, ends_ns: int) -> None:
+        """It will be old enough then."""
+        self.ages_ns = ends_ns
+
     def reset_if_open(self) -> None:
-        """Istiod ends: whoever waits to be let in is cut off. Who is cut off for its age is no row."""
-        if not self._replica.is_serving:
+        """Istiod ends, and whoever waits to be let in is cut off; or it is old enough."""
+        if self.is_settled:
+            self._on_aged(self)
+        elif not self._replica.is_serving:
             super().reset_if_open()
         elif not self.is_closed:
             self.is_odd = True
-            if self.is_settled:
-                self._on_settled(self)
 
     def offer(self, request: PushRequest, dequeued_ns: int) -> None:
         """The push engine hands a push over, with its slot."""
@@ -227,7 +232,7 @@ class RowConnection(Connection):
         super().start_push()
 
     def _generate_answer(self, type_: ResourceType, added: Names) -> int:
-        made, cost_ns = self._answer(self, self.group, type_, added)
+        made, cost_ns = self.rows.making.answer(self, self.group, type_, added)
         self._outbox.extend(made)
         return cost_ns + self._replica.request_cost_ns()
 

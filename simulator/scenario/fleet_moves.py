@@ -152,7 +152,7 @@ class Moves:
             tuple(step.is_refused for step in settling.steps),
             tuple(_request(asked, group) for asked in settling.requests),
             settling.warms,
-            _carried(found, settling.steps, at, self._carrying),
+            _carried(found, settling.steps, at, made.known.replica, self._carrying),
             (at["cds"], self._message(latest["cds"])) if latest["cds"] else None,
             (at["lds"], self._message(latest["lds"])) if latest["lds"] else None,
             () if self._view is None else tuple(self._view(before.group, e) for e in settling.after),
@@ -249,6 +249,7 @@ def _carried(
     found: dict[int, tuple[ConcerningChange, Sending]],
     steps: Sequence[Step],
     at: dict[str, int],
+    replica: int,
     known: dict[object, Carried],
 ) -> tuple[Carried, ...]:
     """The changes as they are carried; equal ones are one object."""
@@ -272,7 +273,7 @@ def _carried(
             outcome = "superseded"
         push = sending.push_id if sending.carried_by == "push" else None
         instants = sending.t_observed_ns, sending.t_debounced_ns, sending.t_enqueued_ns
-        key = change.id, places, last, *active[position], outcome, push, sending.carried_by, instants
+        key = change.id, places, last, *active[position], outcome, push, sending.carried_by, replica, instants
         one = known.get(key)
         if one is None:
             one = known[key] = Carried(
@@ -285,6 +286,7 @@ def _carried(
                 outcome,
                 push,
                 sending.carried_by,
+                replica,
                 instants,
             )
         carried.append(one)

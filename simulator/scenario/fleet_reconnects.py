@@ -1,4 +1,4 @@
-"""Rows lose their streams when the only istiod ends, and come back.
+"""Rows lose their streams when their istiod ends, and come back.
 
 Dials that come to nothing are arrays (fleet/redials.py). A dial that may be let in is put on the clock, and
 istiod's end of the stream is a real connection (fleet_connections.py) until the row has what it asked for;
@@ -8,22 +8,24 @@ what left for it is handed on in arrays, with that of others. When the streams e
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from simulator.engine.events import Band, Clock, rank
+from simulator.fleet.batches import Batch
 from simulator.fleet.errors import RowsTouched
 from simulator.fleet.redials import Redials
-from simulator.fleet.streams import NEVER, Batch, Ints, Small, Streams
+from simulator.fleet.streams import NEVER, Ints, Small, Streams
 from simulator.recording.recorder import Recorder
 from simulator.scenario.fleet_connections import RowConnection, RowRequest, RowStream
 from simulator.xds.resource_types import EDS
 
 if TYPE_CHECKING:
     from simulator.control_plane.istiod.deployment import Deployment
+    from simulator.control_plane.istiod.push_context import KnownChanges
     from simulator.mesh.services import Service
     from simulator.mesh.visibility import VisibilityClass
     from simulator.scenario.fleet_replica import FleetReplica
@@ -40,21 +42,17 @@ class Reconnects:
 
     Args:
         clock: Time.
-        deployment: The istiod that all rows dial.
+        deployment: The istiods that all rows dial.
         recorder: Counts messages and streams.
         streams: The way to the rows.
         redials: Their dials.
         entity: The proxies, by place.
         group: Their groups.
         requests: What streams begin with, by group, as in `RedialSettings.sizes`; None for none.
-        breaks: When the istiod ends, in order.
+        ends_ns: By number of an istiod when it ends, in order.
+        ages_ns: When the streams of the start are old enough to end, by place.
         end_ns: End of the run.
-
-    Attributes:
-        rows: Those of the istiod that runs, or ran last.
     """
-
-    rows: ReplicaRows
 
     def __init__(
         self,
@@ -66,25 +64,79 @@ class Reconnects:
         entity: Ints,
         group: Small,
         requests: Sequence[Sequence[RowRequest | None]],
-        breaks: Sequence[int],
+        ends_ns: Mapping[int, Sequence[int]],
+        ages_ns: Ints,
         end_ns: int,
     ) -> None:
         self._clock, self._deployment, self._recorder = clock, deployment, recorder
         self._streams, self._redials = streams, redials
         self._entity, self._group, self._requests = entity, group, requests
-        self._breaks, self._end_ns = breaks, end_ns
+        self._ends_ns, self._end_ns = ends_ns, end_ns
+        self._ages_ns = ages_ns
+        self._by_age = np.lexsort((entity, ages_ns))[: int((ages_ns <= end_ns).sum())]
+        self._aged = 0
+        """Of the streams of the start, by their age, so many have ended or are on the clock."""
+        self._stream_ends_ns = streams.ends_ns = np.full(len(entity), NEVER, np.int64)
         self._lost_ns = np.full(len(entity), NEVER, np.int64)
-        self._open: dict[int, RowStream] = {}
-        """Streams that are played by messages, by place."""
+        self._rows: dict[FleetReplica, ReplicaRows] = {}
+        self._known: dict[FleetReplica, KnownChanges] = {}
+        """What each istiod knows of changes, and knew that has ended."""
+        self._open: dict[int, RowConnection] = {}
+        """Connections that are played by messages, by place."""
         self._reset: list[int] = []
         self._done: list[RowConnection] = []
 
     def begin(self, rows: ReplicaRows) -> None:
         """An istiod runs, with these rows."""
-        self.rows = rows
-        rows.replica.reconnects = self
-        later = bisect_right(self._breaks, self._clock.now_ns)
-        self._streams.ends_ns = self._breaks[later] if later < len(self._breaks) else NEVER
+        replica = rows.replica
+        replica.reconnects = self
+        self._rows[replica], self._known[replica] = rows, replica.known
+        connected = rows.line.connected()
+        self._stream_ends_ns[connected] = np.minimum(self._ages_ns[connected], self._next_end_ns(replica))
+
+    def _next_end_ns(self, replica: FleetReplica) -> int:
+        ends_ns = self._ends_ns.get(replica.number, ())
+        later = bisect_right(ends_ns, self._clock.now_ns)
+        return ends_ns[later] if later < len(ends_ns) else NEVER
+
+    # --- streams that are old enough
+
+    def puts_an_end(self, horizon: tuple[int, int]) -> bool:
+        """Whether a stream of the start is old enough before that place in time: its end is on the clock
+        then."""
+        if self._aged == len(self._by_age):
+            return False
+        place = int(self._by_age[self._aged])
+        ages_ns, proxy = int(self._ages_ns[place]), int(self._entity[place])
+        if (ages_ns, rank(Band.TIMER, proxy)) >= horizon:
+            return False
+        self._aged += 1
+        self._clock.at(ages_ns, lambda: self._end(place, None), band=Band.TIMER, entity=proxy)
+        return True
+
+    def _is_old(self, connection: RowConnection) -> None:
+        self._end(connection.place, connection.rows)
+
+    def _end(self, place: int, rows: ReplicaRows | None) -> None:
+        """The stream of a row ends that is pushed to in arrays, if it is there still: at this istiod; None
+        for that which has had it from the start."""
+        now_ns = self._clock.now_ns
+        holders = [r for r in self._rows.values() if rows in (None, r) and r.line.is_connected(place)]
+        if self._stream_ends_ns[place] != now_ns or not holders:
+            return
+        (rows,) = holders
+        line = rows.line
+        if line.is_in_hand(place):
+            self._streams.note_odd(np.array([place], np.int32))  # istiod finishes what comes to nobody
+            return
+        if line.holds(place):
+            line.hand_on()
+        elif any(connection.place == place for connection in self._done):
+            self.hand_on()
+        line.leave(place)
+        rows.replica.rows_connected -= 1
+        self._lost_ns[place] = now_ns
+        self._redials.lost(np.array([place]), now_ns)
 
     # --- dials
 
@@ -93,25 +145,27 @@ class Reconnects:
         self._refuse_before(self._clock.now_ns + is_behind_messages)
 
     def _refuse_before(self, t_ns: int) -> None:
-        self._redials.refuse_before(t_ns, is_met=bool(self._deployment.in_service))
+        self._redials.refuse_before(t_ns, self._admits_from_ns())
+
+    def _admits_from_ns(self) -> list[int]:
+        """Of each backend that kube-proxy knows from when on it may let somebody in."""
+        return [
+            replica.doorway.admits_from_ns() if replica is not None and replica.is_ready else NEVER
+            for replica in self._deployment.known_backends()
+        ]
 
     def puts_a_dial(self, horizon: tuple[int, int]) -> bool:
         """Whether somebody may be let in before that place in time: the first dial is on the clock then."""
-        running = self._deployment.replicas
-        if not self._deployment.in_service or not running:
+        if not self._deployment.in_service or not self._deployment.replicas:
             return False
-        (replica,) = running.values()
-        from_ns = replica.doorway.admits_from_ns() if replica.is_ready else NEVER
-        if from_ns > horizon[0]:
+        if min(self._admits_from_ns()) > horizon[0]:
             return False
+        self._refuse_before(horizon[0])
         place = self._redials.first(horizon[0])
-        if place is not None and self._redials.dial_ns[place] < from_ns:
-            self._refuse_before(min(from_ns, horizon[0]))
-            place = self._redials.first(horizon[0])
         if place is None:
             return False
         dial_ns, proxy = int(self._redials.dial_ns[place]), int(self._entity[place])
-        if dial_ns < from_ns or (dial_ns, rank(Band.MESSAGE, proxy)) >= horizon:
+        if (dial_ns, rank(Band.MESSAGE, proxy)) >= horizon:
             return False
         self._clock.at(dial_ns, lambda: self._dial(place, proxy), band=Band.MESSAGE, entity=proxy)
         return True
@@ -129,7 +183,7 @@ class Reconnects:
             redials.dialled[place] = deployment.forget_dials(proxy)
             redials.lost(np.array([place]), now_ns)
             return
-        self._open[place] = stream
+        self._open[place] = stream.server
         for request, there_ns in zip(
             self._requests[self._group[place]], redials.requests_ns[:, place].tolist(), strict=True
         ):
@@ -153,62 +207,67 @@ class Reconnects:
         """Istiod's end of a stream that is let in."""
         group = int(self._group[stream.place])
         to_come = sum(request is not None for request in self._requests[group])
-        answer = self.rows.making.answer
-        return RowConnection(
-            replica, stream, class_, zone, replica.context, group, to_come, answer, self._settled
-        )
+        rows = self._rows[replica]
+        return RowConnection(rows, stream, class_, zone, group, to_come, self._settled, self._is_old)
 
     def opened(self, connection: RowConnection) -> None:
         """It is in the table of connections."""
+        replica = connection.rows.replica
+        ends_ns = self._next_end_ns(replica)
+        if connection.ages_ns is not None:
+            ends_ns = min(ends_ns, connection.ages_ns)
+        self._stream_ends_ns[connection.place] = ends_ns
+        behind = self._deployment.behind(replica)
+        others = [known for of, known in self._known.items() if of is not replica] if behind else []
+        if any(known.get(change.number) is not None for known in others for change in behind):
+            connection.is_odd = True  # it may have what its istiod has not yet, and lose it
         lost_ns, now_ns = int(self._lost_ns[connection.place]), self._clock.now_ns
         self._recorder.connectedness.reconnected(now_ns, now_ns if lost_ns == NEVER else lost_ns)
         self._lost_ns[connection.place] = NEVER
 
     def _settled(self, connection: RowConnection) -> None:
         place = connection.place
-        if connection.is_settled:
-            self._streams.note_odd(np.array([place], np.int32))
-            return
-        if self.rows.line.is_in_hand(place):
+        line = connection.rows.line
+        if line.is_in_hand(place):
             return
         connection.is_settled = True
-        self.rows.line.settle(place)
+        line.settle(place)
         del self._open[place]
         self._redials.dialled[place] = self._deployment.forget_dials(connection.proxy)
         self._done.append(connection)
         if len(self._done) >= _TOGETHER:
             self.hand_on()
 
-    def in_hand(self) -> tuple[Places, Ints]:
-        """Rows whose worker is busy, and since when: while it answers, a push in hand waits for it."""
-        places, since_ns = self.rows.line.in_hand()
+    def in_hand(self, rows: ReplicaRows) -> tuple[Places, Ints]:
+        """Rows of an istiod whose worker is busy, and since when: while it answers, a push in hand waits for
+        it."""
+        places, since_ns = rows.line.in_hand()
         if not self._open:
             return places, since_ns
         others = ~np.isin(places, list(self._open))
-        busy = [
-            (place, stream.server.busy_since_ns)
-            for place, stream in self._open.items()
-            if stream.server is not None and stream.server.busy_since_ns is not None
-        ]
+        busy = [(c.place, c.busy_since_ns) for c in self._unsettled(rows) if c.busy_since_ns is not None]
         own_places, own_since_ns = np.array(busy, np.int64).reshape(-1, 2).T
         return np.concatenate([places[others], own_places]), np.concatenate([since_ns[others], own_since_ns])
 
-    def told_of(self, service: Service) -> NDArray[np.bool_]:
-        """By place, whose streams istiod holds that have the service's endpoints."""
+    def _unsettled(self, rows: ReplicaRows) -> list[RowConnection]:
+        return [connection for connection in self._open.values() if connection.rows is rows]
+
+    def told_of(self, replica: FleetReplica, service: Service) -> NDArray[np.bool_]:
+        """By place, whose streams an istiod holds that have the service's endpoints."""
+        rows = self._rows[replica]
         told = np.zeros(len(self._entity), bool)
-        told[self.rows.line.connected()] = True
+        told[rows.line.connected()] = True
         cluster = service.cluster_names()[0]
-        for place, stream in self._open.items():
-            server = stream.server
-            told[place] &= server is not None and server.watches(EDS) and cluster in server.names(EDS)
+        for connection in self._unsettled(rows):
+            told[connection.place] &= connection.watches(EDS) and cluster in connection.names(EDS)
         return told
 
-    def learns_of_nothing(self) -> None:
-        """What left by now does not carry what istiod learns of, though it would be made of the same."""
+    def learns_of_nothing(self, rows: ReplicaRows) -> None:
+        """What left by now does not carry what an istiod learns of, though it would be made of the same."""
         self.hand_on()
-        for stream in self._open.values():
-            if stream.server is not None and stream.server.answers:
-                stream.server.is_odd = True
+        for connection in self._unsettled(rows):
+            if connection.answers:
+                connection.is_odd = True
 
     # --- what left goes on its way
 
@@ -218,15 +277,21 @@ class Reconnects:
         odd = [connection.place for connection in done if connection.is_odd]
         if odd:
             self._streams.note_odd(np.array(odd, np.int32))
-        self._hand_on_answers([c for c in done if c.answers and not c.is_odd])
-        pushed = [c for c in done if c.pushes and not c.is_odd]
-        for at in range(max((len(c.pushes) for c in pushed), default=0)):
-            self._hand_on_pushes([c for c in pushed if at < len(c.pushes)], at)
+        of_rows: dict[ReplicaRows, list[RowConnection]] = {}
+        for connection in done:
+            if not connection.is_odd:
+                of_rows.setdefault(connection.rows, []).append(connection)
+        for rows, connections in of_rows.items():
+            rows.takes_over()
+            self._hand_on_answers([c for c in connections if c.answers])
+            pushed = [c for c in connections if c.pushes]
+            for at in range(max((len(c.pushes) for c in pushed), default=0)):
+                self._hand_on_pushes([c for c in pushed if at < len(c.pushes)], at)
 
     def _hand_on_answers(self, done: Sequence[RowConnection]) -> None:
         if not done:
             return
-        making = self.rows.making
+        making = done[0].rows.making
         place = np.array([c.place for c in done], np.int32)
         made = np.array(
             [making.number(c.group, None, c.answered_from, [g for _, g in c.answers]) for c in done], np.int64
@@ -242,7 +307,7 @@ class Reconnects:
         self._redials.answered(place)
 
     def _hand_on_pushes(self, done: Sequence[RowConnection], at: int) -> None:
-        making, pushes = self.rows.making, [c.pushes[at] for c in done]
+        making, pushes = done[0].rows.making, [c.pushes[at] for c in done]
         made = []
         for connection, push in zip(done, pushes, strict=True):
             context = push.request.context
@@ -256,38 +321,38 @@ class Reconnects:
         batch.since_ns = began
         self._streams.deliver(batch, np.array(made, np.int64))
 
-    def _hand_on_unsettled(self) -> None:
+    def _hand_on_unsettled(self, rows: ReplicaRows) -> None:
         """What left for rows whose connection ends, or the run, before they have all."""
-        for stream in self._open.values():
-            connection = stream.server
-            assert connection is not None
+        for connection in self._unsettled(rows):
             if connection.busy_since_ns is not None:
                 # What came in the meantime is never read.
                 connection.worked.append((connection.busy_since_ns - 1, NEVER))
             self._done.append(connection)
         self.hand_on()
 
-    # --- the istiod ends, and the run
+    # --- an istiod ends, and the run
 
     def ending(self, replica: FleetReplica) -> Places:
-        """The istiod is about to end: whose streams it has in its table."""
-        assert self._clock.now_ns == self._streams.ends_ns, "an istiod ends, and nobody foresaw when"
+        """An istiod is about to end: whose streams it has in its table."""
         self.before_change(is_behind_messages=False)
+        rows, now_ns = self._rows[replica], self._clock.now_ns
         connected = replica.line.connected()
-        self.rows.line.hand_on()
-        self._hand_on_unsettled()
-        self.rows.end()
+        assert ((self._stream_ends_ns[connected] == now_ns) | self._streams.is_odd[connected]).all(), (
+            "an istiod ends, and nobody foresaw when"
+        )
+        rows.line.hand_on()
+        self._hand_on_unsettled(rows)
+        rows.end()
         return connected
 
-    def ended(self, connected: Places) -> None:
-        """It has ended, and all streams with it."""
-        now_ns = self._clock.now_ns
-        for stream in list(self._open.values()):
-            stream.reset_by_server()
+    def ended(self, replica: FleetReplica, connected: Places) -> None:
+        """It has ended, and all its streams with it."""
+        rows, now_ns = self._rows.pop(replica), self._clock.now_ns
+        for connection in self._unsettled(rows):
+            connection.reset()
+            del self._open[connection.place]
+            self._redials.dialled[connection.place] = self._deployment.forget_dials(connection.proxy)
         self._lost_ns[connected] = now_ns
-        for place in self._open:
-            self._redials.dialled[place] = self._deployment.forget_dials(int(self._entity[place]))
-        self._open.clear()
         lost = np.union1d(connected, np.array(self._reset, np.int64))
         self._reset.clear()
         self._redials.lost(lost, now_ns)
@@ -299,7 +364,8 @@ class Reconnects:
             RowsTouched: Something happened to rows that is not for them.
         """
         self._refuse_before(self._end_ns + 1)
-        self._hand_on_unsettled()
+        for rows in self._rows.values():
+            self._hand_on_unsettled(rows)
         if self._streams.has_odd:
             raise RowsTouched(self._entity[self._streams.is_odd])
 

@@ -111,7 +111,7 @@ class FleetReplica(Replica):
         assert self.reconnects is not None, "an istiod of rows ends, and nobody foresaw it"
         places = self.reconnects.ending(self)
         super().stop()
-        self.reconnects.ended(places)
+        self.reconnects.ended(self, places)
 
     def _nothing_new(self, service: Service, key: str, changes: tuple[ConfigChange, ...]) -> None:
         if changes:
@@ -120,7 +120,7 @@ class FleetReplica(Replica):
 
     def _tell_nothing_new(self, service: Service, changes: list[int]) -> None:
         super()._tell_nothing_new(service, changes)
-        is_told = None if self.reconnects is None else self.reconnects.told_of(service)
+        is_told = None if self.reconnects is None else self.reconnects.told_of(self, service)
         self.came_to_nothing.append((self.clock.now_ns, changes, is_told))
 
 

@@ -37,6 +37,7 @@ class ReplicaRows:
 
     Attributes:
         line: The push line; set right after.
+        number: Counts those that share streams.
         is_last: No other replica holds their streams after this one.
     """
 
@@ -59,9 +60,8 @@ class ReplicaRows:
         self._end_ns = end_ns
         self._folding: Folding | None = None
         self._counts = False
-        self._log = streams.log = PushLog()
-        self._first = len(streams.batches)
-        """The batches from here on are of pushes of this replica."""
+        self._log = PushLog()
+        self.number = 0
         self._has_ended = False
         self.is_last = True
         self._before: ReplicaRows | None = None
@@ -71,43 +71,51 @@ class ReplicaRows:
         if self.replica.reconnects is not None:
             # What they were answered comes before what they are pushed.
             self.replica.reconnects.hand_on()
+        self.takes_over()
         self.streams.take(place, request, made, dequeued_ns, sent_ns)
         if self._folding is not None:
-            self._folding.settle(int(sent_ns.max()), self._in_hand())
+            self._folding.settle(int(sent_ns.max()), self._in_hand(), self.number)
+
+    def takes_over(self) -> None:
+        """What is sent from here on is sent by this replica."""
+        self.streams.owner, self.streams.log = self.number, self._log
 
     def _in_hand(self) -> tuple[NDArray[np.int64], Ints]:
         """Places whose worker is busy, and since when."""
         reconnects = self.replica.reconnects
-        return self.line.in_hand() if reconnects is None else reconnects.in_hand()
+        return self.line.in_hand() if reconnects is None else reconnects.in_hand(self)
 
     def forget_moves(self) -> None:
         """What is sent from here on carries more than what was sent before."""
         self.line.hand_on()
         if self.replica.reconnects is not None:
-            self.replica.reconnects.learns_of_nothing()
+            self.replica.reconnects.learns_of_nothing(self)
         self.streams.forget_moves()
 
     def follow(self, before: ReplicaRows) -> None:
-        """The replica holds streams that another one held."""
+        """The replica may get streams that another one has."""
         self._before, before.is_last = before, False
+        self.number = before.number + 1
 
     @property
-    def _came_to_nothing(self) -> list[tuple[int, list[int], NDArray[np.bool_] | None]]:
-        """What came to nothing at the replica, and at those before it."""
+    def _came_to_nothing(self) -> list[tuple[int, int, list[int], NDArray[np.bool_] | None]]:
+        """What came to nothing at the replica, and at those before it, with the number of each."""
         before = [] if self._before is None else self._before._came_to_nothing
-        return [*before, *self.replica.came_to_nothing]
+        number = self.replica.number
+        own = [(number, *of) for of in self.replica.came_to_nothing if of[2] is None or of[2].any()]
+        return before + own
 
     def end(self) -> None:
-        """The replica ends, all that was sent is on its way: what was not read by then never is."""
+        """The replica ends, or the run, and all that was sent is on its way: what was not read by then never
+        is."""
+        if self._has_ended:
+            return
         self._has_ended = True
         if self._folding is not None:
-            self._folding.read_last(self._in_hand())
-        else:
-            self._read_acks()
-
-    def _read_acks(self) -> None:
-        batches, count = self.streams.batches, len(self.entity)
-        own = batches[self._first :]
+            self._folding.read_last(self._in_hand(), self.number)
+            return
+        count = len(self.entity)
+        own = [batch for batch in self.streams.batches if batch.owner == self.number]
         read_acks(own, count, self._in_hand(), self._end_ns, Answers(count, is_delta=self._is_delta))
 
     def fold(self, recorder: Recorder) -> None:
@@ -115,8 +123,7 @@ class ReplicaRows:
         if self._counts:
             return
         self._counts = True
-        if self.is_last:
-            self._fold_deliveries(recorder)
+        self._fold_deliveries(recorder)
         if not recorder.keeps_proxy_pushes:
             tally = recorder.push_tally = recorder.push_tally or PushTally()
             self._log.count_into(
@@ -125,9 +132,10 @@ class ReplicaRows:
 
     def _fold_deliveries(self, recorder: Recorder) -> None:
         if self.streams.folding is None:
-            folding = Folding(recorder, self.replica.number, self.entity, self.group, self._end_ns)
-            for number, batch in enumerate(self.streams.batches):
-                folding.take(batch, is_read=self._has_ended or number < self._first)
+            folding = Folding(recorder, self.entity, self.group, self._end_ns)
+            ended = self._ended()
+            for batch in self.streams.batches:
+                folding.take(batch, is_read=batch.owner in ended)
             self.streams.batches.clear()
             self.streams.folding = folding
         assert isinstance(self.streams.folding, Folding)
@@ -135,24 +143,26 @@ class ReplicaRows:
 
     # --- the end of the run
 
+    def _ended(self) -> dict[int, None]:
+        """Numbers of those, of it and of the ones before it, that have ended."""
+        before = {} if self._before is None else self._before._ended()
+        return before | ({self.number: None} if self._has_ended else {})
+
     def deliveries(self, announced: Sequence[Announced]) -> Callable[[], Iterator[Mapping[str, Any]]]:
-        """Gives the rows of the deliveries table; of replicas that follow each other the last one does."""
-        if self._has_ended and not self.is_last:
-            return lambda: iter(())
+        """Gives the rows of the deliveries table, when all ACKs are read; of replicas that share streams the
+        last one does."""
+        assert self.is_last, "the deliveries of shared streams are those of the last replica"
         if self._folding is not None:
             if self._came_to_nothing:
                 raise CannotTakeFleet(
                     "endpoints that leave and are back before istiod looked, where deliveries are counted"
                 )
-            self._folding.finish(announced, None if self._has_ended else self._in_hand())
+            self._folding.finish(announced)
             return partial(self._folding.rows, announced)
         followers = self._followers(announced)
-        if not self._has_ended:
-            self._read_acks()
         return partial(
             delivery_parts,
             announced,
-            self.replica.number,
             self.streams.batches,
             self.entity,
             self.group,
@@ -161,19 +171,24 @@ class ReplicaRows:
         )
 
     def _followers(self, announced: Sequence[Announced]) -> dict[int, Follower]:
-        """The changes that came to nothing at the replica."""
+        """The changes that came to nothing at the replica, or at those before it."""
         latest: dict[object, int] = {}
         before: dict[int, int | None] = {}
         for change in announced:
             if change.endpoints is not None:
                 before[change.change] = latest.get(change.endpoints)
                 latest[change.endpoints] = change.change
-        return {
-            number: Follower(t_ns, before[numbers[0]], number == numbers[-1], is_told)
-            for t_ns, numbers, is_told in self._came_to_nothing
-            for number in numbers
-            if numbers[0] in before
-        }
+        followers: dict[int, Follower] = {}
+        for replica, t_ns, numbers, is_told in self._came_to_nothing:
+            for number in numbers if numbers[0] in before else ():
+                if number in followers:
+                    raise CannotTakeFleet(
+                        "endpoints that leave and are back before two istiods looked, whose proxies reconnect"
+                    )
+                followers[number] = Follower(
+                    t_ns, before[numbers[0]], number == numbers[-1], replica, is_told
+                )
+        return followers
 
     def close(self, recorder: Recorder) -> None:
         """The run is over: what is sent is counted, and when the last push of each round was sent."""

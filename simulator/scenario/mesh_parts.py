@@ -197,14 +197,17 @@ class MeshParts:
             self._clock, self._draws, cache_sync, self._deployment, self._sources, end_ns, self._galley
         )
 
-    def _make_istiod_pods(self) -> IstiodPods:
+    def _istiod_pod_settings(self) -> IstiodPodSettings:
         plane = self._scenario.control_plane
-        settings = IstiodPodSettings(
+        return IstiodPodSettings(
             plane.readiness.initial_delay,
             plane.readiness.period,
             law_of(self._laws, "endpoint_slice_delay"),
             law_of(self._laws, "kube_proxy_delay"),
         )
+
+    def _make_istiod_pods(self) -> IstiodPods:
+        plane, settings = self._scenario.control_plane, self._istiod_pod_settings()
         name = "istiod" if plane.kind == "istiod" else PILOT
         return IstiodPods(
             self._clock,

@@ -1,4 +1,4 @@
-"""Rows lose the only istiod and come back as proxies do that are played message by message."""
+"""Rows lose their istiod and come back as proxies do that are played message by message."""
 
 from __future__ import annotations
 
@@ -15,12 +15,20 @@ from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build_fleet import FleetWorld
 from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, table
-from tests.outage_scenarios import outage
+from tests.outage_scenarios import outage, upgrade
 
-FAST = (10, 57)
+FAST = (10, 25)
+"""In 25 connections would be old enough after the second outage has ended them."""
 SLOW = tuple(seed for seed in range(60) if seed not in FAST)
 
-SEEN_IN_THE_RUN = ("responses larger than agent.window_bytes", "envoy.initial_fetch_timeout")
+FAST_UPGRADES = (5, 8)
+SLOW_UPGRADES = tuple(seed for seed in range(60) if seed not in FAST_UPGRADES)
+
+SEEN_IN_THE_RUN = (
+    "responses larger than agent.window_bytes",
+    "envoy.initial_fetch_timeout",
+    "two istiods looked",
+)
 
 
 def assert_streams_are_equal(of: xs.Scenario) -> None:
@@ -39,6 +47,17 @@ def test_random_outages_have_equal_tables(seed: int) -> None:
 @pytest.mark.parametrize("seed", SLOW)
 def test_more_random_outages_have_equal_tables(seed: int) -> None:
     assert_streams_are_equal(outage(seed))
+
+
+@pytest.mark.parametrize("seed", FAST_UPGRADES)
+def test_random_upgrades_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(upgrade(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SLOW_UPGRADES)
+def test_more_random_upgrades_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(upgrade(seed))
 
 
 def shipped(**keys: Any) -> xs.Scenario:
@@ -97,7 +116,7 @@ def test_acks_that_the_end_of_istiod_cuts_off_are_never_read() -> None:
 
 def test_rows_that_are_pushed_to_between_their_answers_are_played_by_messages_the_second_time() -> None:
     at_once = {"token_review": "0s", "tls_handshake": "0s", "proxy_init": "0s"}
-    of = shipped(**{"mesh.proxies": 40, "duration": "30s", "agent.window_bytes": "1Mi"})
+    of = shipped(**{"mesh.proxies": 25, "duration": "10s", "agent.window_bytes": "1Mi"})
     of = of.with_(
         **{
             "control_plane.costs": at_once,
@@ -106,7 +125,7 @@ def test_rows_that_are_pushed_to_between_their_answers_are_played_by_messages_th
         },
         workload=[
             {"restart_istiod": 0, "at": "2s", "down_for": "0s"},
-            {"edit": "VirtualService", "every": "70ms", "from": "4s", "until": "12s"},
+            {"edit": "VirtualService", "every": "70ms", "from": "5s", "until": "9s"},
         ],
     )
     assert_equal(of)

@@ -24,7 +24,6 @@ SMALLER: dict[str, dict[str, Any]] = {
 REFUSED = {
     "canary-upgrade": "workload entry migrate_revision",
     "certificate-waves": "mesh.start other than connected",
-    "in-place-upgrade": "workload entry rollout_istiod",
 }
 """What the fleet engine does not play, and the first thing that it has not."""
 

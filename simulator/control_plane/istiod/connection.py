@@ -196,6 +196,9 @@ class Connection:
         """Istiod ends the stream."""
         self.session.reset()
 
+    def note_age(self, ends_ns: int) -> None:
+        """It will be old enough then, and be reset."""
+
     def reset_if_open(self) -> None:
         """Istiod ends the stream unless it has ended."""
         if not self.is_closed:

@@ -255,6 +255,10 @@ class Deployment:
         for watcher in self.connection_watchers:
             watcher(proxy, replica, event)
 
+    def known_backends(self) -> list[Replica | None]:
+        """The backends that kube-proxy knows, in order; None for one that has ended."""
+        return [self.replicas.get(number) for number in self._backends(DEFAULT_REVISION)]
+
     def opened(self, stream: Stream) -> int:
         """Counts the streams of one proxy and purpose; how many with this one."""
         key = stream.proxy, stream.label
@@ -321,4 +325,11 @@ class Deployment:
 
 def first_backends(draws: Draws, proxies: NDArray[np.int64], replicas: int) -> NDArray[np.int64]:
     """The replica that takes the first stream of each of these proxies where so many serve from the start."""
-    return draws.integers_below(replicas, _BACKEND, proxies, 0)
+    return backends_of(draws, proxies, 0, replicas)
+
+
+def backends_of(
+    draws: Draws, proxies: NDArray[np.int64], dials: NDArray[np.integer] | int, backends: int
+) -> NDArray[np.int64]:
+    """Which of so many backends takes the stream of each of these proxies that is its so many-th dial."""
+    return draws.integers_below(backends, _BACKEND, proxies, dials)

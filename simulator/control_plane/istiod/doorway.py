@@ -127,6 +127,7 @@ class Doorway:
         left_ns = _ages(age_ns).residual_ns(u) if shared.clock.now_ns < 0 else _ages(age_ns).ns(u)
         left_ns += shared.settings.max_connection_age_grace_ns
         if shared.clock.now_ns + left_ns <= shared.end_ns:
+            connection.note_age(shared.clock.now_ns + left_ns)
             self._after(left_ns, connection, connection.reset_if_open)
 
     def _after(self, delay_ns: int, connection: Connection, call: Callable[[], None]) -> None:

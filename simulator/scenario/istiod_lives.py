@@ -1,0 +1,87 @@
+"""When the processes of istiod end: known before the run, since nothing that proxies do changes it.
+
+The pods of istiod alone are played, with the same timeline and the same draws, and with processes that do
+nothing but start.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+from simulator.engine.delays import Delay, draw_ns
+from simulator.engine.draws import Draws
+from simulator.engine.events import Band, Clock
+from simulator.workload.entries import AddIstiodEntry, RestartIstiodEntry, RolloutIstiodEntry
+from simulator.workload.istiod_pods import IstiodPods, IstiodPodSettings
+from simulator.workload.timeline import Happening
+
+
+class IstiodLives:
+    """The processes of istiod (workload/contract.py: IstiodActions).
+
+    Args:
+        timeline: What will happen.
+        draws: Random numbers of the run.
+        settings: Of the pods.
+        cache_sync: From the start of a process until it has synced.
+        replicas: At the start.
+        end_ns: End of the run.
+
+    Attributes:
+        ends_ns: By number of a replica the instants at which it ends, in order.
+    """
+
+    def __init__(
+        self,
+        timeline: Sequence[Happening],
+        draws: Draws,
+        settings: IstiodPodSettings,
+        cache_sync: Delay,
+        replicas: int,
+        end_ns: int,
+    ) -> None:
+        self.ends_ns: dict[int, list[int]] = {}
+        self._draws, self._cache_sync = draws, cache_sync
+        self._clock = Clock()
+        self._starts: dict[int, int] = {}
+        pods = IstiodPods(self._clock, draws, settings, self, replicas)
+        for happening in timeline:
+            if isinstance(happening.entry, RestartIstiodEntry | AddIstiodEntry | RolloutIstiodEntry):
+                self._clock.at(happening.t_ns, _playing(pods, happening), band=Band.WORKLOAD)
+        self._clock.run(end_ns)
+
+    def start_istiod(self, replica: int, on_synced: Callable[[], None]) -> None:
+        """See IstiodActions."""
+        starts = self._starts[replica] = self._starts.get(replica, 0) + 1
+        delay_ns = draw_ns(self._cache_sync, self._draws, "istiod.cache_sync", replica, starts)
+
+        def synced() -> None:
+            if self._starts.get(replica) == starts:
+                on_synced()
+
+        self._clock.after(delay_ns, synced, band=Band.TIMER, entity=replica)
+
+    def stop_istiod(self, replica: int) -> None:
+        """See IstiodActions."""
+        self._starts[replica] = self._starts.get(replica, 0) + 1
+        self.ends_ns.setdefault(replica, []).append(self._clock.now_ns)
+
+    def istiod_in_service(self, replica: int, is_in: bool) -> None:
+        """See IstiodActions."""
+
+    def assign_revision(self, replica: int, revision: str) -> None:
+        """See IstiodActions."""
+        raise AssertionError("another control plane is no part of it")
+
+
+def _playing(pods: IstiodPods, happening: Happening) -> Callable[[], None]:
+    def play() -> None:
+        match happening.entry:
+            case RestartIstiodEntry() as entry:
+                pods.restart(entry.replica, entry.down_for_ns)
+            case AddIstiodEntry() as entry:
+                pods.add(entry.count)
+            case RolloutIstiodEntry() as entry:
+                pods.rollout(entry.max_surge, entry.max_unavailable)
+
+    return play
