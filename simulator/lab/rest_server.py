@@ -11,7 +11,8 @@ from typing import Any, Protocol
 from google.protobuf import json_format
 
 from simulator.lab.bootstrap import EPOCH_KEY
-from simulator.lab.network import LOOPBACK, PATHS
+from simulator.lab.loopback_server import LoopbackServer
+from simulator.lab.network import PATHS
 from simulator.lab.protobufs import Builder
 from simulator.lab.streams import encoded
 from simulator.xds.messages import DiscoveryRequest, DiscoveryResponse
@@ -42,39 +43,23 @@ class RestServer:
 
     def __init__(self, handler: PollHandler) -> None:
         self._handler = handler
-        self._server: asyncio.Server | None = None
-        self._open: dict[asyncio.Task[None], None] = {}
+        self._server = LoopbackServer(self._serve)
 
     async def start(self) -> int:
         """Listens; returns the port."""
-        self._server = await asyncio.start_server(self._connected, LOOPBACK, 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        return await self._server.start()
 
     async def stop(self) -> None:
         """Listens no more, and drops every connection."""
-        if self._server is not None:
-            self._server.close()
-        serving = list(self._open)
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
+        await self._server.stop()
 
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open[task] = None
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
                 while await self._exchange(reader, writer):
                     pass
-        except asyncio.CancelledError:
-            pass
         except Exception as error:
             self._handler.fail(error)
-        finally:
-            del self._open[task]
-            writer.close()
 
     async def _exchange(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> bool:
         """One request and its answer; False if the connection is to be closed."""

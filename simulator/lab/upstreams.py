@@ -7,6 +7,7 @@ import contextlib
 import struct
 from collections.abc import Callable
 
+from simulator.lab.loopback_server import LoopbackServer
 from simulator.lab.network import HEALTH_PATH, LOOPBACK, held_s
 
 
@@ -21,37 +22,18 @@ class Upstream:
     def __init__(self, health_status: Callable[[], int], health_delay_s: Callable[[], float | None]) -> None:
         self._health_status = health_status
         self._health_delay_s = health_delay_s
-        self._server: asyncio.Server | None = None
-        self._open: dict[asyncio.Task[None], None] = {}
+        self._server = LoopbackServer(self._serve)
 
     async def start(self) -> int:
         """Listens; returns the port."""
-        self._server = await asyncio.start_server(self._connected, LOOPBACK, 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
+        return await self._server.start()
 
     async def stop(self) -> None:
         """Listens no more, and drops every connection."""
-        if self._server is not None:
-            self._server.close()
-        serving = list(self._open)
-        for task in serving:
-            task.cancel()
-        await asyncio.gather(*serving, return_exceptions=True)
-
-    async def _connected(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._open[task] = None
-        try:
-            await self._serve(reader, writer)
-        finally:
-            del self._open[task]
-            writer.close()
+        await self._server.stop()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # At the end of a play a late answer is cut off: that is no error, and nobody awaits this task.
-        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError, asyncio.CancelledError):
+        with contextlib.suppress(asyncio.IncompleteReadError, ConnectionError):
             while True:
                 head = await reader.readuntil(b"\r\n\r\n")
                 status, path = 200, head.split(b" ", 2)[1].decode("latin-1")
