@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Any
 
@@ -34,6 +35,11 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
     _test = item.nodeid
 
 
+def name_of(test: str) -> str:
+    """Its id, as a scenario may be called."""
+    return re.sub("[^A-Za-z0-9._-]+", "-", Path(test).name)[-100:].strip("-._")
+
+
 def pytest_sessionfinish() -> None:
-    told = [{**json.loads(scenario), "name": test} for scenario, test in _heard.items()]
+    told = [{**json.loads(scenario), "name": name_of(test)} for scenario, test in _heard.items()]
     Path(os.environ["XDSIM_OVERHEARD"]).write_text(json.dumps(told))
