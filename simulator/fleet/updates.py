@@ -15,7 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.fleet.parted import Parted
-from simulator.fleet.streams import StatsFlushes
+from simulator.fleet.stats_flushes import StatsFlushes
 from simulator.fleet.subscriptions import Carries, Subscriptions
 from simulator.fleet.views import HeldViews
 from simulator.xds.resources import Names, Resources
