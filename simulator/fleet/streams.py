@@ -104,7 +104,7 @@ class Streams:
         return sent
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
-        """See line.Taker."""
+        """See pushes_over.Taker."""
         self.log.add(place, request, made, dequeued_ns, sent_ns)
         worked = sent_ns >= 0
         if not worked.all():
