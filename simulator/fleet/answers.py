@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from simulator.fleet.batches import Batch
 from simulator.fleet.errors import CannotTakeFleet
-from simulator.fleet.streams import NULL, Ints, Move
+from simulator.fleet.moves import NULL, Move
+from simulator.fleet.streams import Ints
 
 NEVER = 2**62
 """Behind the end of every run."""

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 if TYPE_CHECKING:
-    from simulator.fleet.streams import Move
+    from simulator.fleet.moves import Move
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]

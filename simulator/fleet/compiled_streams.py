@@ -17,7 +17,10 @@ from simulator.fleet.errors import CannotTakeFleet
 
 if TYPE_CHECKING:
     from simulator.fleet.batches import Batch
-    from simulator.fleet.streams import Move, StatsFlushes, StreamSettings, _Direction
+    from simulator.fleet.links import Direction
+    from simulator.fleet.moves import Move
+    from simulator.fleet.stats_flushes import StatsFlushes
+    from simulator.fleet.stream_settings import StreamSettings
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -46,7 +49,7 @@ class CompiledStreams:
         settings: StreamSettings,
         draws: Draws,
         entity: Ints,
-        parts: tuple[_Direction, _Direction, StatsFlushes],
+        parts: tuple[Direction, Direction, StatsFlushes],
         state: Ints,
     ) -> None:
         self._kernel, self._entity, self._state = kernel, entity, state
@@ -56,7 +59,7 @@ class CompiledStreams:
         self._settings = np.array(limits, np.int64)
         self._flush_key = draws.keys([self._flushes.purpose])
         self._flush_law = np.array(_bounds(settings.flush_per_cluster), np.float64)
-        self._rooms: dict[_Direction, NDArray[np.float64]] = {}
+        self._rooms: dict[Direction, NDArray[np.float64]] = {}
         self._keys = {way: draws.keys([purpose for _, purpose in way.laws]) for way in parts[:2]}
 
     def deliver(self, moves: Sequence[Move], of: Ints, batch: Batch) -> tuple[int, int]:
@@ -113,7 +116,7 @@ class CompiledStreams:
                 requests[:, number, at] = request.after, back_ns, request.size, request.answers
         return of_move, messages, requests
 
-    def _drawn_ns(self, way: _Direction, place: Small, most: int) -> Ints:
+    def _drawn_ns(self, way: Direction, place: Small, most: int) -> Ints:
         """What the next messages of a direction draw, by message and row; nothing where no law does."""
         if not way.laws:
             return np.empty((0, 0), np.int64)
@@ -129,7 +132,7 @@ class CompiledStreams:
         total_ns: Ints = drawn_ns[0]
         return total_ns
 
-    def _room(self, way: _Direction, shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], Bits]:
+    def _room(self, way: Direction, shape: tuple[int, int, int]) -> tuple[NDArray[np.float64], Bits]:
         """Memory for the numbers of a direction, and scratch: the same for every batch, for new pages cost
         more than draws."""
         size, count = math.prod(shape), shape[-1]
@@ -165,7 +168,7 @@ def compiled_streams(
     settings: StreamSettings,
     draws: Draws,
     entity: Ints,
-    parts: tuple[_Direction, _Direction, StatsFlushes],
+    parts: tuple[Direction, Direction, StatsFlushes],
     state: Ints,
 ) -> CompiledStreams | None:
     """The compiled form; None where numba is missing."""

@@ -13,7 +13,8 @@ from numpy.typing import NDArray
 from simulator.fleet.answers import Answers
 from simulator.fleet.batches import Batch
 from simulator.fleet.followers import Effect, Follower, follow
-from simulator.fleet.streams import NULL, Carried, Ints, Small
+from simulator.fleet.moves import NULL, Carried
+from simulator.fleet.streams import Ints, Small
 
 OUTCOMES = ("pending", "active", "superseded", "rejected")
 CARRIERS = (None, "push", "earlier_push", "reconnect")

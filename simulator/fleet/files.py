@@ -16,9 +16,10 @@ from numpy.typing import NDArray
 from simulator.engine.delays import Uniform
 from simulator.engine.draws import Draws
 from simulator.engine.events import Clock
+from simulator.fleet.arrived import Arrived
 from simulator.fleet.loops import NEVER
 from simulator.fleet.subscriptions import Subscriptions
-from simulator.fleet.updates import Arrived, Updates
+from simulator.fleet.updates import Updates
 from simulator.xds.resources import Names, Resources
 
 Ints = NDArray[np.int64]

@@ -17,7 +17,8 @@ from numpy.typing import NDArray
 
 from simulator.fleet.batches import Batch
 from simulator.fleet.deliveries import Announced, Rows, delivery_parts, instants_of
-from simulator.fleet.streams import Carried, Ints, Small
+from simulator.fleet.moves import Carried
+from simulator.fleet.streams import Ints, Small
 from simulator.recording.delivery_tally import SPANS, DeliveryTally
 from simulator.recording.recorder import Recorder
 from simulator.recording.sampling import is_sampled, sampled_share

@@ -5,10 +5,11 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.arrived import Arrived
 from simulator.fleet.loops import NEVER, Loops
 from simulator.fleet.poll_window import Window
 from simulator.fleet.subscriptions import NOTHING, Subscriptions
-from simulator.fleet.updates import Arrived, Updates
+from simulator.fleet.updates import Updates
 from simulator.xds.resources import Names, Resources
 
 Ints = NDArray[np.int64]

@@ -31,7 +31,7 @@ class PushLog:
         self._last_sent_ns: dict[int, int] = {}
 
     def add(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
-        """Pushes in order of their ends (line.Taker)."""
+        """Pushes in order of their ends (pushes_over.Taker)."""
         if self._tally is not None:
             self._count(request, made, dequeued_ns, sent_ns)
             return

@@ -10,257 +10,32 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import suppress
-from dataclasses import dataclass
-from functools import cached_property
-from typing import NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.engine.clock import S
-from simulator.engine.delays import Constant, Delay, Uniform
-from simulator.engine.draws import Draws, KeyedDraws
+from simulator.engine.draws import Draws
 from simulator.fleet import delivery_kernel as k
 from simulator.fleet.batches import Batch
 from simulator.fleet.compiled_streams import CompiledStreams, compiled_streams, is_worth_it
 from simulator.fleet.errors import CannotTakeFleet, OddRows
 from simulator.fleet.history import Chains, History
+from simulator.fleet.links import Direction
+from simulator.fleet.moves import NULL, Move, Moving, Request
 from simulator.fleet.push_log import PushLog
+from simulator.fleet.stats_flushes import StatsFlushes
+from simulator.fleet.stream_settings import StreamSettings
 from simulator.fleet.views import Views
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
-
-NULL = -1
-"""No instant."""
 
 NEVER = 2**62
 """Behind the end of every run: of what is lost."""
 
 _BITS_OF_MADE, _BITS_OF_LATE = 22, 18
 """Of the number of a move: state, what the push sends, what is late of CDS and of LDS together."""
-
-
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """A change that a push carries to the proxies that make the move.
-
-    Attributes:
-        change: Its id.
-        t_changed_ns: When it happened.
-        first: Position of the first message with a part of it.
-        last: Position of the last one, by which it is applied.
-        active: Position of the message by which it takes effect, and
-        active_delay_ns: the delay of that.
-        acks: Positions of all that have a part of it.
-        outcome: ``active`` or ``superseded``; ``rejected`` where the message in `last` is refused.
-        push: The round that was made for it; None where something else carries it.
-        carried_by: What: ``push``, ``earlier_push`` or ``reconnect``.
-        replica: Who sends it.
-        instants: Observed, debounced, enqueued; of what is no push made for it: three times observed.
-    """
-
-    change: int
-    t_changed_ns: int
-    first: int
-    last: int
-    active: int
-    active_delay_ns: int
-    acks: tuple[int, ...]
-    outcome: str
-    push: int | None
-    carried_by: str
-    replica: int
-    instants: tuple[int, int, int]
-
-
-class Request(NamedTuple):
-    """A request of a proxy.
-
-    Attributes:
-        after: Position of the message after whose application it leaves.
-        size: Bytes.
-        answers: Position of the message it answers; NULL for none.
-    """
-
-    after: int
-    size: int
-    answers: int
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Move:
-    """What a push does to proxies that were in one state, message by message.
-
-    Attributes:
-        state: The state after it.
-        sizes: Bytes.
-        costs: Main-thread ns.
-        clusters: Cluster objects, for the stats flush.
-        delays: Longest delay to the workers; None for none.
-        types: Their types.
-        refused: Whether the answer to each is a NACK.
-        requests: What the proxies send, in order.
-        warms: Positions of a CDS message after which clusters warm, and of the EDS message that ends it.
-        carried: Changes.
-        cds: Position of the CDS message and number of what it carries, where it carries changes.
-        lds: The same of LDS.
-        views: Number of what requests meet once the workers have each message; empty where nobody sends any.
-    """
-
-    state: int
-    sizes: tuple[int, ...]
-    costs: tuple[int, ...]
-    clusters: tuple[int, ...]
-    delays: tuple[int | None, ...]
-    types: tuple[str, ...]
-    refused: tuple[bool, ...]
-    requests: tuple[Request, ...]
-    warms: tuple[int, int] | None
-    carried: tuple[Carried, ...]
-    cds: tuple[int, int] | None = None
-    lds: tuple[int, int] | None = None
-    views: tuple[int, ...] = ()
-
-
-class Moving(Protocol):
-    """What works moves out."""
-
-    def move(self, state: int, made: int, late_cds: Sequence[int], late_lds: Sequence[int]) -> Move:
-        """The move of a proxy that has still to apply messages which carry this, newest first."""
-
-
-@dataclass(frozen=True, slots=True)
-class StreamSettings:
-    """What is equal for all: delays, sizes and limits.
-
-    Attributes:
-        latency: Of each message.
-        hop: Of the agent between; None for none.
-        bytes_per_second: Bandwidth; None for no limit.
-        window_bytes: What may be under way unread.
-        flush_interval_ns: Of the stats; 0 for never.
-        flush_per_cluster: Its cost.
-        end_ns: End of the run.
-        answers_differ: Not every answer acknowledges what its message carried.
-        eds_timeout_ns: So long a cluster that warms waits for its endpoints; 0 for ever.
-    """
-
-    latency: Delay
-    hop: Delay | None
-    bytes_per_second: int | None
-    window_bytes: int
-    flush_interval_ns: int
-    flush_per_cluster: Delay
-    end_ns: int
-    answers_differ: bool
-    eds_timeout_ns: int
-
-
-class _Direction:
-    """One direction of the links of all proxies (wire/link.py)."""
-
-    def __init__(
-        self, settings: StreamSettings, draws: Draws, purpose: str, entity: Ints, state: Ints
-    ) -> None:
-        self._settings, self._draws, self._entity = settings, draws, entity
-        self.sent, self.last_ns = state
-        self.last_ns[:] = NULL
-        delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
-        purposes = (purpose, purpose + ".agent")
-        self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))
-        self.laws = [
-            (delay, purpose)
-            for delay, purpose in zip(delays, purposes, strict=False)
-            if not isinstance(delay, Constant)
-        ]
-        """Of what is drawn for each message, and what for."""
-
-    @cached_property
-    def _drawn(self) -> list[tuple[Delay, KeyedDraws]]:
-        return [(delay, self._draws.keyed(purpose, self._entity)) for delay, purpose in self.laws]
-
-    def least_ns(self, size_bytes: int) -> int:
-        """How long a message takes without what is drawn."""
-        rate = self._settings.bytes_per_second
-        return self._constant_ns + (0 if rate is None else size_bytes * S // rate)
-
-    def arrival_ns(self, place: Small, now_ns: Ints, size_bytes: Ints | int) -> Ints:
-        """When messages sent now arrive; none overtakes."""
-        arrival_ns = now_ns + self._constant_ns
-        index = self.sent[place]
-        self.sent[place] = index + 1
-        if self._drawn:
-            for delay, keyed in self._drawn:
-                arrival_ns += delay.ns_array(keyed.uniform(place, index))
-        if self._settings.bytes_per_second is not None:
-            arrival_ns += size_bytes * S // self._settings.bytes_per_second
-        np.maximum(arrival_ns, self.last_ns[place], out=arrival_ns)
-        self.last_ns[place] = arrival_ns
-        return arrival_ns
-
-
-class StatsFlushes:
-    """The stats flushes of all main threads (envoy/main_thread.py), worked off when a job starts."""
-
-    purpose = "envoy.costs.stats_flush_per_cluster"
-
-    def __init__(self, settings: StreamSettings, draws: Draws, entity: Ints) -> None:
-        self._draws, self._entity, self._law = draws, entity, settings.flush_per_cluster
-        self._interval_ns = settings.flush_interval_ns
-        self.is_off = self._interval_ns == 0 or self._law.is_zero
-        count = 0 if self.is_off else len(entity)
-        phase = draws.uniform_array("envoy.stats_flush_phase", entity[:count])
-        self.state = np.zeros((count, 3), np.int64)
-        """See `delivery_kernel.NEXT_NS`."""
-        self._next_ns, self._count, self._until_ns = self.state.T
-        self._next_ns[:] = 1 + (phase * self._interval_ns).astype(np.int64)
-
-    def take_too_long(self, clusters: Ints) -> NDArray[np.int8]:
-        """By message, whether one of so many clusters (by move and message) may outlast the interval."""
-        return np.array([self._longest_ns(c) >= self._interval_ns for c in clusters.T], np.int8)
-
-    def _longest_ns(self, clusters: Ints) -> int:
-        law = self._law
-        each = (
-            law.value_ns if isinstance(law, Constant) else law.high_ns if isinstance(law, Uniform) else None
-        )
-        if each is None:
-            raise CannotTakeFleet("envoy.costs.stats_flush_per_cluster: a law without a longest delay")
-        return int(each + 1) * int(clusters.max())
-
-    def stall_ns(self, place: Small, start_ns: Ints, busy_until_ns: Ints, clusters: Ints) -> Ints:
-        """How long jobs that start must wait for a flush under way."""
-        due = np.flatnonzero(self._next_ns[place] <= start_ns)
-        if len(due):
-            if self._longest_ns(clusters) >= self._interval_ns:
-                raise CannotTakeFleet("a stats flush that takes longer than envoy.stats_flush_interval")
-            self._flush(place, due, start_ns, busy_until_ns, clusters)
-        stall_ns: Ints = np.maximum(self._until_ns[place] - start_ns, 0)
-        return stall_ns
-
-    def _flush(
-        self, place: Small, due: NDArray[np.int64], start_ns: Ints, busy_until_ns: Ints, clusters: Ints
-    ) -> None:
-        while len(due):
-            who, start, busy = place[due], start_ns[due], busy_until_ns[due]
-            next_ns, until = self._next_ns[who], self._until_ns[who]
-            # Of flushes that nothing holds up each is over before the next: only the last one matters.
-            free = (busy <= next_ns) & (until <= next_ns)
-            skipped = np.where(free, (start - next_ns) // self._interval_ns, 0)
-            next_ns += skipped * self._interval_ns
-            count = self._count[who]
-            if isinstance(self._law, Constant):
-                each = np.full(len(who), self._law.value_ns, np.int64)
-            else:
-                count += skipped
-                u = self._draws.uniform_array(self.purpose, self._entity[who], count)
-                each = self._law.ns_array(u)
-                count += 1
-            until = np.where(skipped > 0, 0, until)
-            self._until_ns[who] = np.maximum(np.maximum(next_ns, until), busy) + each * clusters[due]
-            self._next_ns[who], self._count[who] = next_ns + self._interval_ns, count
-            due = due[self._next_ns[who] <= start]
 
 
 class Folds(Protocol):
@@ -295,8 +70,8 @@ class Streams:
         self._compiled: CompiledStreams | None = None
         self._state = state.astype(np.int64)
         self._table = table = np.zeros((count, 8), np.int64)
-        self._down = _Direction(settings, draws, "network.latency.to_client", entity, table.T[:2])
-        self._up = _Direction(settings, draws, "network.latency.to_server", entity, table.T[2:4])
+        self._down = Direction(settings, draws, "network.latency.to_client", entity, table.T[:2])
+        self._up = Direction(settings, draws, "network.latency.to_server", entity, table.T[2:4])
         self._flushes = StatsFlushes(settings, draws, entity)
         self._busy_until_ns, self._workers_ns, self._unread, self.main_thread_busy_ns = table.T[4:]
         table[:, k.BUSY_UNTIL_NS] = table[:, k.WORKERS_NS] = NULL
@@ -329,7 +104,7 @@ class Streams:
         return sent
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
-        """See line.Taker."""
+        """See pushes_over.Taker."""
         self.log.add(place, request, made, dequeued_ns, sent_ns)
         worked = sent_ns >= 0
         if not worked.all():

@@ -8,14 +8,15 @@ is answered; what waits for it is kept here.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import Protocol
+from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.answer_steps import Step, Stepping
+from simulator.fleet.arrived import Arrived, groups
 from simulator.fleet.parted import Parted
-from simulator.fleet.streams import StatsFlushes
+from simulator.fleet.stats_flushes import StatsFlushes
 from simulator.fleet.subscriptions import Carries, Subscriptions
 from simulator.fleet.views import HeldViews
 from simulator.xds.resources import Names, Resources
@@ -25,45 +26,6 @@ Places = NDArray[np.int32]
 Rows = NDArray[np.int64]
 
 NEVER = 2**62
-
-
-class Step(Protocol):
-    """What one answer does (envoy/answered.py: AnswerStep)."""
-
-    @property
-    def cost_ns(self) -> int:
-        """Main-thread time."""
-
-    @property
-    def held(self) -> Resources:
-        """What is held after it."""
-
-    @property
-    def refused(self) -> Names:
-        """Names that are refused."""
-
-    @property
-    def awaited(self) -> Names:
-        """Names that do not serve when it is applied."""
-
-    @property
-    def post_ns(self) -> int:
-        """Delay of the first publication to the workers."""
-
-    @property
-    def posts_always(self) -> bool:
-        """Whether there is one where no change takes effect by it."""
-
-    @property
-    def then_ns(self) -> int | None:
-        """Delay of the second; None for none."""
-
-
-class Stepping(Protocol):
-    """What works steps out."""
-
-    def step(self, type_name: str, held: Resources, answer: Resources, *, warms: bool) -> Step:
-        """The step of a proxy that holds this and gets that."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,30 +41,6 @@ class UpdateSettings:
     update_ns: int
     fetch_timeout_ns: int
     end_ns: int
-
-
-@dataclass(slots=True, eq=False)
-class Arrived:
-    """Updates with content at distinct proxies: a column for each property."""
-
-    sub: NDArray[np.int32]
-    place: Places
-    content: NDArray[np.int32]
-    carry_from: NDArray[np.int32]
-    carry_to: NDArray[np.int32]
-    enqueued_ns: Ints
-    dequeued_ns: Ints
-    sent_ns: Ints
-    received_ns: Ints
-    is_superseded: NDArray[np.bool_]
-    """A newer loop of the same subscription existed when it came: it is for the cluster in service."""
-    stopped_ns: Ints
-    """When nobody wants it any more."""
-    is_refused: NDArray[np.bool_] = field(init=False)
-    """Filled in: it was refused."""
-
-    def __post_init__(self) -> None:
-        self.is_refused = np.zeros(len(self.sub), bool)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -183,7 +121,7 @@ class Updates:
     ) -> NDArray[np.bool_]:
         """Updates leave that bring what was published since; which of them carry changes."""
         carries = np.zeros(len(sub), bool)
-        for rows, (number, since) in _groups(sub, after):
+        for rows, (number, since) in groups(sub, after):
             brought = self._subscriptions.brought(number, since, self._subscriptions.publications)
             if not brought:
                 continue
@@ -202,7 +140,7 @@ class Updates:
         t_ns: Ints,
     ) -> None:
         """Requests state the version of answers that brought these."""
-        for rows, (number, since, last) in _groups(sub, after, until):
+        for rows, (number, since, last) in groups(sub, after, until):
             for carried in self._subscriptions.brought(number, since, last):
                 carried.parted.acked(number, self._rank[place[rows]], t_ns[rows])
 
@@ -230,7 +168,7 @@ class Updates:
         warms = self._warms_since_ns[keys] != NEVER
         kinds = [
             (rows, sub, self._step(sub, held, content, bool(is_warm)), bool(is_old))
-            for rows, (sub, held, content, is_warm, is_old) in _groups(
+            for rows, (sub, held, content, is_warm, is_old) in groups(
                 arrived.sub, self._held[keys], arrived.content, warms, arrived.is_superseded
             )
         ]
@@ -273,7 +211,7 @@ class Updates:
         """Whether these contents of clusters may make some warm where they are applied next: not where it is
         known that all that is new is refused."""
         may = np.ones(len(key), bool)
-        for rows, (number, held, new) in _groups(sub, self._held[key], content):
+        for rows, (number, held, new) in groups(sub, self._held[key], content):
             known = self._steps.get((number, held, new, False))
             may[rows] = known is None or bool(known[0].awaited)
         return may
@@ -286,7 +224,7 @@ class Updates:
 
     def _brought(self, arrived: Arrived, rows: Rows, sub: int) -> Iterator[tuple[Rows, list[Carries[Names]]]]:
         """These answers by what they carry, if anything."""
-        for those, (since, last) in _groups(arrived.carry_from[rows], arrived.carry_to[rows]):
+        for those, (since, last) in groups(arrived.carry_from[rows], arrived.carry_to[rows]):
             brought = self._subscriptions.brought(sub, since, last)
             if brought:
                 yield rows[those], brought
@@ -422,7 +360,7 @@ class Updates:
         self._warming[place] -= 1
         self._clusters[place] -= 1
         layout = self._subscriptions.layout
-        for rows, (number,) in _groups(self._waits_in[place]):
+        for rows, (number,) in groups(self._waits_in[place]):
             if number < 0:
                 continue
             for parted, part, awaited in self._waiting[number].changes:
@@ -464,19 +402,3 @@ class Updates:
             keys = np.flatnonzero(self._warms_since_ns + timeout_ns <= self._settings.end_ns)
             late = self._subscriptions.layout.key_place[keys]
         return np.unique(np.concatenate([late, *self._touched]))
-
-
-def _groups(*columns: NDArray[np.integer] | NDArray[np.bool_]) -> Iterator[tuple[Rows, tuple[int, ...]]]:
-    """Rows with equal values in all columns, and these values; rows in order."""
-    if not len(columns[0]):
-        return
-    if all((column == column[0]).all() for column in columns):
-        yield np.arange(len(columns[0])), tuple(int(column[0]) for column in columns)
-        return
-    order = np.lexsort(columns[::-1])
-    differs = np.zeros(len(order), bool)
-    for column in columns:
-        ordered = column[order]
-        differs[1:] |= ordered[1:] != ordered[:-1]
-    for rows in np.split(order, np.flatnonzero(differs)):
-        yield rows, tuple(int(column[rows[0]]) for column in columns)

@@ -25,7 +25,8 @@ from simulator.envoy.settings import EnvoySettings
 from simulator.envoy.settled import SettledEnvoy
 from simulator.fleet.deliveries import Announced
 from simulator.fleet.errors import RowsTouched
-from simulator.fleet.streams import NEVER, StreamSettings
+from simulator.fleet.stream_settings import StreamSettings
+from simulator.fleet.streams import NEVER
 from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass

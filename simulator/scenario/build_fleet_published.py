@@ -16,7 +16,7 @@ from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
 from simulator.fleet.errors import RowsTouched
-from simulator.fleet.streams import StatsFlushes
+from simulator.fleet.stats_flushes import StatsFlushes
 from simulator.fleet.updates import Updates, UpdateSettings
 from simulator.fleet.views import HeldViews
 from simulator.recording.ledger import Change

@@ -16,7 +16,8 @@ from simulator.envoy.settings import EnvoySettings
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
 from simulator.envoy.startup import Server
 from simulator.fleet.line import PushLine
-from simulator.fleet.streams import Streams, StreamSettings
+from simulator.fleet.stream_settings import StreamSettings
+from simulator.fleet.streams import Streams
 from simulator.fleet.views import Views
 from simulator.scenario.architectures import hop_of
 from simulator.scenario.fleet_moves import ConcerningChange, Moves

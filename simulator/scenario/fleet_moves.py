@@ -16,7 +16,7 @@ from simulator.envoy.settled import (
     Unsettled,
 )
 from simulator.fleet.errors import CannotTakeFleet, OddRows
-from simulator.fleet.streams import NULL, Carried, Move, Request
+from simulator.fleet.moves import NULL, Carried, Move, Request
 from simulator.recording.ledger import Change, Sending
 from simulator.scenario.fleet_replica import GroupConnection, Made
 from simulator.xds.messages import (
@@ -57,7 +57,7 @@ class _State:
 
 
 class Moves:
-    """Works moves out (fleet/streams.py: Moving).
+    """Works moves out (fleet/moves.py: Moving).
 
     Args:
         made: What pushes send, by number; grows.

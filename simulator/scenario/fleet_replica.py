@@ -242,7 +242,7 @@ class Made:
 
 
 class GroupMaking:
-    """What the replica makes for groups (fleet/line.py: Making).
+    """What the replica makes for groups (fleet/push_requests.py: Making).
 
     Args:
         replica: Makes it.

@@ -67,7 +67,7 @@ class ReplicaRows:
         self._before: ReplicaRows | None = None
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
-        """What the line did goes on its way (fleet/line.py: Taker)."""
+        """What the line did goes on its way (fleet/pushes_over.py: Taker)."""
         if self.replica.reconnects is not None:
             # What they were answered comes before what they are pushed.
             self.replica.reconnects.hand_on()

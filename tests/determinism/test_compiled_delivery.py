@@ -3,14 +3,22 @@ column by column."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
 import numpy as np
 import pytest
 
 import simulator as xs
+from simulator.engine.delays import Constant, Uniform
 from simulator.engine.draws import Draws
 from simulator.fleet import compiled_streams, delivery_kernel
 from simulator.fleet.compiled import DeliveryKernel, compiled_delivery
 from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.moves import Move, Request
+from simulator.fleet.stream_settings import StreamSettings
+from simulator.fleet.streams import Streams
 from simulator.results.tables import build_tables, digest_of
 from tests.determinism.engine_equality import by_rows
 from tests.fleet_scenarios import scenario
@@ -148,3 +156,166 @@ def test_numbers_of_the_kernel_are_those_of_their_keys(kernel: DeliveryKernel | 
                 for who, before in zip(entity.tolist(), first.tolist(), strict=True)
             ]
             assert u[law, message].tolist() == expected
+
+
+# --- situations too rare for whole runs: pushes to a few proxies, made up
+
+MS = 1_000_000
+PROXIES = 5
+
+
+class Made:
+    """Every push is one of these moves, whatever state a proxy is in."""
+
+    def __init__(self, moves: Sequence[Move]) -> None:
+        self._moves = moves
+
+    def move(self, _state: int, made: int, _cds: Sequence[int], _lds: Sequence[int]) -> Move:
+        return self._moves[made]
+
+
+def move(sizes: Sequence[int], costs: Sequence[int], delays: Sequence[int | None], clusters: int = 0) -> Move:
+    """Each message is answered."""
+    count = len(sizes)
+    return Move(
+        state=0,
+        sizes=tuple(sizes),
+        costs=tuple(costs),
+        clusters=(clusters,) * count,
+        delays=tuple(delays),
+        types=("cds",) * count,
+        refused=(False,) * count,
+        requests=tuple(Request(at, 50, at) for at in range(count)),
+        warms=None,
+        carried=(),
+    )
+
+
+def settings(**keys: object) -> StreamSettings:
+    """Messages take 10 ms; nothing else holds them up."""
+    nothing = StreamSettings(
+        latency=Constant(10 * MS),
+        hop=None,
+        bytes_per_second=None,
+        window_bytes=1 << 20,
+        flush_interval_ns=0,
+        flush_per_cluster=Constant(0),
+        end_ns=10_000 * MS,
+        answers_differ=False,
+        eds_timeout_ns=0,
+    )
+    return replace(nothing, **keys)  # type: ignore[arg-type]  # keys are its own
+
+
+def delivered(of: StreamSettings, pushes: Sequence[tuple[int, Move]]) -> tuple[Streams, list[Any]]:
+    """Sends these, at their instants, to all proxies; and all that it led to, in numbers."""
+    streams = Streams(
+        of,
+        Draws(5, 0),
+        np.arange(PROXIES, dtype=np.int64),
+        np.zeros(PROXIES, np.int32),
+        Made([move for _, move in pushes]),
+    )
+    place = np.arange(PROXIES, dtype=np.int32)
+    for number, (sent_ns, _) in enumerate(pushes):
+        at_ns = np.full(PROXIES, sent_ns, np.int64)
+        made = np.full(PROXIES, number, np.int32)
+        streams.take(place, np.zeros(PROXIES, np.int32), made, at_ns, at_ns.copy())
+    columns = [
+        [column.tolist() for column in (*b.received_ns, *b.applied_ns, *b.workers_ns, *b.acked_ns)]
+        for b in streams.batches
+    ]
+    state = streams._table.tolist(), streams._flushes.state.tolist()
+    return streams, [columns, state, streams.messages, streams.bytes]
+
+
+FORMS = pytest.mark.parametrize("kernel", [PLAIN, compiled_delivery()], ids=["plain", "compiled"])
+
+
+def assert_as_by_columns(
+    of: StreamSettings,
+    pushes: Sequence[tuple[int, Move]],
+    kernel: DeliveryKernel | None,
+    monkeypatch: pytest.MonkeyPatch,
+) -> Streams:
+    """What came of it column by column, which row by row is the same."""
+    if kernel is None:
+        pytest.skip("numba is not installed: xdsim[fast]")
+    used(monkeypatch, None)
+    streams, by_columns = delivered(of, pushes)
+    counted = used(monkeypatch, kernel)
+    assert delivered(of, pushes)[1] == by_columns
+    assert counted.calls == len(pushes)
+    return streams
+
+
+@FORMS
+def test_flushes_that_wait_for_each_other_behind_a_long_job_are_worked_off_one_by_one(
+    kernel: DeliveryKernel | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """While the job lasts some ten of them come due; when it is over they are behind until long after."""
+    of = settings(flush_interval_ns=10 * MS, flush_per_cluster=Uniform(1 * MS, 2 * MS))
+    pushes = [
+        (10 * MS, move([100], [95 * MS], [0], clusters=4)),
+        (120 * MS, move([100, 100], [1 * MS, 1 * MS], [0, 0], clusters=4)),
+        (400 * MS, move([100], [1 * MS], [0], clusters=4)),
+    ]
+    streams = assert_as_by_columns(of, pushes, kernel, monkeypatch)
+    job, after, last = streams.batches
+    assert (after.received_ns[0] > job.applied_ns[0] + of.flush_interval_ns).all(), "none came due between"
+    assert (after.applied_ns[0] > after.received_ns[0] + 11 * MS).all(), "none was held up by another"
+    assert (last.applied_ns[0] < last.received_ns[0] + 10 * MS).all(), "what was behind is not worked off"
+
+
+@FORMS
+def test_workers_have_nothing_before_what_was_posted_to_them_earlier(
+    kernel: DeliveryKernel | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A message with a long way to the workers is followed by some with short ones and one that is nothing to
+    them; so is another push."""
+    pushes = [
+        (0, move([100] * 4, [MS] * 4, [50 * MS, 1 * MS, None, 2 * MS])),
+        (20 * MS, move([100] * 2, [MS] * 2, [3 * MS, 90 * MS])),
+        (30 * MS, move([100] * 2, [MS] * 2, [3 * MS, 4 * MS])),
+        (500 * MS, move([100] * 2, [MS] * 2, [None, MS])),
+    ]
+    streams = assert_as_by_columns(settings(), pushes, kernel, monkeypatch)
+    first, second, *later = streams.batches
+    posted_ns = (first.applied_ns[0] + 50 * MS).tolist()
+    assert [before.tolist() for before in first.workers_ns] == [[-1] * PROXIES, *[posted_ns] * 3]
+    assert [before.tolist() for before in second.workers_ns] == [posted_ns] * 2
+    second_ns = (second.applied_ns[1] + 90 * MS).tolist()
+    assert [batch.workers_ns[1].tolist() for batch in later] == [second_ns] * 2
+
+
+FLOWS = {
+    "all but the last message fit": ([0], 1, 301, None),
+    "all but the last message fill it": ([0], 1, 300, "agent.window_bytes"),
+    "another is under way": ([0, 5], 2, 700, "agent.window_bytes"),
+    "another is under way, and there is room": ([0, 5], 2, 701, None),
+    "another is read at that instant": ([0, 10], 1, 301, None),
+    "two are under way": ([0, 3, 9], 3, 1100, "agent.window_bytes"),
+    "two are under way, and there is room": ([0, 3, 9], 3, 1101, None),
+    "what was under way is read": ([0, 3, 13, 14], 2, 701, None),
+}
+"""Instants in ms, pushes under way at once at most, the window, and what is named."""
+
+
+@FORMS
+@pytest.mark.parametrize("flow", FLOWS)
+def test_what_is_under_way_already_counts_against_the_window(
+    flow: str, kernel: DeliveryKernel | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sent_ms, at_once, window, named = FLOWS[flow]
+    assert at_once == max(sum(0 <= t - other < 10 for other in sent_ms) for t in sent_ms)
+    pushes = [(t * MS, move([300, 100], [MS, MS], [0, 0])) for t in sent_ms]
+    of = settings(window_bytes=window)
+    if named is None:
+        assert_as_by_columns(of, pushes, kernel, monkeypatch)
+        return
+    if kernel is None:
+        pytest.skip("numba is not installed: xdsim[fast]")
+    for form in (None, kernel):
+        used(monkeypatch, form)
+        with pytest.raises(CannotTakeFleet, match=named):
+            delivered(of, pushes)

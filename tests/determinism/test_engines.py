@@ -383,7 +383,7 @@ def test_a_run_of_many_pushes_goes_on_with_the_compiled_kernel(monkeypatch: pyte
 
     counted_only = lambda pushes: counted if pushes >= 100 else kernel.advance  # noqa: E731
     monkeypatch.setattr("simulator.fleet.line._kernel", counted_only)
-    monkeypatch.setattr("simulator.fleet.line.CHUNK", 16)
+    monkeypatch.setattr("simulator.fleet.pushes_over.CHUNK", 16)
     fast = build(of, 1)
     fast.run()
     assert found
@@ -394,7 +394,7 @@ def test_a_small_output_buffer_changes_nothing(monkeypatch: pytest.MonkeyPatch) 
     of = mesh(push_throttle=3)
     whole = build(of.with_(engine="fleet"), 1)
     whole.run()
-    monkeypatch.setattr("simulator.fleet.line.CHUNK", 3)
+    monkeypatch.setattr("simulator.fleet.pushes_over.CHUNK", 3)
     in_chunks = build(of.with_(engine="fleet"), 1)
     in_chunks.run()
     assert digest_of(build_tables(whole.recorder)) == digest_of(build_tables(in_chunks.recorder))

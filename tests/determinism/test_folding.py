@@ -119,7 +119,7 @@ def test_both_engines_count_the_same_where_pushes_merge_and_the_end_cuts_them_of
 
 def test_acks_that_are_read_with_the_next_send_are_counted_then(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pushes are handed on in small pieces, so that ACKs outlive the piece that they belong to."""
-    monkeypatch.setattr("simulator.fleet.line.CHUNK", 32)
+    monkeypatch.setattr("simulator.fleet.pushes_over.CHUNK", 32)
     (arrays, _), (events, _) = (folded(played(churn(), engine)) for engine in ("fleet", "events"))
     assert list(arrays.to_bytes()) == list(events.to_bytes())
     in_hand = np.concatenate([c.spans["ack_delay"].values for c in events.changes])

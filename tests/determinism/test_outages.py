@@ -90,7 +90,7 @@ def test_an_outage_is_the_same_in_the_compiled_kernel_and_handed_on_in_small_pie
         ]
     )
     plain = without_time(played(of, of.seed, 0).recorder)
-    monkeypatch.setattr("simulator.fleet.line.CHUNK", 3)
+    monkeypatch.setattr("simulator.fleet.pushes_over.CHUNK", 3)
     monkeypatch.setattr("simulator.scenario.fleet_reconnects._TOGETHER", 2)
     monkeypatch.setattr("simulator.fleet.redials._WINDOW_NS", 1_000_000)
     assert without_time(played(of, of.seed, 0).recorder) == plain

@@ -11,7 +11,7 @@ import simulator as xs
 from simulator.engine.draws import Draws
 from simulator.fleet.errors import CannotTakeFleet, RowsTouched
 from simulator.fleet.poll_server import _by_heapq, _compiled, recursion
-from simulator.results.tables import build_tables
+from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
 from simulator.scenario.build_fleet_files import FiledFleetWorld
 from simulator.scenario.build_fleet_polls import PolledFleetWorld
@@ -243,6 +243,42 @@ def test_polls_that_do_not_arrive_in_time_are_named() -> None:
     of = mesh(**{"engine": "fleet", "network.latency": "400ms", "propagation.request_timeout": "300ms"})
     with pytest.raises(CannotTakeFleet, match=r"propagation\.request_timeout"):
         build(of, 1).run()
+
+
+CROWDED = mesh(
+    **{
+        "propagation.server": {"concurrency": 5, "service_time": {"uniform": ["1ms", "30ms"]}},
+        "propagation.refresh_delay": "300ms",
+    }
+)
+"""Polls wait for each other, some of them for long."""
+WAITING = (162, 164, 193, 194, 195)
+"""In these as well, of one server or two; and they take no time."""
+
+
+@pytest.mark.parametrize("of", [CROWDED, *map(scenario, WAITING)], ids=lambda of: f"{of.name}-{of.seed}")
+def test_a_server_compiled_for_every_call_gives_the_same_tables(
+    of: xs.Scenario, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise that is for calls of many requests alone (COMPILED_FROM)."""
+    compiled = _compiled()
+    if compiled is None:
+        pytest.skip("numba is not installed: xdsim[fast]")
+    calls: list[int] = []
+
+    def counted(arrivals: Any, *args: Any) -> int:
+        calls.append(len(arrivals))
+        return compiled(arrivals, *args)
+
+    monkeypatch.setattr("simulator.fleet.poll_server._compiled", lambda: counted)
+    monkeypatch.setattr("simulator.fleet.poll_server.COMPILED_FROM", 10**9)
+    plain = by_rows(of)
+    assert not calls
+    monkeypatch.setattr("simulator.fleet.poll_server.COMPILED_FROM", 0)
+    fast = by_rows(of)
+    assert digest_of(build_tables(fast)) == digest_of(build_tables(plain))
+    assert (fast.xds_messages, fast.xds_bytes) == (plain.xds_messages, plain.xds_bytes)
+    assert max(calls, default=0) > 1, "nobody waits in this one"
 
 
 @pytest.mark.parametrize("is_strict", [False, True])
