@@ -266,10 +266,11 @@ class PushLine(Generic[C]):
         self._kept[in_hand[self._kept[in_hand] == k.NOTHING]] = asked
         for connection in others:
             self._ask(self.place_of(connection), request)
+        # Numbered first: what a place waits for says which columns are still needed.
+        number = self._number(request) if len(others) else k.NOTHING
         self._append(in_order)
         self._waiting[in_order[in_order < fleet]] = asked
-        if len(others):
-            self._waiting[in_order[in_order >= fleet]] = self._number(request)
+        self._waiting[in_order[in_order >= fleet]] = number
         self._pump()
 
     def _ask(self, place: int, request: Any) -> None:
@@ -288,8 +289,9 @@ class PushLine(Generic[C]):
         place = self.place_of(connection)
         self._ask(place, request)
         if self._status[place] == k.IDLE:
+            number = self._number(request)
             self._append(np.array([place], np.int64))
-            self._waiting[place] = self._number(request)
+            self._waiting[place] = number
         self._pump()
 
     def _resolve(self, round_: int) -> None:
