@@ -148,3 +148,29 @@ def upgrade(seed: int) -> xs.Scenario:
         entries.append({"add_istiod": 1, "at": f"{of.choice([1, 7])}s"})
     replicas = of.choice([2, 3]) if entries[0].get("restart_istiod") else of.choice([1, 1, 2, 3])
     return scenario.with_(**{"control_plane.replicas": replicas}, workload=[*entries, *scenario.workload[1:]])
+
+
+def ages(seed: int) -> xs.Scenario:
+    """No istiod ends: connections are old enough to end, some of them several times."""
+    of, scenario = random.Random(seed), outage(seed)
+    one = of.choice
+    changes = {
+        "mesh.proxies.sidecars": of.randint(8, 30),
+        "duration": one(["9s", "14s", "21s"]),
+        "control_plane.replicas": one([1, 1, 2, 3]),
+        "control_plane.max_connection_age": one(["3s", "6s", "10s", "20s", "60s"]),
+        "control_plane.max_connection_age_grace": one(["0s", "10ms", "1s", "5s"]),
+        "agent.certificates.ttl": one(["24h", "24h", "24h", "60s"]),
+    }
+    entries: list[dict[str, Any]] = []
+    if of.random() < 0.3:
+        entries.append({"add_istiod": 1, "at": f"{one([1, 5, 9])}s"})
+    if of.random() < 0.3:
+        entries.append(one([{"scale_up": {"pods": 2}, "at": "8s"}, {"rollout": "any", "at": "4s"}]))
+    if of.random() < 0.15:
+        entries.append(
+            one([{"root_rotation": True, "at": "5s"}, {"ca_outage": True, "at": "3s", "until": "9s"}])
+        )
+    if of.random() < 0.15:
+        changes["recording.deliveries"] = "histogram"
+    return scenario.with_(**changes, workload=[*entries, *_changes(of), *scenario.workload[1:]])

@@ -13,6 +13,10 @@ class CannotTakeFleet(Exception):
     """The run needs something that is played message by message only; the message names it."""
 
 
+class SeveralLooked(CannotTakeFleet):
+    """Endpoints were back before two istiods looked, and rows go from one of these to the other."""
+
+
 class RowsTouched(Exception):
     """More happened to rows than arrays play, which only the run shows: it is to be played again with them
     message by message.

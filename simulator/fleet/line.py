@@ -151,10 +151,11 @@ class PushLine(Generic[C]):
         self._seats.kept[in_hand[self._seats.kept[in_hand] == k.NOTHING]] = asked
         for connection in others:
             self._ask(self.place_of(connection), request)
+        # Numbered first: what a place waits for says which columns are still needed.
+        number = self._requests.number(request) if len(others) else k.NOTHING
         self._seats.append(in_order)
         self._seats.waiting[in_order[in_order < fleet]] = asked
-        if len(others):
-            self._seats.waiting[in_order[in_order >= fleet]] = self._requests.number(request)
+        self._seats.waiting[in_order[in_order >= fleet]] = number
         self._pump()
 
     def _ask(self, place: int, request: Any) -> None:
@@ -173,8 +174,9 @@ class PushLine(Generic[C]):
         place = self.place_of(connection)
         self._ask(place, request)
         if self._seats.status[place] == k.IDLE:
+            number = self._requests.number(request)
             self._seats.append(np.array([place], np.int64))
-            self._seats.waiting[place] = self._requests.number(request)
+            self._seats.waiting[place] = number
         self._pump()
 
     def done(self, connection: C) -> None:

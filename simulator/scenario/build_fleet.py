@@ -2,16 +2,18 @@
 
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
 class and zone at each replica, whose start shows what all of them subscribe and fills its caches; gateways;
-proxies whose connection reaches its maximum age or whose certificate is renewed within the run; those that
-the workload touches (`fleet_touched`); and pods that come. All others are rows (`simulator.fleet`).
+proxies whose certificate is renewed within the run; those that the workload touches (`fleet_touched`); pods
+that come; and, where rows do not come back (`engine_choice`), proxies whose connection reaches its maximum
+age. All others are rows (`simulator.fleet`).
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
 from itertools import chain
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -24,7 +26,7 @@ from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settings import EnvoySettings
 from simulator.envoy.settled import SettledEnvoy
 from simulator.fleet.deliveries import Announced
-from simulator.fleet.errors import RowsTouched
+from simulator.fleet.errors import RowsTouched, SeveralLooked
 from simulator.fleet.stream_settings import StreamSettings
 from simulator.fleet.streams import NEVER
 from simulator.fleet.views import Views
@@ -36,7 +38,7 @@ from simulator.scenario.build_fleet_rows import JoinsRows, settled_envoy, stream
 from simulator.scenario.build_mesh import MeshWorld
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
-from simulator.scenario.engine_choice import rows_come_back
+from simulator.scenario.engine_choice import istiods_end, rows_come_back
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_connections import RowSession, RowStream
 from simulator.scenario.fleet_moves import ConcerningChange
@@ -146,8 +148,9 @@ class FleetWorld(MeshWorld):
         number[in_order] = np.arange(len(found), dtype=np.int32)
         is_row = np.ones(len(id_), bool)
         is_row[first] = False
+        is_aged = self._ages_ns(id_) <= self._scenario.duration
         if not self._come_back:
-            is_row &= self._ages_ns(id_) > self._scenario.duration
+            is_row &= ~is_aged
         if has_certificates(self._scenario):
             renewed_ns = first_rotations_ns(self._draws, id_, certificate_settings(self._scenario))
             is_row &= renewed_ns > self._scenario.duration
@@ -157,7 +160,8 @@ class FleetWorld(MeshWorld):
         is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
         if self._come_back:
             # Whoever has a health of its own registers anew with each stream.
-            is_row &= ~np.isin(id_, proxies.vms)
+            stay = ~np.isin(id_, proxies.vms)
+            is_row &= stay if istiods_end(self._scenario) else stay | ~is_aged
         else:
             is_row &= ~np.isin(replica, touched.replicas)
         shown = first[in_order]
@@ -186,8 +190,17 @@ class FleetWorld(MeshWorld):
 
     @cached_property
     def _come_back(self) -> bool:
-        """Whether rows lose their streams with an istiod, and come back."""
-        return rows_come_back(self._scenario)
+        """Whether rows lose their streams, with an istiod or by age, and come back."""
+        scenario = self._scenario
+        if not (self._has_streams and rows_come_back(scenario)):
+            return False
+        return istiods_end(scenario) or not np.isin(self._aged, self._by_messages).all()
+
+    @property
+    def _aged(self) -> NDArray[np.int64]:
+        """Sidecars of the start whose connections reach their age within the run."""
+        sidecars = np.arange(self._proxies.sidecars.start, self._proxies.sidecars.stop)
+        return sidecars[self._ages_ns(sidecars) <= self._scenario.duration]
 
     @cached_property
     def _ends_of_istiods_ns(self) -> Mapping[int, Sequence[int]]:
@@ -451,10 +464,19 @@ class FleetWorld(MeshWorld):
         if self._announced:
             for rows in self._rows:
                 rows.end()
-            parts = [rows.deliveries(self._announced) for rows in self._rows if rows.is_last]
+            parts = self._delivery_parts()
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
         busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
         recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
+
+    def _delivery_parts(self) -> list[Callable[[], Iterator[Mapping[str, Any]]]]:
+        try:
+            return [rows.deliveries(self._announced) for rows in self._rows if rows.is_last]
+        except SeveralLooked as error:
+            if istiods_end(self._scenario) or not self._come_back:
+                raise
+            # Without those that reach their age no row goes from one istiod to another.
+            raise RowsTouched(self._aged) from error
 
     def _write_traffic(
         self, entity: NDArray[np.int64], group: NDArray[np.int32], views: Views | None

@@ -122,9 +122,14 @@ def _everybody_is_cut_off(scenario: Scenario) -> bool:
 
 
 def rows_come_back(scenario: Scenario) -> bool:
-    """Whether rows whose istiod ends dial in arrays; where not, whoever loses it is played by messages."""
-    ends = any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
-    return ends and not any(_beside_an_outage(scenario).values())
+    """Whether rows that lose their stream dial in arrays; where not, whoever loses it is played by
+    messages."""
+    return not any(_beside_an_outage(scenario).values())
+
+
+def istiods_end(scenario: Scenario) -> bool:
+    """Whether processes of istiod end within the run."""
+    return any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
 
 
 def _beside_an_outage(scenario: Scenario) -> dict[str, bool]:

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from simulator.control_plane.istiod.connection import Connection
 from simulator.fleet.answers import Answers
 from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
-from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.errors import CannotTakeFleet, SeveralLooked
 from simulator.fleet.folding import Folding
 from simulator.fleet.followers import Follower
 from simulator.fleet.line import PushLine
@@ -182,7 +182,7 @@ class ReplicaRows:
         for replica, t_ns, numbers, is_told in self._came_to_nothing:
             for number in numbers if numbers[0] in before else ():
                 if number in followers:
-                    raise CannotTakeFleet(
+                    raise SeveralLooked(
                         "endpoints that leave and are back before two istiods looked, whose proxies reconnect"
                     )
                 followers[number] = Follower(

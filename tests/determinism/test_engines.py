@@ -57,7 +57,7 @@ def mesh(**keys: Any) -> xs.Scenario:
 
 
 @pytest.mark.slow
-def test_proxies_whose_connection_ends_are_played_by_messages_beside_the_arrays() -> None:
+def test_proxies_whose_connection_ends_come_back_beside_the_arrays() -> None:
     of = mesh(max_connection_age="8s", max_connection_age_grace="1s")
     assert_equal(of)
     _, arrays = both(of)

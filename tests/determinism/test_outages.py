@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -11,11 +12,12 @@ import pytest
 import simulator as xs
 from simulator.experiment.engines import played
 from simulator.fleet.compiled import compiled
+from simulator.fleet.errors import RowsTouched
 from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build_fleet import FleetWorld
-from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, table
-from tests.outage_scenarios import outage, upgrade
+from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, by_rows, table
+from tests.outage_scenarios import ages, outage, upgrade
 
 FAST = (10, 25)
 """In 25 connections would be old enough after the second outage has ended them."""
@@ -23,6 +25,9 @@ SLOW = tuple(seed for seed in range(60) if seed not in FAST)
 
 FAST_UPGRADES = (5, 8)
 SLOW_UPGRADES = tuple(seed for seed in range(60) if seed not in FAST_UPGRADES)
+
+FAST_AGES = (2, 8)
+SLOW_AGES = tuple(seed for seed in range(60) if seed not in FAST_AGES)
 
 SEEN_IN_THE_RUN = (
     "responses larger than agent.window_bytes",
@@ -58,6 +63,65 @@ def test_random_upgrades_have_equal_tables(seed: int) -> None:
 @pytest.mark.parametrize("seed", SLOW_UPGRADES)
 def test_more_random_upgrades_have_equal_tables(seed: int) -> None:
     assert_streams_are_equal(upgrade(seed))
+
+
+@pytest.mark.parametrize("seed", FAST_AGES)
+def test_connections_that_reach_their_age_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(ages(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SLOW_AGES)
+def test_more_connections_that_reach_their_age_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(ages(seed))
+
+
+def aged(**keys: Any) -> xs.Scenario:
+    return xs.Scenario(
+        name="aged",
+        seed=3,
+        duration="14s",
+        mesh={"proxies": 30, "services": 1},
+        control_plane={
+            "kind": "istiod",
+            "replicas": 2,
+            "max_connection_age": "12s",
+            "max_connection_age_grace": "0s",
+        },
+        recording={"messages": False, "states": False, "queues": False},
+        propagation={"strategy": "push", "protocol": "delta"},
+        workload=[{"edit": "VirtualService", "every": "3s"}],
+    ).with_(**keys)
+
+
+def rows_of(of: xs.Scenario) -> int:
+    return FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows
+
+
+def test_rows_whose_connections_reach_their_age_go_to_the_other_istiod_and_stay_rows() -> None:
+    of = aged()
+    assert_streams_are_equal(of)
+    assert rows_of(of) > 20
+    pushes = build_tables(by_rows(of))["proxy_pushes"]
+    moved = pushes.groupby("proxy_id", observed=True)["replica"].nunique() == 2
+    assert moved.sum() > 5, "nobody went to another istiod"
+
+
+@pytest.mark.parametrize("keys", [{"propagation.protocol": "sotw"}, {"network.loss": 0.001}])
+def test_whose_connection_reaches_its_age_is_played_by_messages_where_rows_do_not_come_back(
+    keys: dict[str, Any],
+) -> None:
+    assert rows_of(aged(**keys)) == 0
+    assert rows_of(aged(**keys, **{"control_plane.max_connection_age": "30h"})) > 20
+
+
+def test_rows_keep_their_streams_for_good_where_no_connection_reaches_its_age_within_the_run() -> None:
+    for age, has_ends in (("12s", True), ("30h", False)):
+        of = aged(**{"control_plane.max_connection_age": age, "engine": "fleet"})
+        world = FleetWorld(of, of.seed, 0)
+        with suppress(RowsTouched):
+            world.world().run()
+        assert [rows.streams.ends_ns is not None for rows in world._rows] == [has_ends, has_ends]
 
 
 def shipped(**keys: Any) -> xs.Scenario:
