@@ -225,7 +225,7 @@ class TrafficProbe:
                 spans.append(_Span(sent_ns, sent_ns, outcome))
             spans[-1].end_ns = sent_ns + 1
             spans[-1].requests += 1
-        for span, following in zip(spans, [*spans[1:], None], strict=True):
+        for span, following in zip(spans, [*spans, None][1:], strict=True):
             end_ns = span.end_ns if following is None else following.begin_ns
             recorder.traffic(
                 span.begin_ns,
