@@ -15,7 +15,7 @@ from simulator.envoy.sotw_mux import SotwMux
 from simulator.wire.contract import ConfigConsumer
 from simulator.wire.per_name import PerName
 from simulator.wire.stream import Path
-from simulator.xds.resource_types import EDS, ResourceType
+from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import NO_NAMES, Names
 
 
@@ -57,9 +57,9 @@ class SeparateStreams:
             mux.subscribe(type_, Names((name,)) if name else NO_NAMES, consumer)
 
     def unsubscribe(self, type_: ResourceType, names: Names) -> None:
-        """Ends the streams of these names. The mux says so before, except for EDS, and where the update of
-        another type that is being applied holds requests of this one back (routes in an SRDS update)."""
-        is_told = type_ is not EDS and not self._pauses.get(type_)
+        """Ends the streams of these names. The mux says so before, except where the update of another type
+        that is being applied holds requests of this one back (EDS in a CDS update, routes in an SRDS one)."""
+        is_told = not self._pauses.get(type_)
         for name in names:
             for mux in self._open.take(type_, name):
                 if is_told:
