@@ -227,10 +227,10 @@ class GrpcMux(Generic[_C]):
             return  # A type nobody subscribed is ignored, without an ACK.
         if stream is self._stream:
             self._backoff.reset()
-        self.pause(update.type)
-        error = self._apply(state, update)
-        self._answer(state, response, error)
-        self.resume(update.type)
+        self._take(state, response, update)
+
+    def _take(self, state: TypeOnMux[_C], response: Response, update: Update) -> None:
+        self._answer(state, response, self._apply(state, update))
 
     def _apply(self, state: TypeOnMux[_C], update: Update) -> str | None:
         heard = update.heard_by(state.interest, is_superseded=self.is_superseded)

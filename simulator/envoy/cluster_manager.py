@@ -180,9 +180,9 @@ class ClusterManager:
         else:
             self._known = resources
         self._remove(update.removed if update.is_delta else self._hash_order(diff.removed), diff.removed)
+        self._update_cds_gate()
         self.source.resume(EDS)
         self.source.resume(SDS)
-        self._update_cds_gate()
         # The callback runs even if some, or all, were refused.
         self.init_helper.on_cds_outcome()
         return f"Error adding/updating cluster(s) {', '.join(bad)}" if bad else None

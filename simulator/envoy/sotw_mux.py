@@ -46,6 +46,12 @@ class SotwMux(GrpcMux[SotwClientState]):
         for _ in names:
             self._queue(state)
 
+    def _take(self, state: TypeOnMux[SotwClientState], response: Response, update: Update) -> None:
+        # The type is paused meanwhile: what it has to say becomes one request. Delta does not pause it.
+        self.pause(state.type)
+        super()._take(state, response, update)
+        self.resume(state.type)
+
     def _apply(self, state: TypeOnMux[SotwClientState], update: Update) -> str | None:
         if self._has_no_watch(state):
             return None

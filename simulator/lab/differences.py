@@ -398,7 +398,7 @@ def _warmed(states: list[_Timed]) -> list[_Timed]:
 
 def _lasting(outcomes: list[tuple[float, str]], until_s: float, between_s: float) -> list[tuple[float, str]]:
     """Outcomes that last long enough for a request to meet them for sure."""
-    ends = [at_s for at_s, _ in outcomes[1:]] + [until_s]
+    ends = [*(at_s for at_s, _ in outcomes), until_s][1:]
     lasting: list[tuple[float, str]] = []
     for (at_s, outcome), end_s in zip(outcomes, ends, strict=True):
         is_long = end_s - at_s > between_s + Tolerance().floor_s

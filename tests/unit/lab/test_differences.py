@@ -257,3 +257,22 @@ def test_polls_are_compared_to_the_end_however_often_envoy_asks(polled: xs.Scena
 
     assert differing(compare(polled, simulated, [deaf])) == ["answers cds", "answers eds"]
     assert differing(compare(polled, simulated, [cold])) == ["cluster c1"]
+
+
+# --- traffic
+
+
+def test_a_play_in_which_nobody_asked_is_a_difference() -> None:
+    asked = xs.Scenario(
+        name="case",
+        duration="4s",
+        envoy={"preset": "envoy"},
+        control_plane={"kind": "scripted", "resources": {"clusters": {"count": 1}, "listeners": {"count": 1}}},
+        workload=[{"traffic": {"to": "l0", "rate": "100/s"}}],
+    )
+    simulated = xs.run(asked)
+    assert differing(compare(asked, simulated, [simulated])) == []
+
+    silent = spoilt(simulated, traffic=lambda table: table[:0])
+
+    assert differing(compare(asked, simulated, [silent])) == ["requests to l0"]
