@@ -267,7 +267,10 @@ def test_a_play_in_which_nobody_asked_is_a_difference() -> None:
         name="case",
         duration="4s",
         envoy={"preset": "envoy"},
-        control_plane={"kind": "scripted", "resources": {"clusters": {"count": 1}, "listeners": {"count": 1}}},
+        control_plane={
+            "kind": "scripted",
+            "resources": {"clusters": {"count": 1}, "listeners": {"count": 1}},
+        },
         workload=[{"traffic": {"to": "l0", "rate": "100/s"}}],
     )
     simulated = xs.run(asked)
