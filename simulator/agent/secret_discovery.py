@@ -62,6 +62,7 @@ class SecretDiscovery:
         self.is_ads = inner.is_ads
         self.has_fetch_timeout = inner.has_fetch_timeout
         self.is_path = inner.is_path
+        self.way_costs = inner.way_costs
 
     def issued(self, signed: Signed, row: CertificateRow | None) -> None:
         """The agent has a certificate: it is pushed if Envoy has asked for it."""

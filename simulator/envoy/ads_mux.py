@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Generic, TypeVar
 
+from simulator.calibration.ways import SHARED_STREAM
 from simulator.engine.events import Band
 from simulator.engine.machine import Machine, bind
 from simulator.engine.servers import TokenBucket
@@ -81,6 +82,7 @@ class GrpcMux(Generic[_C]):
     is_ads = True
     has_fetch_timeout = True
     is_path = False
+    way_costs = SHARED_STREAM
     is_delta = False
 
     def __init__(self, process: Process, path: Path, identity: MuxIdentity) -> None:

@@ -9,7 +9,7 @@ state raises `Unsettled`.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from simulator.calibration.costs import cds_cost_ns, eds_cost_ns, lds_cost_ns, rds_cost_ns
 from simulator.envoy.clusters import assignment_of, cluster_of
@@ -23,7 +23,7 @@ class AnswerStep:
     """One update on the main thread.
 
     Attributes:
-        cost_ns: Its cost, without that of the way it came.
+        cost_ns: Its cost, without what each update costs that comes this way.
         held: What the Envoy holds of the subscription after it.
         refused: Names that it refuses: the answer as a whole is not accepted then.
         awaited: Names that do not serve when it is applied: clusters that warm, listeners that are swapped
@@ -61,7 +61,8 @@ def answer_step(
         raise Unsettled(f"a message of {type_name} that does not decode")
     if not answer:
         raise Unsettled(f"an empty answer of {type_name}")
-    return _STEPS[type_name](held, answer, costs, warms)
+    step = _STEPS[type_name](held, answer, costs, warms)
+    return replace(step, cost_ns=step.cost_ns + costs.each(costs.way.byte, answer.size_bytes))
 
 
 def _difference(type_name: str, held: Resources, answer: Resources) -> Difference:
@@ -100,6 +101,7 @@ def _cds(held: Resources, answer: Resources, costs: SettledCosts, _warms: bool) 
             is_first_static=False,
         ),
     )
+    cost_ns += costs.each(costs.way.subscription, len(touched))
     held = held.updated(answer.only(good)) if refused else answer
     return AnswerStep(cost_ns, held, good, costs.ns("post_clusters"), posts_always=False, refused=refused)
 

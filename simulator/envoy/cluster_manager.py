@@ -158,6 +158,8 @@ class ClusterManager:
                 is_first_static=self.init_helper.awaits_cds and list(added) == ["static"],
             ),
         )
+        begun = added.get("eds", 0) + changed.get("eds", 0)
+        cost_ns += self.process.costs.each(self.source.way_costs.subscription, begun)
         return cost_ns + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:

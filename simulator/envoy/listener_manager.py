@@ -146,7 +146,7 @@ class ListenerManager:
         """See ConfigConsumer."""
         resources, diff = update.against(self._known, self._static.names)
         built = diff.added.union(diff.changed)
-        starts_rds = bool(_route_names(resources.only(built)).minus(self._routes.interest))
+        routes = _route_names(resources.only(built)).minus(self._routes.interest)
         cost_ns = self.process.costs.ns(
             "lds",
             lambda c: lds_cost_ns(
@@ -157,9 +157,10 @@ class ListenerManager:
                 removed=len(diff.removed),
                 has_built=bool(built),
                 has_removed=bool(diff.removed),
-                starts_rds=starts_rds,
+                starts_rds=bool(routes),
             ),
         )
+        cost_ns += self.process.costs.each(self._source.way_costs.subscription, len(routes))
         return cost_ns + update.extra_cost_ns
 
     def on_config_update(self, update: Update) -> str | None:

@@ -47,6 +47,10 @@ class Costs:
         self._drawn[key] = index + 1
         return law.ns(self._draws.uniform(f"envoy.costs.{key}", self._proxy, index))
 
+    def each(self, key: str, count: int) -> int:
+        """The cost of so many alike within one job, drawn once; nothing without a key."""
+        return count * self.ns(key) if key and count else 0
+
     def skip(self, key: str, jobs: int) -> None:
         """So many jobs cost what nobody asks for."""
         if not isinstance(self._laws[key], Constant):

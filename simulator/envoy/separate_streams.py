@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
+from simulator.calibration.ways import OWN_STREAM
 from simulator.envoy.ads_mux import MuxIdentity
 from simulator.envoy.delta_mux import DeltaMux
 from simulator.envoy.process import Process
@@ -25,6 +26,7 @@ class SeparateStreams:
     is_ads = False
     has_fetch_timeout = True
     is_path = False
+    way_costs = OWN_STREAM
 
     def __init__(
         self,

@@ -20,6 +20,7 @@ from simulator.calibration.costs import (
     lds_cost_ns,
     rds_cost_ns,
 )
+from simulator.calibration.ways import SHARED_STREAM, WayCosts
 from simulator.engine.delays import Constant
 from simulator.envoy.clusters import assignment_of
 from simulator.envoy.listeners import listener_of
@@ -111,16 +112,24 @@ class Asked:
 class SettledCosts:
     """Costs that are the same for every Envoy: formulas and constants.
 
+    Args:
+        laws: By key.
+        way: By which configuration comes.
+
     Raises:
         Unsettled: A cost that is drawn; the message names it.
     """
 
-    def __init__(self, laws: Mapping[str, Law]) -> None:
+    def __init__(self, laws: Mapping[str, Law], way: WayCosts = SHARED_STREAM) -> None:
         for key in ("cds", "eds", "lds", "rds", "decode_failed", *_POSTS):
             law = laws[key]
             if not isinstance(law, Mapping | Constant):
                 raise Unsettled(f"envoy.costs.{key}: a cost that is drawn")
-        self._laws = laws
+        self._laws, self.way = laws, way
+
+    def each(self, key: str, count: int) -> int:
+        """The cost of so many alike; nothing without a key."""
+        return count * self.ns(key) if key and count else 0
 
     def ns(self, key: str, formula: Callable[[Coefficients], int] | None = None) -> int:
         """The cost of one job."""

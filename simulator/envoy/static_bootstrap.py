@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from simulator.calibration.ways import SHARED_STREAM
 from simulator.wire.contract import ConfigConsumer
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import NO_NAMES, Names
@@ -13,6 +14,7 @@ class NoConfigSource:
     is_ads = False
     has_fetch_timeout = False
     is_path = False
+    way_costs = SHARED_STREAM
 
     def start(self) -> None:
         """Nothing to open."""

@@ -11,6 +11,7 @@ from typing import Final
 from simulator.lab.calibration_file import Calibrated
 from simulator.lab.cost_rows import CostRows, Step, plan
 from simulator.lab.cost_rows_by_path import replaced_files, rest_starts
+from simulator.lab.cost_rows_in_plays import starts_by_polls, starts_on_streams_of_their_own
 from simulator.lab.cost_solution import solve
 from simulator.lab.requirements import check
 
@@ -32,7 +33,9 @@ async def _calibrated(budget_s: float, on_step: Callable[[str], None]) -> Calibr
     rows, rounds, begun = CostRows(), 0, time.monotonic()
     steps: list[tuple[str, Step]] = [
         *plan(rows),
+        ("starts on streams of their own", partial(starts_on_streams_of_their_own, rows)),
         ("polling", partial(rest_starts, rows)),
+        ("starts by polls", partial(starts_by_polls, rows)),
         ("files", partial(replaced_files, rows)),
     ]
     while True:

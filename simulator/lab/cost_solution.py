@@ -10,10 +10,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from simulator.calibration.costs import load_calibration
 from simulator.lab.fits import Fit, fit
 
 FORMS: Final = ("sotw", "delta")
 _LEAST_LOOPBACK_US: Final = 20.0
+_SIZES: Final = load_calibration().sizes_bytes
 
 Law = float | tuple[float, float] | Mapping[str, float]
 """A value, the ends of a uniform law, or coefficients, in microseconds."""
@@ -179,14 +181,35 @@ class _Solver:
             "rest.eds": self._at("start.eds", 1),
             "rest.lds": self._at("start.lds"),
         }
-        more = [_more(self._at(row, 1), over_streams[row]) for row in over_streams]
+        begun, byte = self._subscriptions()
+        # What was said, and what it began, costs by itself.
+        others = {
+            "rest.cds": begun["rest"] + byte * _SIZES["cluster_eds"],
+            "rest.eds": byte * (_SIZES["assignment"] + _SIZES["endpoint"]),
+            "rest.lds": begun["rest"] + byte * _SIZES["listener"],
+        }
+        more = [_more(self._at(row, 1), over_streams[row] + others[row]) for row in over_streams]
         file = _more(self._at("file.path", 1), self._burst)
         directory = _more(self._at("file.directory", 1), self._burst)
         return {
             "rest_update": Solved(sorted(more)[1], tuple(over_streams)),
+            "rest_byte": Solved(byte, ("rest.endpoints",)),
+            "rest_subscription": Solved(begun["rest"], ("rest.clusters",)),
+            "grpc_subscription": Solved(begun["separate"], ("separate.clusters",)),
             "file_update": Solved(file, ("file.path",)),
             "directory_update": Solved(directory, ("file.directory",)),
         }
+
+    def _subscriptions(self) -> tuple[dict[str, float], float]:
+        """What each subscription costs by way, and what a byte does by REST."""
+        cds, eds = self._cds(), self._eds()
+        each = cds["sotw_per_present"] + cds["per_added_eds"]
+        byte = _more(self._slope("rest.endpoints"), eds["sotw_per_endpoint"]) / _SIZES["endpoint"]
+        polled = each + byte * _SIZES["cluster_eds"]
+        return {
+            "rest": _more(self._slope("rest.clusters"), polled),
+            "separate": _more(self._slope("separate.clusters"), each),
+        }, byte
 
     def _named(self, start: str) -> tuple[str, ...]:
         return tuple(name for name in self._fits if name.startswith(start))

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import Protocol
 
+from simulator.calibration.ways import DIRECTORY, FILE
 from simulator.engine.draws import Draws
 from simulator.engine.events import After, Band, Clock
 from simulator.mesh.kubelet import KubeletRhythm, KubeletSettings
@@ -43,7 +44,7 @@ class FilesystemSubscriptions:
     def __init__(self, process: ProxyProcess, tree: FileTree, *, watches_directory: bool) -> None:
         self._process = process
         self._tree = tree
-        self._read_cost = "directory_update" if watches_directory else "file_update"
+        self.way_costs = DIRECTORY if watches_directory else FILE
         self._watches: dict[ResourceType, dict[str, tuple[ConfigConsumer, Names]]] = {}
 
     def start(self) -> None:
@@ -91,7 +92,7 @@ class FilesystemSubscriptions:
         watch = self._watches.get(type_, {}).get(name)
         if watch is not None and not self._process.is_exited:
             consumer, single = watch
-            self._read(type_, single, consumer, self._process.costs.ns(self._read_cost))
+            self._read(type_, single, consumer, self._process.costs.ns(self.way_costs.update))
 
     def _read(
         self, type_: ResourceType, single: Names, consumer: ConfigConsumer, extra_cost_ns: int = 0

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import count
 
+from simulator.calibration.ways import REST
 from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay
 from simulator.engine.events import After, Band
@@ -55,6 +56,7 @@ class HttpSubscriptions:
     is_ads = False
     has_fetch_timeout = True
     is_path = False
+    way_costs = REST
 
     def __init__(
         self,
@@ -404,7 +406,8 @@ class HttpLoop:
             response.resources,
             version=response.version_info,
             changes=response.changes,
-            extra_cost_ns=process.costs.ns("rest_update"),
+            extra_cost_ns=process.costs.ns(REST.update)
+            + process.costs.each(REST.byte, response.resources.size_bytes),
             watched=self._names,
             absent=NO_NAMES if response.resources else self._names,
             is_superseded=self.is_superseded,

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.calibration.ways import DIRECTORY
 from simulator.fleet.files import Files, FileSettings
 from simulator.mesh.kubelet import KubeletSettings
 from simulator.propagation.file import FilesystemSubscriptions
@@ -21,7 +22,7 @@ class FiledFleetWorld(PublishedFleetWorld):
     """A mesh in arrays that reads files; see the module."""
 
     carried_by = "file"
-    way_cost = "directory_update"
+    way_costs = DIRECTORY
 
     def _subscribed(self, proxy: int) -> list[tuple[ResourceType, Names, int]]:
         source = self._source(proxy)

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from functools import cached_property
 
+from simulator.calibration.ways import REST
 from simulator.fleet.loops import LoopSettings
 from simulator.fleet.poll_service import PollingSettings
 from simulator.fleet.polls import Polls
@@ -23,7 +24,7 @@ class PolledFleetWorld(PublishedFleetWorld):
     """A mesh in arrays that polls; see the module."""
 
     carried_by = "poll"
-    way_cost = "rest_update"
+    way_costs = REST
 
     @cached_property
     def _polls(self) -> list[Polls]:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.agent.secret_discovery import SecretDiscovery
+from simulator.calibration.ways import WayCosts
 from simulator.control_plane.istiod.deployment import Deployment
 from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settled import SettledCosts, SettledEnvoy
@@ -44,8 +45,8 @@ class PublishedFleetWorld(FleetWorld):
     """The rows as they come, replica by replica; None before the run."""
     carried_by: str
     """What carries changes, in the table of deliveries."""
-    way_cost: str
-    """Key of the cost of the way an update came."""
+    way_costs: WayCosts
+    """What it costs that configuration comes this way."""
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
         return PublishingReplica(number, deployment, is_synced=True)
@@ -129,11 +130,11 @@ class PublishedFleetWorld(FleetWorld):
         views: HeldViews | None,
     ) -> Updates:
         envoy = envoy_settings(self._scenario, self._calibration)
-        costs = SettledCosts(envoy.costs)
+        costs = SettledCosts(envoy.costs, self.way_costs)
         clusters = [self._servers[p].clusters.cluster_count() for p in self._sidecars.shown]
         return Updates(
             UpdateSettings(
-                costs.ns(self.way_cost),
+                costs.ns(self.way_costs.update),
                 envoy.initial_fetch_timeout_ns["eds"],
                 self._scenario.duration,
             ),

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simulator.calibration.costs import Law, with_overrides, zero_costs
+from simulator.calibration.ways import DIRECTORY, REST
 from simulator.engine.delays import Constant, Uniform
 from simulator.scenario.certificate_references import certificate_provider
 from simulator.scenario.costs import read_calibration
@@ -154,7 +155,7 @@ def _drawn_costs(scenario: Scenario) -> list[str]:
     if envoy.costs.zero:
         costs = zero_costs(costs)
     costs = with_overrides(costs, envoy.costs.given)
-    keys = (*_SAME_FOR_ALL, *_BY_STRATEGY.get(scenario.propagation.strategy, ()))
+    keys = (*_SAME_FOR_ALL, *filter(None, _BY_STRATEGY.get(scenario.propagation.strategy, ())))
     drawn = [f"envoy.costs.{key} with a distribution" for key in keys if _is_drawn(costs[key])]
     if not isinstance(costs["stats_flush_per_cluster"], Constant | Uniform):
         drawn.append("envoy.costs.stats_flush_per_cluster with an unbounded distribution")
@@ -174,7 +175,7 @@ _SAME_FOR_ALL = (
 )
 
 
-_BY_STRATEGY = {"poll": ("rest_update",), "file": ("directory_update",)}
+_BY_STRATEGY = {"poll": REST, "file": DIRECTORY}
 
 
 def _is_drawn(law: Law) -> bool:

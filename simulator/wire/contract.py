@@ -14,6 +14,7 @@ from simulator.xds.resources import NO_NAMES, Difference, Names, Resources
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from simulator.calibration.ways import WayCosts
     from simulator.engine.draws import Draws
     from simulator.engine.events import Clock, Deadlines
     from simulator.recording.ledger import Sender
@@ -112,6 +113,7 @@ class ConfigSource(Protocol):
     is_ads: bool
     has_fetch_timeout: bool
     is_path: bool
+    way_costs: WayCosts
 
     def start(self) -> None:
         """Opens what must be open before the first subscription (the ADS stream)."""
@@ -241,6 +243,9 @@ class ProxyCosts(Protocol):
 
     def ns(self, key: str) -> int:
         """The cost of one job."""
+
+    def each(self, key: str, count: int) -> int:
+        """The cost of so many alike; nothing without a key."""
 
 
 class ProxyThread(Protocol):

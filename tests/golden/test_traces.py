@@ -21,6 +21,7 @@ EVERY_JOB = {
     "server_construction": "50ms",
     "xds_construction": "10ms",
     "stats_flush_per_cluster": "0s",
+    "rest_byte": "0s",
 }
 CASES: dict[str, dict[str, Any]] = {
     "first-start-sotw": {"clusters": {"count": 2, "type": "eds"}, "listeners": {"count": 2}},

@@ -81,7 +81,10 @@ def times_ns(form: str) -> dict[str, dict[int, int]]:
 
 
 def rows() -> Rows:
-    first = cds(False, 1, added={"static": 1}, is_first_static=True)
+    update, byte, begun, own = (
+        TRUE[key].value_ns for key in ("rest_update", "rest_byte", "rest_subscription", "grpc_subscription")
+    )
+    static = cds(False, 1, added={"static": 1}, is_first_static=True)
     constant = {
         "rds.burst": rds(1) - HOPS_NS,
         "rds.refused": HOPS_NS + 600_000,
@@ -91,18 +94,22 @@ def rows() -> Rows:
         "start.stream": 2_000_000 + HOPS_NS // 2,
         "start.rds": HOPS_NS // 2 + 40_000,
         "start.lds": 3_200_000,
-        "start.cds_static": first,
+        "start.cds_static": static,
         "start.cds_eds": 2_300_000,
         "start.eds": 1_500_000,
-        "rest.cds": 5_300_000,
-        "rest.eds": 4_500_000,
-        "rest.lds": 6_200_000,
+        "rest.cds": 2_300_000 + update + begun + 80 * byte,
+        "rest.eds": 1_500_000 + update + 63 * byte,
+        "rest.lds": 3_200_000 + update + begun + 336 * byte,
         "file.path": rds(1) - HOPS_NS,
         "file.directory": rds(1) - HOPS_NS + 1_200_000,
     }
     found = {row: [(1, ns / 1e3)] for row, ns in constant.items()}
     for form in ("sotw", "delta"):
         found |= {row: [(n, ns / 1e3) for n, ns in sized.items()] for row, sized in times_ns(form).items()}
+    first = {n: cds(False, n, added={"eds": n}, starts_eds=True) for n in SIZES}
+    found["separate.clusters"] = [(n, (first[n] + n * own) / 1e3) for n in SIZES]
+    found["rest.clusters"] = [(n, (first[n] + n * (begun + 80 * byte)) / 1e3) for n in SIZES]
+    found["rest.endpoints"] = [(n, (eds(False, 1, 1, n) + (40 + 23 * n) * byte) / 1e3) for n in SIZES]
     found["flush"] = [(n, n * us) for n in (500, 1000) for us in (12.0, 12.0, 15.0, 15.0, 18.0, 18.0)]
     return found
 
