@@ -1,4 +1,4 @@
-"""Rows of times read off plays: what subscriptions cost that have a stream of their own, or poll, and bytes."""
+"""Rows read off plays: what subscriptions cost that have a stream of their own, or poll, and what bytes cost."""
 
 from __future__ import annotations
 
