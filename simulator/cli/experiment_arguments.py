@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.cli.refusal import BadInput
+from simulator.cli.scenario_arguments import told
 
 __all__ = [
     "INTERRUPTED",
@@ -124,13 +125,7 @@ def refusals(directory: Path) -> Iterator[None]:
     try:
         yield
     except xs.ScenarioError as error:
-        text = "\n".join(
-            f"--over {problem}"
-            if problem.file is None and not str(problem).startswith("--")
-            else str(problem)
-            for problem in error.problems
-        )
-        raise BadInput(text, is_located=True) from error
+        raise BadInput(told(error.problems, "--over"), is_located=True) from error
     except xs.ExperimentError as error:
         raise BadInput(str(error)) from error
     except KeyboardInterrupt:

@@ -241,4 +241,5 @@ def _amount(value: float, unit: str) -> str:
         return seconds_text(value * 1e9)
     if not math.isfinite(value):
         return "∞" if math.isinf(value) else "-"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
+    # Expected counts are no whole numbers; from a thousand on nobody reads a fraction, or 1.25e+03.
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 999.5 else f"{value:.3g}"

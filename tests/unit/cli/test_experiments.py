@@ -115,7 +115,8 @@ def test_failed_runs_are_told_and_only_when_all_fail_is_it_status_3(
         (["sweep", "FILE", "--over", "duration=1s", "--replications", "0"], "whole number from 1"),
         (["compare", "FILE", "--over", "duration=1s"], "two variants"),
         (["run", "FILE", "--until-ci", "5"], "until_ci"),
-        (["run", "FILE", "--executor", "serial"], "--replications"),
+        (["run", "FILE", "--executor", "threads"], "processes:N"),
+        (["run", "FILE", "--keep-tables"], "--replications"),
     ],
 )
 def test_bad_input_is_refused_with_the_reason_and_nothing_is_written(here, scenario_file, capsys, words, why):
