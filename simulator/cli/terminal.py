@@ -78,7 +78,8 @@ def print_run(
 
 def _startups(console: Console, result: Result) -> None:
     if len(result.startups) == 0:
-        was_connected = len(result.deliveries) > 0 or len(result.messages) > 0
+        mesh = result.manifest["scenario"]["mesh"]
+        was_connected = mesh["start"] == "connected" and mesh["proxies"] != 0
         at_once = " during the run: all were connected when it began" if was_connected else ""
         console.print(f"\nNo Envoy was started{at_once}.")
     elif len(result.startups) == 1:

@@ -158,6 +158,19 @@ def test_bad_input_ends_with_2_and_writes_nothing(here, scenario_file, played, c
     assert played == []
 
 
+@pytest.mark.parametrize(
+    ("mesh", "said"),
+    [
+        ("{proxies: 3}", "No Envoy was started during the run: all were connected"),
+        ("{proxies: 0}", "No Envoy was started."),
+    ],
+)
+def test_a_quiet_mesh_is_told_to_have_been_connected(here, scenario_file, quick_figures, capsys, mesh, said):
+    path = scenario_file(f"mesh: {mesh}\ncontrol_plane: {{kind: istiod}}\nduration: 1s\n")
+    assert main(["run", str(path)]) == 0
+    assert said in capsys.readouterr().out
+
+
 VERSIONED = "control_plane: {kind: istiod}\n"
 
 
