@@ -118,14 +118,15 @@ def experiment_options(options: argparse.Namespace, directory: Path) -> dict[str
 
 
 @contextlib.contextmanager
-def refusals(directory: Path) -> Iterator[None]:
-    """What cannot be played is bad input; what ends early says what is left of it."""
+def refusals(directory: Path, option: str = "--over", expecting: str | None = None) -> Iterator[None]:
+    """What cannot be played is bad input, given with `option` or, of an expectation, with `expecting`; what
+    ends early says what is left of it."""
     import simulator as xs
 
     try:
         yield
     except xs.ScenarioError as error:
-        raise BadInput(told(error.problems, "--over"), is_located=True) from error
+        raise BadInput(told(error.problems, option, expecting), is_located=True) from error
     except xs.ExperimentError as error:
         raise BadInput(str(error)) from error
     except KeyboardInterrupt:

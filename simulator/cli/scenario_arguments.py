@@ -49,8 +49,9 @@ def load(path: str, overrides: list[tuple[str, str]]) -> Scenario:
         raise BadInput(told(error.problems, "--set"), is_located=True) from error
 
 
-def told(problems: Sequence[Problem], option: str) -> str:
-    """The problems, a line each; what stands on no line of a file came with `option`.
+def told(problems: Sequence[Problem], option: str, expecting: str | None = None) -> str:
+    """The problems, a line each; what stands on no line of a file came with `option`, or, where it is about
+    an expectation, with the option `expecting`.
 
     A shell takes quotes away: who is told to quote 1.32 would write the same again.
     """
@@ -58,7 +59,7 @@ def told(problems: Sequence[Problem], option: str) -> str:
     for problem in problems:
         text = str(problem)
         if problem.file is None and not text.startswith("--"):
-            text = f"{option} {text}"
+            text = f"{expecting if expecting and problem.key.startswith('expect') else option} {text}"
         advised = _QUOTED.search(text)
         if text.startswith("--") and advised is not None:
             given, key = text.partition(":")[0].split(" ", 1)

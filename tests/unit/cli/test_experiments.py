@@ -117,6 +117,14 @@ def test_failed_runs_are_told_and_only_when_all_fail_is_it_status_3(
         (["run", "FILE", "--until-ci", "5"], "until_ci"),
         (["run", "FILE", "--executor", "threads"], "processes:N"),
         (["run", "FILE", "--keep-tables"], "--replications"),
+        (
+            ["search", "FILE", "--vary", "mesh.prxies=1..9", "--meet", "timed_out == 0"],
+            "--vary mesh.prxies: unk",
+        ),
+        (
+            ["search", "FILE", "--vary", "mesh.proxies=1..9", "--meet", "timed_ot == 0"],
+            "--meet expect[0]: unk",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_the_reason_and_nothing_is_written(here, scenario_file, capsys, words, why):
