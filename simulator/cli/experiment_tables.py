@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["new_console", "print_comparison", "print_replications", "print_sweep"]
 
-_WIDE: Final = 140
+_WIDE: Final = 150
 _SHOWN_AT_MOST: Final = 60
 _STEPS_AT_MOST: Final = 8
 _ERRORS_AT_MOST: Final = 5
@@ -193,15 +193,22 @@ def print_replications(replicated: Replications, directory: Path, figures: Seque
     table = new_table(
         f"Metrics of {len(replicated.runs):,} replications together, with 95 % confidence intervals"
     )
+    lines = replicated.table()
+    has_pending = bool(lines["pending"].any())
     table.add_column("metric", no_wrap=True)
-    for name in ("mean", "p50", "p90", "p99", "max", "n", "pending"):
+    for name in ("mean", "p50", "p90", "p99"):
         table.add_column(name, justify="right", no_wrap=True)
+    for name in ("max", "n", "pending")[: 3 if has_pending else 2]:
+        # These are broken into lines where there is no room: a number without its end is another number.
+        table.add_column(name, justify="right")
     notes: dict[str, None] = {}
-    for metric, row in replicated.table().iterrows():
+    for metric, row in lines.iterrows():
         line = {**row.to_dict(), "mean_low": row["ci_low"], "mean_high": row["ci_high"]}
         say = seconds if line["unit"] == "s" else amount_text
         cells = [_interval(line, name, say) for name in ("mean", "p50", "p90", "p99")]
-        cells += [say(line["max"]), f"{line['n']:,}", f"{line['pending']:,}" if line["pending"] else "-"]
+        cells += [say(line["max"]), f"{line['n']:,}"]
+        if has_pending:
+            cells.append(f"{line['pending']:,}" if line["pending"] else "-")
         table.add_row(str(metric), *cells)
         notes |= dict.fromkeys(
             part for part in str(line["note"]).split("; ") if part.startswith("no interval")

@@ -187,6 +187,8 @@ def _metrics(console: Console, result: Result) -> None:
     if (summary["pending"] > 0).any():
         notes.append("∞: did not happen in this run")
     show(console, table)
+    if any(note.startswith("no interval") for note in notes):
+        notes.append("--replications N gives intervals")
     for note in sorted(dict.fromkeys(notes), key=lambda note: note.startswith((FEW, "∞"))):
         footnote(console, note)
 

@@ -271,6 +271,11 @@ class Result:
         """Read what `save` wrote; raises ResultsError, naming the file, when there is no such thing."""
         path = Path(directory)
         manifest = storage.read_json(path / storage.MANIFEST)
+        if "cells" in manifest:
+            raise ResultsError(
+                f"{directory}: holds many runs: xs.load_experiment and xdsim report read them; with "
+                "--keep-tables each run has a directory of its own below runs/"
+            )
         content = storage.read_json(path / storage.SUMMARY)
         try:
             result = cls(

@@ -136,6 +136,15 @@ def test_bad_input_is_refused_with_the_reason_and_nothing_is_written(here, scena
     assert not (here / "results").exists()
 
 
+def test_no_number_of_many_runs_is_cut(here, scenario_file, capsys, monkeypatch):
+    monkeypatch.setattr("simulator.cli.experiment_tables._WIDE", 120)
+    words = ["run", str(scenario_file(TINY)), "--replications", "5", "--executor", "serial", "--out", "o"]
+    main(words)
+    printed = capsys.readouterr().out.partition("Metrics of")[2].partition("\n\n")[0]
+    assert "…" not in printed
+    assert "pending" not in printed, "nothing is: the column would say nothing"
+
+
 @pytest.mark.slow
 def test_an_unreachable_dask_cluster_is_bad_input(here, scenario_file, capsys, monkeypatch):
     pytest.importorskip("distributed", reason="needs the extra `dask`")
