@@ -137,7 +137,7 @@ def print_deliveries(console: Console, result: Result) -> None:
             *(f"{count:,}" if count else "-" for count in counts),
             *([_median(each)] if is_single else _reached(each.active_ns)),
         )
-    show(console, table)
+    show(console, table, ("active 90 %", "active\n90 %"))
 
 
 def _median(told: ChangeOutcomes) -> str:

@@ -186,7 +186,7 @@ def _metrics(console: Console, result: Result) -> None:
             notes.append(TOO_FEW)
     if (summary["pending"] > 0).any():
         notes.append("∞: did not happen in this run")
-    show(console, table)
+    show(console, table, ("definition", "max", "p90", "mean"))
     if any(note.startswith("no interval") for note in notes):
         notes.append("--replications N gives intervals")
     for note in sorted(dict.fromkeys(notes), key=lambda note: note.startswith((FEW, "∞"))):
