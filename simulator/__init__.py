@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from simulator.results.load import load_experiment
     from simulator.results.replications import Replications
     from simulator.results.result import Result
+    from simulator.results.storage import ResultsError
     from simulator.results.sweep import Sweep
     from simulator.scenario.loader import load_scenario
     from simulator.scenario.problems import ScenarioError
@@ -43,6 +44,7 @@ __all__ = [
     "Explanation",
     "Replications",
     "Result",
+    "ResultsError",
     "Scenario",
     "ScenarioError",
     "Sweep",
@@ -65,6 +67,7 @@ _HOMES: dict[str, tuple[str, str | None]] = {
     "Explanation": ("simulator.results.explanation", "Explanation"),
     "Replications": ("simulator.results.replications", "Replications"),
     "Result": ("simulator.results.result", "Result"),
+    "ResultsError": ("simulator.results.storage", "ResultsError"),
     "Scenario": ("simulator.scenario.schema", "Scenario"),
     "ScenarioError": ("simulator.scenario.problems", "ScenarioError"),
     "Sweep": ("simulator.results.sweep", "Sweep"),

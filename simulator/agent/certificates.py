@@ -210,6 +210,13 @@ class WorkloadCertificate:
         """Where its newest certificate stands."""
         return self._machine.state
 
+    @property
+    def issued_row(self) -> CertificateRow | None:
+        """What is recorded of the certificate it holds; None of one from before the run, or that a renewal
+        under way is to replace.
+        """
+        return self._row if self._row is not None and self._row.outcome == "issued" else None
+
     # --- what happens to it
 
     def begin(self) -> None:

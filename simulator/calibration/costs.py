@@ -79,7 +79,8 @@ def _delay(value: object, where: str) -> Delay:
     raise CalibrationError(f"{where}: expected a duration or {{uniform: [low, high]}}, found {value!r}")
 
 
-_PROSE = ("source", "assumption")
+PROSE = ("source", "assumption")
+"""Keys of an entry that say where its numbers come from."""
 
 
 def law_of(key: str, entry: object, where: str) -> Law:
@@ -92,9 +93,7 @@ def law_of(key: str, entry: object, where: str) -> Law:
         raise CalibrationError(f"{where}: costs.{key}: expected a mapping with `value` or coefficients")
     if "value" in entry:
         return _delay(entry["value"], f"{where}: costs.{key}")
-    coefficients = {
-        str(name): parse_duration(str(text)) for name, text in entry.items() if name not in _PROSE
-    }
+    coefficients = {str(name): parse_duration(str(text)) for name, text in entry.items() if name not in PROSE}
     negative = [name for name, value_ns in coefficients.items() if value_ns < 0]
     if negative:
         raise CalibrationError(f"{where}: costs.{key}: negative: {', '.join(negative)}")

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -23,6 +24,7 @@ from simulator.calibration.costs import (
 )
 
 ISTIOD_SHIPPED = "istiod-1.32"
+_SHIPPED_FILE = Path(__file__).with_name(f"{ISTIOD_SHIPPED}.yaml")
 
 _PARTS = {"eds": "eds_per_endpoint", "rds": "rds_per_virtual_host", "nds": "nds_per_service"}
 """What a resource of a type is made of, where that costs more than the resource itself."""
@@ -54,9 +56,15 @@ def load_istiod_calibration(name: str = ISTIOD_SHIPPED) -> IstiodCalibration:
     return calibration
 
 
+def shipped_istiod_data() -> dict[str, Any]:
+    """The shipped file as it is written, prose and all."""
+    data: dict[str, Any] = yaml.safe_load(_SHIPPED_FILE.read_text(encoding="utf-8"))
+    return data
+
+
 @lru_cache(maxsize=1)
 def _shipped() -> IstiodCalibration:
-    return _read(ISTIOD_SHIPPED, Path(__file__).with_name(f"{ISTIOD_SHIPPED}.yaml"))
+    return _read(ISTIOD_SHIPPED, _SHIPPED_FILE)
 
 
 def _read(name: str, path: Path) -> IstiodCalibration:

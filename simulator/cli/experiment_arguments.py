@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from simulator.cli.refusal import BadInput
+from simulator.cli.scenario_arguments import told
 
 __all__ = [
     "INTERRUPTED",
@@ -117,20 +118,15 @@ def experiment_options(options: argparse.Namespace, directory: Path) -> dict[str
 
 
 @contextlib.contextmanager
-def refusals(directory: Path) -> Iterator[None]:
-    """What cannot be played is bad input; what ends early says what is left of it."""
+def refusals(directory: Path, option: str = "--over", expecting: str | None = None) -> Iterator[None]:
+    """What cannot be played is bad input, given with `option` or, of an expectation, with `expecting`; what
+    ends early says what is left of it."""
     import simulator as xs
 
     try:
         yield
     except xs.ScenarioError as error:
-        text = "\n".join(
-            f"--over {problem}"
-            if problem.file is None and not str(problem).startswith("--")
-            else str(problem)
-            for problem in error.problems
-        )
-        raise BadInput(text, is_located=True) from error
+        raise BadInput(told(error.problems, option, expecting), is_located=True) from error
     except xs.ExperimentError as error:
         raise BadInput(str(error)) from error
     except KeyboardInterrupt:

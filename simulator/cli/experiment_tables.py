@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 __all__ = ["new_console", "print_comparison", "print_replications", "print_sweep"]
 
-_WIDE: Final = 140
+_WIDE: Final = 150
 _SHOWN_AT_MOST: Final = 60
 _STEPS_AT_MOST: Final = 8
 _ERRORS_AT_MOST: Final = 5
@@ -85,7 +85,7 @@ def _values(
         cells = [_interval(line, name, amount_text if name in _AMOUNTS else seconds) for name in columns]
         owner = [str(line["bottleneck_p99"])] if owned else []
         table.add_row(str(variant), *cells, *owner, _runs(line))
-    show(console, table)
+    show(console, table, ("runs", "p90", "at once", "staleness", "mean"))
 
 
 def _paired(console: Console, comparison: Comparison, other: str) -> None:
@@ -107,7 +107,7 @@ def _paired(console: Console, comparison: Comparison, other: str) -> None:
             "-" if math.isnan(line["correlation"]) else f"{line['correlation']:.2f}",
             narrowing(line),
         )
-    show(console, table)
+    show(console, table, ("width to unpaired", "correlation", "ratio"))
     notes = [part for note in differences["note"] for part in str(note).split("; ") if part]
     for note in dict.fromkeys(note for note in notes if not note.startswith("not finite")):
         footnote(console, note)
@@ -148,7 +148,7 @@ def print_sweep(sweep: Sweep, directory: Path, figures: Sequence[Path]) -> None:
             cells.append(sweep.bottleneck(cell.index))
         table.add_row(*cell.varied.values(), *cells, _runs({"runs": len(here) - failed, "failed": failed}))
         notes |= dict.fromkeys(part for told in found.values() for part in told.note.split("; ") if part)
-    show(console, table)
+    show(console, table, ("runs", "messages", "control-plane CPU", "mean"))
     if len(sweep.cells) > _SHOWN_AT_MOST:
         footnote(console, f"... and {len(sweep.cells) - _SHOWN_AT_MOST:,} more in summary.parquet")
     for note in list(notes)[:4]:
@@ -179,7 +179,7 @@ def _steps(console: Console, sweep: Sweep, metric: str) -> None:
             paired_interval(line, seconds),
             ratio_text(line["ratio"]),
         )
-    show(console, table)
+    show(console, table, ("ratio",))
     if len(steps) > _STEPS_AT_MOST:
         footnote(console, f"... and {len(steps) - _STEPS_AT_MOST:,} smaller ones")
     if bool((steps["ci_low"].isna() & (steps["not_finite"] == 0)).all()):
@@ -193,20 +193,27 @@ def print_replications(replicated: Replications, directory: Path, figures: Seque
     table = new_table(
         f"Metrics of {len(replicated.runs):,} replications together, with 95 % confidence intervals"
     )
+    lines = replicated.table()
+    has_pending = bool(lines["pending"].any())
     table.add_column("metric", no_wrap=True)
-    for name in ("mean", "p50", "p90", "p99", "max", "n", "pending"):
+    for name in ("mean", "p50", "p90", "p99"):
         table.add_column(name, justify="right", no_wrap=True)
+    for name in ("max", "n", "pending")[: 3 if has_pending else 2]:
+        # These are broken into lines where there is no room: a number without its end is another number.
+        table.add_column(name, justify="right")
     notes: dict[str, None] = {}
-    for metric, row in replicated.table().iterrows():
+    for metric, row in lines.iterrows():
         line = {**row.to_dict(), "mean_low": row["ci_low"], "mean_high": row["ci_high"]}
         say = seconds if line["unit"] == "s" else amount_text
         cells = [_interval(line, name, say) for name in ("mean", "p50", "p90", "p99")]
-        cells += [say(line["max"]), f"{line['n']:,}", f"{line['pending']:,}" if line["pending"] else "-"]
+        cells += [say(line["max"]), f"{line['n']:,}"]
+        if has_pending:
+            cells.append(f"{line['pending']:,}" if line["pending"] else "-")
         table.add_row(str(metric), *cells)
         notes |= dict.fromkeys(
             part for part in str(line["note"]).split("; ") if part.startswith("no interval")
         )
-    show(console, table)
+    show(console, table, ("max", "p90", "n", "mean"))
     for note in notes:
         footnote(console, note)
     _tail(console, replicated, directory, figures)

@@ -21,9 +21,16 @@ if TYPE_CHECKING:
 
 __all__ = ["print_bottleneck", "print_convergence", "print_deliveries", "print_requests", "print_stages"]
 
+FEW_OUTCOMES = 3
+"""Up to which the headings of the table of deliveries stand in one line."""
 CHANGES_AT_MOST: Final = 12
 """More changes than this are told by kind."""
 _SHARES: Final = (*MARKS, Fraction(1))
+_IN_TWO_LINES: Final = {
+    "disconnected": "dis-\nconnected",
+    "superseded": "super-\nseded",
+    **{f"active {float(share * 100):.0f} %": f"active\n{float(share * 100):.0f} %" for share in _SHARES},
+}
 _JOURNEY: Final = (("received", "receive_delay"), ("ACKed", "ack_delay"), ("active", "active_delay"))
 
 
@@ -116,14 +123,12 @@ def print_deliveries(console: Console, result: Result) -> None:
     outcomes = sorted({outcome: None for each in told for outcome in each.counts}, key=OUTCOMES.index)
     is_single = bool((changes["proxies_concerned"] <= 1).all())
     table = new_table("Deliveries" if by_change else "Deliveries by kind of change")
-    table.add_column("change")
+    table.add_column("change", no_wrap=not by_change)  # kinds are few and short, and no guess when cut
     table.add_column("at" if by_change else "changes", justify="right")
-    for outcome in outcomes:
-        table.add_column(outcome, justify="right")
-    for heading in (
-        ["active after (median)"] if is_single else [f"active {_share(share)}" for share in _SHARES]
-    ):
-        table.add_column(heading, justify="right")
+    is_broad = len(outcomes) <= FEW_OUTCOMES
+    shares = ["active after (median)"] if is_single else [f"active {_share(share)}" for share in _SHARES]
+    for heading in (*outcomes, *shares):
+        table.add_column(heading if is_broad else _IN_TWO_LINES.get(heading, heading), justify="right")
     for each in told:
         counts = (each.counts.get(outcome, 0) for outcome in outcomes)
         table.add_row(
@@ -132,7 +137,7 @@ def print_deliveries(console: Console, result: Result) -> None:
             *(f"{count:,}" if count else "-" for count in counts),
             *([_median(each)] if is_single else _reached(each.active_ns)),
         )
-    show(console, table)
+    show(console, table, ("active 90 %", "active\n90 %"))
 
 
 def _median(told: ChangeOutcomes) -> str:

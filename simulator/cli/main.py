@@ -1,7 +1,7 @@
 """The command ``xdsim``: reads the arguments, runs one command, turns what happened into an exit status.
 
-0 done and every expectation met; 1 an expectation not met; 2 bad input; 3 the run failed inside;
-130 interrupted; 141 the reader of a pipe went away.
+0 done and every expectation met; 1 an expectation not met or a verdict failed; 2 bad input; 3 the run failed
+inside; 130 interrupted; 141 the reader of a pipe went away.
 """
 
 from __future__ import annotations
@@ -53,9 +53,10 @@ COMMANDS: Final = {
 _EPILOG: Final = """\
 exit status:
   0  done, and every expectation of the scenario is met
-  1  an expectation is not met
+  1  an expectation is not met, or a verdict failed (scorecard, search, lab)
   2  bad input; nothing was written
   3  the run failed inside (XDSIM_DEBUG=1 shows where); of many runs: all failed, or the disk is full
+  130  interrupted; finished runs are kept, --resume goes on from there
 
 first steps:
   xdsim run scenarios/first-start.yaml
@@ -90,7 +91,9 @@ def _dispatch(words: list[str]) -> int:
     if not command.startswith("-") and command not in COMMANDS:
         return _complain(f"xdsim: {_unknown_command(command)}")
     try:
-        options = parser.parse_args(words)
+        options, unknown = parser.parse_known_args(words)
+        if unknown:
+            return _complain(f"xdsim {command}: {_unknown_words(parser, words, unknown)}")
         ended: int = options.execute(options)
     except SystemExit as stop:  # argparse: --help and --version (0), or arguments that make no sense (2)
         return stop.code if isinstance(stop.code, int) else BAD_INPUT
@@ -154,6 +157,20 @@ def _unknown_command(word: str) -> str:
     if word.endswith((".yaml", ".yml")):
         return f"unknown command {word!r}; to run a scenario, write 'xdsim run {word}'"
     return f"unknown command {word!r}; {did_you_mean(word, list(COMMANDS))}"
+
+
+def _unknown_words(parser: argparse.ArgumentParser, words: Sequence[str], unknown: Sequence[str]) -> str:
+    """What was given too much, and which option the first may have been meant to be."""
+    said = f"unrecognized arguments: {' '.join(unknown)}"
+    option = unknown[0].partition("=")[0]
+    if not option.startswith("--"):
+        return said
+    for word in words:
+        for action in parser._actions:
+            if isinstance(action, argparse._SubParsersAction) and word in action.choices:
+                parser = action.choices[word]
+    known = [name for name in parser._option_string_actions if name.startswith("--")]
+    return f"{said}; {did_you_mean(option, known)}"
 
 
 def _complain(text: str) -> int:

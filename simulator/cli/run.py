@@ -56,10 +56,15 @@ def execute(options: argparse.Namespace) -> int:
     check_writable(directory)
     if options.replications is not None or options.until_ci is not None:
         return _replicated(scenario, seed, directory, options)
-    if options.executor is not None or options.resume or options.keep_tables or options.ci_of is not None:
-        raise BadInput("--executor, --resume, --keep-tables and --ci-of go with --replications or --until-ci")
+    if options.resume or options.keep_tables or options.ci_of is not None:
+        raise BadInput("--resume, --keep-tables and --ci-of go with --replications or --until-ci")
     with _working(scenario):
-        result = xs.run(scenario, seed=seed)
+        try:
+            result = xs.run(scenario, seed=seed, executor=options.executor)
+        except xs.ScenarioError as error:  # what only shows in the run: engine: fleet, and beyond it
+            raise BadInput(f"{options.scenario}: {error}", is_located=True) from error
+        except xs.ExperimentError as error:
+            raise BadInput(str(error)) from error
         figures = _save(result, directory)
 
     from simulator.cli.terminal import print_run

@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import re
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final
 
 from simulator.cli.refusal import BadInput
 
 if TYPE_CHECKING:
+    from simulator.scenario.problems import Problem
     from simulator.scenario.schema import Scenario
 
-__all__ = ["add_scenario_arguments", "has_scenario_arguments", "load"]
+__all__ = ["add_scenario_arguments", "has_scenario_arguments", "load", "told"]
+
+_QUOTED: Final = re.compile(r'quote it, as in ("[^"]*")$')
 
 
 def add_scenario_arguments(parser: argparse.ArgumentParser) -> None:
@@ -41,7 +46,26 @@ def load(path: str, overrides: list[tuple[str, str]]) -> Scenario:
     try:
         return xs.load_scenario(path, dict(overrides))
     except xs.ScenarioError as error:
-        raise BadInput(str(error), is_located=True) from error
+        raise BadInput(told(error.problems, "--set"), is_located=True) from error
+
+
+def told(problems: Sequence[Problem], option: str, expecting: str | None = None) -> str:
+    """The problems, a line each; what stands on no line of a file came with `option`, or, where it is about
+    an expectation, with the option `expecting`.
+
+    A shell takes quotes away: who is told to quote 1.32 would write the same again.
+    """
+    lines = []
+    for problem in problems:
+        text = str(problem)
+        if problem.file is None and not text.startswith("--"):
+            text = f"{expecting if expecting and problem.key.startswith('expect') else option} {text}"
+        advised = _QUOTED.search(text)
+        if text.startswith("--") and advised is not None:
+            given, key = text.partition(":")[0].split(" ", 1)
+            text = f"{text[: advised.start()]}quote it for the shell too: {given} '{key}={advised[1]}'"
+        lines.append(text)
+    return "\n".join(lines)
 
 
 def _seed(text: str) -> int:

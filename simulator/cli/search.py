@@ -63,7 +63,7 @@ def execute(options: argparse.Namespace) -> int:
     if not equals or not key.strip() or ".." not in ends:
         raise BadInput(f"--vary {options.vary}: write KEY=LOW..HIGH, e.g. control_plane.cpu=1..32")
     scenario = load(options.scenario, options.overrides)
-    with refusals(Path()), progress_bar(f"searching {scenario.name}") as progress:
+    with refusals(Path(), "--vary", "--meet"), progress_bar(f"searching {scenario.name}") as progress:
         found = search(
             scenario,
             key.strip(),

@@ -78,7 +78,8 @@ def print_run(
 
 def _startups(console: Console, result: Result) -> None:
     if len(result.startups) == 0:
-        was_connected = len(result.deliveries) > 0 or len(result.messages) > 0
+        mesh = result.manifest["scenario"]["mesh"]
+        was_connected = mesh["start"] == "connected" and mesh["proxies"] != 0
         at_once = " during the run: all were connected when it began" if was_connected else ""
         console.print(f"\nNo Envoy was started{at_once}.")
     elif len(result.startups) == 1:
@@ -185,7 +186,9 @@ def _metrics(console: Console, result: Result) -> None:
             notes.append(TOO_FEW)
     if (summary["pending"] > 0).any():
         notes.append("∞: did not happen in this run")
-    show(console, table)
+    show(console, table, ("definition", "max", "p90", "mean"))
+    if any(note.startswith("no interval") for note in notes):
+        notes.append("--replications N gives intervals")
     for note in sorted(dict.fromkeys(notes), key=lambda note: note.startswith((FEW, "∞"))):
         footnote(console, note)
 
@@ -241,4 +244,5 @@ def _amount(value: float, unit: str) -> str:
         return seconds_text(value * 1e9)
     if not math.isfinite(value):
         return "∞" if math.isinf(value) else "-"
-    return f"{value:,.0f}" if float(value).is_integer() else f"{value:,.3g}"
+    # Expected counts are no whole numbers; from a thousand on nobody reads a fraction, or 1.25e+03.
+    return f"{value:,.0f}" if float(value).is_integer() or abs(value) >= 999.5 else f"{value:.3g}"

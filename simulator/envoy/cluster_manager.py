@@ -324,7 +324,9 @@ class ClusterManager:
         if removed:
             self.process.enter("cluster", removed.names, ClusterState.GONE.value)
             self.eds.forget(removed.grouped("kind", _kind).get("eds", NO_NAMES))
-        self.process.publish("post_clusters", self.process.activations.activated(EDS.name, names))
+        activations = self.process.activations
+        gone = activations.activated(CDS.name, names) + activations.activated(EDS.name, names)
+        self.process.publish("post_clusters", gone)
         # The objects themselves, and with them the watches of their secrets, go after the update's ACK.
         self.process.main_thread.submit(0, self._release_secrets)
 

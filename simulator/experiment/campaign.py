@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeVar
 
+from simulator.experiment.arguments import check_seed
 from simulator.experiment.conductor import Conductor
 from simulator.experiment.errors import ExperimentError, ExperimentStopped
 from simulator.experiment.executors import DEFAULT, check_executor, open_executor
@@ -69,6 +70,7 @@ def conduct(
     `out`, and the tables there tell of it. Raises ExperimentError before anything is played, and
     ExperimentStopped when it could not go on.
     """
+    check_seed(options.seed)
     _check(cells, options)
     until = None if options.until_ci is None else parse_until_ci(options.until_ci, options.ci_of)
     if until is not None and until.metric is not None:

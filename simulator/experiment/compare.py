@@ -8,6 +8,7 @@ from concurrent.futures import Executor
 from types import MappingProxyType
 from typing import Any, Final
 
+from simulator.experiment.arguments import named_scenarios
 from simulator.experiment.campaign import Options, conduct
 from simulator.experiment.designs import points_of
 from simulator.experiment.errors import ExperimentError
@@ -50,11 +51,12 @@ def compare(
             `sweep`.
 
     Raises:
+        TypeError: What is given is no mapping of scenarios.
         ScenarioError: Values that the scenario cannot have; it holds all problems.
         ExperimentError: Anything else that cannot be done as asked; nothing was played.
         ExperimentStopped: A full disk or a lost executor; what was finished is kept in `out`.
     """
-    named = {"": scenarios} if isinstance(scenarios, Scenario) else dict(scenarios)
+    named = named_scenarios(scenarios)
     values = {key: read_values(key, given) for key, given in over.items()}
     cells = cells_over(named, points_of(values, "grid", None, 0))
     if len(cells) < 2:

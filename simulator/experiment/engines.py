@@ -8,6 +8,7 @@ import numpy as np
 
 from simulator.fleet.errors import CannotTakeFleet, RowsTouched
 from simulator.recording.recorder import Recorder
+from simulator.scenario.after_the_end import after_the_end
 from simulator.scenario.build import build
 from simulator.scenario.engine_choice import EngineChoice
 from simulator.scenario.problems import Problem, ScenarioError
@@ -43,6 +44,8 @@ def played(
     while True:
         world = build(scenario, seed, replication, choice, by_messages)
         prepare(world.recorder)
+        for text in after_the_end(scenario):
+            world.recorder.warn(text)
         try:
             world.run()
         except RowsTouched as error:

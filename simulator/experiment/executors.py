@@ -65,9 +65,11 @@ def processors() -> int:
 
 
 def check_executor(executor: str | Executor) -> None:
-    """Raises ExperimentError for a text that names no executor."""
+    """Raises ExperimentError for a text that names no executor, and for what cannot be handed any work."""
     if isinstance(executor, str):
         _parsed(executor)
+    elif not callable(getattr(executor, "submit", None)):
+        raise ExperimentError(f"executor {executor!r}: write {_KNOWN}, or give a concurrent.futures.Executor")
 
 
 @contextlib.contextmanager

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from concurrent.futures import Executor
 from typing import Final
 
+from simulator.experiment.arguments import check_scenario
 from simulator.experiment.compare import compare
 from simulator.experiment.errors import ExperimentError
 from simulator.experiment.knobs import turn
@@ -52,6 +53,7 @@ def explain(
         ScenarioError: A turned value that the scenario cannot have.
         ExperimentStopped: As in `sweep`.
     """
+    check_scenario(scenario)
     if knobs is not None:
         asked: Sequence[str] = list(dict.fromkeys(knobs))
         turns = [(key, turn(scenario, key)) for key in asked]

@@ -6,9 +6,11 @@ import os
 from concurrent.futures import Executor
 from typing import overload
 
+from simulator.experiment.arguments import check_scenario, check_seed
 from simulator.experiment.campaign import Options, conduct
 from simulator.experiment.engines import played
 from simulator.experiment.errors import ExperimentError
+from simulator.experiment.executors import check_executor
 from simulator.experiment.progress import OnProgress
 from simulator.experiment.provenance import manifest
 from simulator.experiment.task import Cell, Measure
@@ -20,7 +22,13 @@ __all__ = ["run"]
 
 
 @overload
-def run(scenario: Scenario, seed: int | None = None, replication: int = 0) -> Result: ...
+def run(
+    scenario: Scenario,
+    seed: int | None = None,
+    replication: int = 0,
+    *,
+    executor: str | Executor | None = None,
+) -> Result: ...
 @overload
 def run(
     scenario: Scenario,
@@ -80,21 +88,26 @@ def run(
         until_ci: Repeat until half of the 95 % interval is this share of the estimate: ``"5%"`` or 0.05.
         ci_of: What that is about: ``"p99(active_delay)"``; by default the mean of the delay until active, or,
             where no change concerns any proxy, of the time to ready.
-        executor, out, resume, max_replications, keep_tables, measure, progress: As in `sweep`.
+        executor, out, resume, max_replications, keep_tables, measure, progress: As in `sweep`; one run is
+            played by this process, whatever the executor.
 
     Returns:
         The result; the same scenario, seed and replication give the same digest.
 
     Raises:
-        ExperimentError: Options that make no sense together; nothing was played.
+        TypeError: What is given is no scenario.
+        ExperimentError: A seed that is no whole number from 0 to 2^63 - 1; options that make no sense
+            together; nothing was played.
         ExperimentStopped: A full disk or a lost executor; what was finished is kept in `out`.
     """
+    check_scenario(scenario)
     actual_seed = scenario.seed if seed is None else seed
+    check_seed(actual_seed)
     if replications is None and until_ci is None:
-        if executor is not None or out is not None or resume or keep_tables or measure is not None:
-            raise ExperimentError(
-                "executor, out, resume, keep_tables and measure go with replications or until_ci"
-            )
+        if out is not None or resume or keep_tables or measure is not None:
+            raise ExperimentError("out, resume, keep_tables and measure go with replications or until_ci")
+        if executor is not None:
+            check_executor(executor)
         return _once(scenario, actual_seed, replication)
     if replication:
         raise ExperimentError("replication names one run, replications asks for many: give one of them")

@@ -13,6 +13,7 @@ from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any, Final
 
+from simulator.experiment.arguments import check_scenario
 from simulator.experiment.errors import ExperimentError
 from simulator.experiment.progress import OnProgress
 from simulator.experiment.sweep import sweep
@@ -114,6 +115,7 @@ def search(
         ScenarioError: Values or lines that the scenario cannot have.
         ExperimentError: Anything else that cannot be done as asked; nothing was played.
     """
+    check_scenario(scenario)
     range_ = _range(key, values)
     lines = (meet,) if isinstance(meet, str) else tuple(meet)
     if not lines:

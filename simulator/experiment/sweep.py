@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from concurrent.futures import Executor
 from typing import Any
 
+from simulator.experiment.arguments import check_scenario, check_seed
 from simulator.experiment.campaign import Options, conduct
 from simulator.experiment.designs import points_of
 from simulator.experiment.errors import ExperimentError
@@ -61,11 +62,14 @@ def sweep(
         progress: Told after every run.
 
     Raises:
+        TypeError: What is given is no scenario.
         ScenarioError: Values that the scenario cannot have; it holds all problems.
         ExperimentError: Anything else that cannot be done as asked; nothing was played.
         ExperimentStopped: A full disk or a lost executor; what was finished is kept in `out`.
     """
+    check_scenario(scenario)
     actual_seed = scenario.seed if seed is None else seed
+    check_seed(actual_seed)
     values = {key: read_values(key, given) for key, given in over.items()}
     if not values:
         raise ExperimentError("a sweep varies at least one key")

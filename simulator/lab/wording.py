@@ -37,7 +37,8 @@ def timed(states: Sequence[tuple[float, str]]) -> str:
 
 def ms(seconds: float) -> str:
     """A time after the origin."""
-    return f"{seconds * 1e3:.0f} ms" if abs(seconds) < 10 else f"{seconds:.2f} s"
+    # round() gives 0 where formatting gives -0.
+    return f"{round(seconds * 1e3)} ms" if abs(seconds) < 10 else f"{seconds:.2f} s"
 
 
 def told_answers(answers: list[str]) -> str:

@@ -18,6 +18,7 @@ from simulator.recording.bottlenecks import BOTTLENECK
 from simulator.recording.instants import METRICS
 from simulator.results import experiment_storage as storage
 from simulator.results.estimates import Estimate, estimate
+from simulator.results.in_notebooks import page
 from simulator.results.records import OWNED, OWNERS, STATISTICS, TOTALS, RunRecord, read_record, write_record
 from simulator.results.samples import Samples
 from simulator.results.storage import RUNS, ResultsError
@@ -284,6 +285,12 @@ class Experiment:
         numbers = {name: _plain(line[name]) for name in names if name not in ("replication", "seed")}
         numbers = {name: value for name, value in numbers.items() if value is not None or name == "error"}
         return RunRecord(row.fingerprint, int(row.replication), numbers, self.samples_of(row.fingerprint))
+
+    def _repr_html_(self) -> str:
+        """For Jupyter: the errors of failed runs, and the table."""
+        table: pd.DataFrame = self.table()  # type: ignore[attr-defined]  # every kind of experiment has one
+        errors = self.failed["error"].dropna().unique()
+        return page(repr(self), [f"failed: {error}" for error in errors], table)
 
     def __repr__(self) -> str:
         failed = f", {len(self.failed)} failed" if len(self.failed) else ""

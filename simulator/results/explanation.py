@@ -10,6 +10,7 @@ import pandas as pd
 from simulator.recording.bottlenecks import QUANTILES
 from simulator.results.bottleneck import Owner
 from simulator.results.comparison import Comparison
+from simulator.results.in_notebooks import page
 
 __all__ = ["AS_IT_IS", "Explanation", "Turn"]
 
@@ -57,6 +58,11 @@ class Explanation:
         rows = [self._row(turn) for turn in self.turns]
         table = pd.DataFrame(rows, index=pd.Index([turn.key for turn in self.turns], name="knob"))
         return table.sort_values("p99_change", kind="stable", na_position="last") if rows else table
+
+    def _repr_html_(self) -> str:
+        """For Jupyter: what owns the delay, and what each knob does to it, in seconds."""
+        owned = [f"{owner.share:.0%} of {owner.at}: {owner.stage}" for owner in self.owners]
+        return page("What owns the delay, and what each knob does to it", owned, self.table())
 
     def _row(self, turned: Turn) -> dict[str, Any]:
         found = self.comparison.paired(turned.label, AS_IT_IS, [_METRIC], QUANTILES)

@@ -274,7 +274,16 @@ def _resampled_quantiles(units: Sequence[Samples], picks: Values, q: float) -> V
         return np.full(len(picks), math.nan)
     below = np.array([unit.count_at_most(values) for unit in units])
     counts = np.array([float(unit.n) for unit in units])
-    wanted = q * (picks @ counts - 1) + 1
-    reached = picks @ below >= np.round(wanted, 9)[:, None]
-    found: Values = np.where(reached.any(axis=1), values[reached.argmax(axis=1)], values[-1])
-    return found
+    wanted = np.round(q * (picks @ counts - 1) + 1, 9)
+    cumulated = picks @ below
+
+    def at_rank(rank: Values) -> Values:
+        reached = cumulated >= rank[:, None]
+        found: Values = np.where(reached.any(axis=1), values[reached.argmax(axis=1)], values[-1])
+        return found
+
+    # Between two samples as the pooled quantile is: else a median in a gap lies beside its own interval.
+    lower, upper, weight = at_rank(np.floor(wanted)), at_rank(np.ceil(wanted)), wanted % 1
+    with np.errstate(invalid="ignore"):
+        between = lower + (upper - lower) * weight
+    return np.where(weight == 0, lower, np.where(np.isinf(upper), math.inf, between))

@@ -15,6 +15,7 @@ from simulator.engine.clock import DurationError, parse_duration
 from simulator.recording.bottlenecks import QUANTILES
 from simulator.recording.columns import TABLES
 from simulator.recording.counters import prometheus
+from simulator.recording.meanings import meaning_of
 from simulator.recording.recorder import Recorder
 from simulator.results import metrics, rest_cycles, storage
 from simulator.results.bottleneck import Owner, owners_of
@@ -22,6 +23,7 @@ from simulator.results.disruption import disruption
 from simulator.results.expectations import Expectation, Outcome, evaluate
 from simulator.results.folded import FoldedDeliveries, fold
 from simulator.results.histograms import RELATIVE_ERROR
+from simulator.results.in_notebooks import page
 from simulator.results.storage import ResultsError
 from simulator.results.tables import (
     build_tables,
@@ -40,10 +42,10 @@ _INFINITE: Final = "inf"  # JSON has no infinity
 class Result:
     """What one run showed.
 
-    The tables are pandas DataFrames with the columns of `simulator.recording.columns.TABLES`, times in
-    nanoseconds; a table that was not recorded has no rows. `manifest` tells how the run came about and holds
-    its digest, `expectations` the verdicts on the scenario's `expect:` lines, `counters_text` the statistics
-    of Envoy and the metrics of Istio as Prometheus text.
+    The tables are pandas DataFrames; `columns` says what each column means. Times are nanoseconds, which
+    ``pd.to_timedelta`` makes timedeltas. A table that was not recorded has no rows. `manifest` tells how the
+    run came about and holds its digest, `expectations` the verdicts on the scenario's `expect:` lines,
+    `counters_text` the statistics of Envoy and the metrics of Istio as Prometheus text.
     """
 
     def __init__(
@@ -189,6 +191,11 @@ class Result:
         return self.tables["regressions"]
 
     @property
+    def watch_events(self) -> pd.DataFrame:
+        """When each replica of a control plane heard of each change: one row per change and replica."""
+        return self.tables["watch_events"]
+
+    @property
     def components(self) -> pd.DataFrame:
         """One row per state that a process of the control plane, or an MCP stream between two, entered."""
         return self.tables["components"]
@@ -264,6 +271,11 @@ class Result:
         """Read what `save` wrote; raises ResultsError, naming the file, when there is no such thing."""
         path = Path(directory)
         manifest = storage.read_json(path / storage.MANIFEST)
+        if "cells" in manifest:
+            raise ResultsError(
+                f"{directory}: holds many runs: xs.load_experiment and xdsim report read them; with "
+                "--keep-tables each run has a directory of its own below runs/"
+            )
         content = storage.read_json(path / storage.SUMMARY)
         try:
             result = cls(
@@ -282,6 +294,26 @@ class Result:
         except (KeyError, TypeError) as error:
             raise ResultsError(f"{path / storage.SUMMARY}: not a summary of this version: {error}") from error
         return result
+
+    @staticmethod
+    def columns(table: str) -> pd.DataFrame:
+        """What the columns of a table mean: column x (kind, meaning), e.g. ``Result.columns("deliveries")``.
+
+        Raises KeyError, naming the tables there are. `xdsim schema --tables` prints all of them.
+        """
+        if table not in TABLES:
+            raise KeyError(f"no table {table!r}; there are {', '.join(TABLES)}")
+        rows = [(kind, meaning_of(table, column)) for column, kind in TABLES[table].items()]
+        index = pd.Index(list(TABLES[table]), name="column")
+        return pd.DataFrame(rows, index=index, columns=["kind", "meaning"])
+
+    def _repr_html_(self) -> str:
+        """For Jupyter: warnings, verdicts and the summary; times in seconds, as its unit says."""
+        verdicts = [
+            f"{'met' if one.met else 'NOT MET'}: {one.text} ({one.actual})" for one in self.expectations
+        ]
+        notes = [*(f"warning: {text}" for text in self.warnings), *verdicts]
+        return page(repr(self), notes, self.summary().drop(columns="note"))
 
     def __repr__(self) -> str:
         rows = ", ".join(f"{len(rows)} {table}" for table, rows in self.tables.items() if len(rows))

@@ -20,6 +20,8 @@ from simulator.scenario.settings import Settings
 MESH_KINDS = ("istiod", "components", "rest-v1")
 """Istio's control planes: those that have a mesh."""
 
+_WITHOUT_MESH = ("scripted", "none")
+
 NEEDS_MESH = (
     ("agent",),
     ("mesh", "services"),
@@ -140,7 +142,11 @@ def _fill(data: dict[str, Any], section: str, defaults: Mapping[str, Any]) -> No
 def out_of_place(data: Mapping[str, Any], workload: tuple[Any, ...]) -> Iterator[tuple[Location, str]]:
     """Keys given in the data that mean nothing to this kind of control plane."""
     kind = kind_in(data)
+    if kind not in (*MESH_KINDS, *_WITHOUT_MESH):
+        return  # what goes with a kind that there is not, nobody knows
+    is_default = _given(data, ("control_plane", "kind")) is None
     goes_with = f"goes with control_plane.kind: {_listed(MESH_KINDS)}, and kind is {kind}"
+    goes_with += " (the default)" if is_default else ""
     if kind not in MESH_KINDS:
         yield from ((place, goes_with) for place in NEEDS_MESH if _given(data, place) is not None)
         if _given(data, ("propagation", "strategy")) == "long-poll":

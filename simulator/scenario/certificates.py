@@ -217,9 +217,9 @@ class SdsByPodAgents:
         if proxy not in self._agents:
             self.begin_agent(proxy)
         discovery = self._discovery[proxy] = self._stream(process, inner)
-        held = self._agents[proxy].held
-        if held is not None:
-            discovery.issued(held, None)
+        agent = self._agents[proxy]
+        if agent.held is not None:
+            discovery.issued(agent.held, agent.issued_row)
         return discovery
 
     def _stream(

@@ -131,6 +131,8 @@ def parse_expectation(text: str) -> Expectation:
         and (metric.unit != "s" or stat in ("count", "share"))
     ):
         raise ExpectationProblem(f"{subject} is no time and cannot be compared with the duration {value}")
+    if _NUMBER.fullmatch(value) and literal != 0 and metric.unit == "s" and stat not in ("count", "share"):
+        raise ExpectationProblem(f"{subject} is a time: write {value}s or {value}ms, not the bare number")
     return Expectation(text.strip(), stat, metric_name, filters, op, literal, condition)
 
 
@@ -224,7 +226,7 @@ def _check_comparable(stat: str | None, op: str, literal: Literal, metric: Metri
             raise ExpectationProblem(f"a bottleneck is one name: write it without {stat}(...)")
         if literal not in NAMES:
             near = suggestion(str(literal), NAMES, shown=40)
-            raise ExpectationProblem(f"there is no bottleneck {described(literal)}; {near}")
+            raise ExpectationProblem(f"there is no bottleneck {literal!r}; {near}")
     if isinstance(literal, bool | str) and metric.unit == "s":
         raise ExpectationProblem(
             f"{metric.name} is a time: compare it with a duration, not with {described(literal)}"

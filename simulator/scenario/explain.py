@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import types
 import typing
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Iterator, Mapping, Sequence
+from difflib import get_close_matches
+from typing import Any, Final
 
 from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
@@ -14,6 +15,11 @@ from simulator.scenario.later import is_later
 from simulator.scenario.problems import REFUSED, Location, Problem, described, refusals, suggestion
 from simulator.scenario.settings import Settings
 from simulator.scenario.yaml_text import Node
+
+_FEW_PLACES: Final = 3
+"""Places of a key that are worth naming to somebody who wrote it in another."""
+_ALMOST: Final = 0.8
+"""Likeness from which a key is taken for a slip of the pen, whatever other sections have."""
 
 
 def explained(
@@ -83,7 +89,20 @@ def _unknown_key(location: Location, model: type[Settings]) -> str:
     if is_later(location):
         return "is not available in this version"
     known = _keys_at(model, location[:-1])
+    elsewhere = [path for path in _paths(model) if path.rpartition(".")[2] == key]
+    if 0 < len(elsewhere) <= _FEW_PLACES and not get_close_matches(key, known, n=1, cutoff=_ALMOST):
+        return f"unknown key; did you mean {' or '.join(elsewhere)}?"
     return f"unknown key; {suggestion(key, known, shown=20)}"
+
+
+def _paths(model: type[Settings], above: str = "") -> Iterator[str]:
+    """The path of every key in a section, and in the sections of it; what stands in lists is left out."""
+    for name, field in model.model_fields.items():
+        path = f"{above}{field.alias or name}"
+        yield path
+        below = _settings_in(field.annotation)
+        if _is_settings(below):
+            yield from _paths(below, f"{path}.")
 
 
 def _keys_at(model: type[Settings], location: Location) -> list[str]:

@@ -10,6 +10,7 @@ from pydantic import TypeAdapter
 from pydantic.json_schema import GenerateJsonSchema, JsonSchemaMode, JsonSchemaValue
 
 from simulator.scenario.delay_values import delay_json_schema
+from simulator.scenario.json_schema_costs import describe_costs
 from simulator.scenario.schema import Scenario
 from simulator.scenario.settings import Settings
 
@@ -29,6 +30,7 @@ def json_schema() -> JsonSchemaValue:
     schema = Scenario.model_json_schema(by_alias=True, mode="validation", schema_generator=_Generator)
     schema["properties"] = {"extends": _EXTENDS, **schema["properties"]}
     _name_delays(schema, delay_json_schema())
+    describe_costs(schema["$defs"])
     return {"$schema": DIALECT, **schema, "title": "xdsim scenario"}
 
 

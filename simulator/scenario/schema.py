@@ -9,9 +9,11 @@ from __future__ import annotations
 
 import copy
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any, Literal
 
+import yaml
 from pydantic import ModelWrapValidatorHandler, PrivateAttr, ValidationError, ValidationInfo, model_validator
 
 from simulator.engine.clock import S
@@ -213,6 +215,14 @@ class Scenario(Settings):
         Keys that mean nothing to its kind of control plane are left out.
         """
         return without_idle_keys(self.model_dump(mode="json", by_alias=True), self.control_plane.kind)
+
+    def _repr_html_(self) -> str:
+        """For Jupyter: name and question, and the whole scenario as a file would hold it, folded away."""
+        text = yaml.safe_dump(self.resolved(), sort_keys=False, allow_unicode=True)
+        return (
+            f"<div><strong>{escape(self.name)}</strong><div>{escape(self.question)}</div><details>"
+            f"<summary>with every default</summary><pre>{escape(text)}</pre></details></div>"
+        )
 
     @property
     def asked(self) -> tuple[Expectation, ...]:

@@ -31,6 +31,9 @@ def test_a_new_pod_asks_for_its_certificate_when_its_agent_starts_beside_the_boo
     assert seconds(rows.t_wanted_ns) == [11.0, 11.0]  # agent.init is 1 s
     assert seconds(rows.t_requested_ns) == [11.1, 11.1]
     assert (rows.t_issued_ns < result.startups.t_started_ns.min()).all()  # the bootstrap takes 300 ms
+    # Envoy is given it when it asks: with its first cluster or listener that wants it.
+    assert (rows.t_active_ns > result.startups.t_cds_initialized_ns.min()).all()
+    assert result.summary().loc["certificate_delay", "pending"] == 0
 
 
 def test_clusters_wait_for_a_late_certificate_and_for_ever_without_one() -> None:

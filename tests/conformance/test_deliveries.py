@@ -155,6 +155,36 @@ def test_removals_are_active_once_the_workers_have_forgotten(wire: dict[str, str
 # --- request, reconnect
 
 
+@every_stream
+def test_removing_a_warming_cluster_is_active_at_once_and_supersedes_what_it_warmed_for(
+    wire: dict[str, str],
+) -> None:
+    played = run(
+        push("cds", change=["c1"]),
+        push("cds", after=0.5, remove=["c1"]),
+        clusters={"count": 2},
+        answers={"eds": [{}, NEVER]},
+        **wire,
+    )
+    assert outcomes_of(played) == ["superseded", "active"]
+    changed, removed = (row for _, row in played.result.deliveries.iterrows())
+    assert removed.t_active_ns - removed.t_changed_ns < 10e6
+    assert changed.t_active_ns == removed.t_active_ns
+
+
+@both_protocols
+def test_a_change_of_two_clusters_is_active_with_the_one_that_is_not_removed(wire: dict[str, str]) -> None:
+    played = run(
+        push("cds", change=["c0", "c1"]),
+        push("cds", after=0.5, remove=["c1"]),
+        push("eds", after=1.0, send=["c0"]),
+        clusters={"count": 2},
+        answers={"eds": [{}, NEVER]},
+        **wire,
+    )
+    assert outcomes_of(played) == ["active", "active", "active"]
+
+
 @both_protocols
 def test_a_change_before_its_type_is_asked_for_travels_in_the_answer(wire: dict[str, str]) -> None:
     played = run(

@@ -63,7 +63,7 @@ def control_plane_start(result: Result, until: float | None = None, ax: Axes | N
     ax.set_yticks(range(len(rows)), [name if r == 0 else f"{name}-{r}" for name, r in rows])
     ax.invert_yaxis()
     ax.set_xlim(0, end)
-    ax.set_xlabel("simulated time, s", fontsize=9, color=look.INK)
+    ax.set_xlabel("time since the run began (s)", fontsize=9, color=look.INK, loc="left")
     look.frame(ax)
     ax.grid(axis="x", color=look.GRID, linewidth=0.8, zorder=0)
     shown = [state for state in _MEANING if (found.state.replace("serving", "synced") == state).any()]
@@ -87,7 +87,7 @@ def _finding(result: Result, found: pd.DataFrame) -> str:
         return "No process of the control plane is left when the run ends"
     ready_at, slowest = max(zip(ready.begin.astype(float), ready.component, strict=True))
     if (found[found.state == "ready"].begin == 0).any():
-        return f"It ran before; the last of {count} {names} is ready after {ready_at:.1f} s"
+        return f"The control plane ran before; the last of {count} {names} is ready after {ready_at:.1f} s"
     finding = f"{count} {names}: the control plane is ready after {ready_at:.1f} s"
     return finding if count == 1 else f"{finding}, {slowest} last"
 

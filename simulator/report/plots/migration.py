@@ -46,7 +46,7 @@ def migration(result: Result, ax: Axes | None = None) -> Axes:
         at = ready.to_numpy(dtype=np.float64) / size
         ax.plot(at, np.zeros(len(at)), "|", color=look.INK, markersize=9, label="a new proxy is ready")
     ax.set_ylim(bottom=0)
-    ax.set_ylabel("proxies connected, as pushes count them", fontsize=9, color=look.INK)
+    ax.set_ylabel("proxies connected", fontsize=9, color=look.INK)
     look.frame(ax)
     ax.legend(loc="upper left", bbox_to_anchor=(0, -0.2), ncols=4, frameon=False, fontsize="small")
     emptied = [replica for replica in replicas if last[replica] == 0]
@@ -56,5 +56,7 @@ def migration(result: Result, ax: Axes | None = None) -> Axes:
         if emptied
         else "Proxies are spread over the control planes; each processes every change"
     )
-    look.headline(ax, finding, "Proxies connected to each control plane's replicas")
+    look.headline(
+        ax, finding, "Proxies connected to each control plane's replicas, as its push rounds count them"
+    )
     return ax

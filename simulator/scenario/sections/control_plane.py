@@ -313,13 +313,16 @@ class ControlPlane(Settings):
 
     @model_validator(mode="after")
     def _of_its_kind(self, info: ValidationInfo) -> ControlPlane:
+        if self._is_unread("kind", info):
+            return self  # what goes with a kind that there is not, nobody knows
+        default = "" if "kind" in self.model_fields_set else " (the default)"
         found: list[tuple[Location, str]] = [
-            ((key,), f"goes with kind: {owner}, and kind is {self.kind}")
+            ((key,), f"goes with kind: {owner}, and kind is {self.kind}{default}")
             for key, owner in self.foreign_keys(self.kind).items()
             if key in self.model_fields_set
         ]
         if self.kind in VERSIONS:
-            if not self._is_version_unread(info):
+            if not self._is_unread("version", info):
                 found += self._unknown_to_version()
             found += self._unusable_costs(getattr(info.context, "directory", None) or Path())
         else:
@@ -328,12 +331,12 @@ class ControlPlane(Settings):
             raise refusals(found)
         return self
 
-    def _is_version_unread(self, info: ValidationInfo) -> bool:
-        """Whether a version was written that cannot be meant, so that the default stands in its place."""
+    def _is_unread(self, key: str, info: ValidationInfo) -> bool:
+        """Whether the key was written and cannot be meant, so that the default stands in its place."""
         tree = getattr(info.context, "tree", None)
         written = tree.child("control_plane") if tree is not None else None
-        is_written = written is not None and written.child("version") is not None
-        return is_written and "version" not in self.model_fields_set
+        is_written = written is not None and written.child(key) is not None
+        return is_written and key not in self.model_fields_set
 
     def _unknown_to_version(self) -> list[tuple[Location, str]]:
         versions = VERSIONS[self.kind]

@@ -64,7 +64,9 @@ ServiceName = Annotated[
     str,
     Text(127, r"[a-z0-9][-a-z0-9]*(/[a-z0-9][-a-z0-9]*)?", "the name of a service: reviews or shop/reviews"),
 ]
-Namespace = Annotated[str, Text(63, r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "the name of a namespace")]
+Namespace = Annotated[
+    str, Text(63, r"[a-z0-9]([-a-z0-9]*[a-z0-9])?", "the name of a namespace, in small letters")
+]
 
 
 def _service() -> Any:

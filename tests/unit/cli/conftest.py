@@ -61,7 +61,7 @@ def played(monkeypatch: pytest.MonkeyPatch) -> list[tuple[xs.Scenario, int | Non
     """Runs give `result_of`, with as many proxies as the scenario has; the list tells what was run."""
     calls: list[tuple[xs.Scenario, int | None]] = []
 
-    def run(scenario: xs.Scenario, seed: int | None = None) -> Result:
+    def run(scenario: xs.Scenario, seed: int | None = None, executor: str | None = None) -> Result:
         calls.append((scenario, seed))
         return result_of(scenario, seed, scenario.mesh.proxies.sidecars)
 

@@ -115,7 +115,16 @@ def test_failed_runs_are_told_and_only_when_all_fail_is_it_status_3(
         (["sweep", "FILE", "--over", "duration=1s", "--replications", "0"], "whole number from 1"),
         (["compare", "FILE", "--over", "duration=1s"], "two variants"),
         (["run", "FILE", "--until-ci", "5"], "until_ci"),
-        (["run", "FILE", "--executor", "serial"], "--replications"),
+        (["run", "FILE", "--executor", "threads"], "processes:N"),
+        (["run", "FILE", "--keep-tables"], "--replications"),
+        (
+            ["search", "FILE", "--vary", "mesh.prxies=1..9", "--meet", "timed_out == 0"],
+            "--vary mesh.prxies: unk",
+        ),
+        (
+            ["search", "FILE", "--vary", "mesh.proxies=1..9", "--meet", "timed_ot == 0"],
+            "--meet expect[0]: unk",
+        ),
     ],
 )
 def test_bad_input_is_refused_with_the_reason_and_nothing_is_written(here, scenario_file, capsys, words, why):
@@ -125,6 +134,15 @@ def test_bad_input_is_refused_with_the_reason_and_nothing_is_written(here, scena
     assert why in told
     assert "Traceback" not in told
     assert not (here / "results").exists()
+
+
+def test_no_number_of_many_runs_is_cut(here, scenario_file, capsys, monkeypatch):
+    monkeypatch.setattr("simulator.cli.experiment_tables._WIDE", 120)
+    words = ["run", str(scenario_file(TINY)), "--replications", "5", "--executor", "serial", "--out", "o"]
+    main(words)
+    printed = capsys.readouterr().out.partition("Metrics of")[2].partition("\n\n")[0]
+    assert "…" not in printed
+    assert "pending" not in printed, "nothing is: the column would say nothing"
 
 
 @pytest.mark.slow

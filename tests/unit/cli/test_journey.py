@@ -83,6 +83,15 @@ def test_many_changes_are_told_by_kind(recorder):
     assert row(text, "Secret") == ["Secret", "12", "-", "12", "∞", "∞", "∞", "∞"]
 
 
+def test_with_every_outcome_kinds_and_headings_are_still_whole(recorder):
+    for number, outcome in enumerate(("superseded", "rejected", "disconnected", "pending") * 3):
+        change = recorder.change("RequestAuthentication", f"a{number}", 50 * S, 1)
+        recorder.delivery(change, 0, 50 * S).outcome = outcome
+    text = printed(journey.print_deliveries, recorder)
+    assert "…" not in text
+    assert row(text, "RequestAuthentication")[:7] == ["RequestAuthentication", "12", "-", "3", "3", "3", "3"]
+
+
 def test_failed_and_stale_requests_are_told_with_the_attempts_that_retries_saved(recorder):
     recorder.traffic(0, S, 0, "s0", "200", False, 95.0, 97.0)
     recorder.traffic(0, S, 0, "s0", "200", True, 2.0, 2.0)

@@ -115,6 +115,32 @@ def test_a_mistyped_command_line_ends_with_2_and_a_hint(words, said, capsys):
     assert captured.out == ""
 
 
+@pytest.mark.parametrize(
+    ("words", "said"),
+    [
+        (
+            ["run", "s.yaml", "--sed", "7"],
+            "xdsim run: unrecognized arguments: --sed 7; did you mean '--seed'?\n",
+        ),
+        (
+            ["run", "s.yaml", "--sed=7"],
+            "xdsim run: unrecognized arguments: --sed=7; did you mean '--seed'?\n",
+        ),
+        (["lab", "run", "s.yaml", "--rus", "3"], "--rus 3; did you mean '--runs'?\n"),
+        (["schema", "s.yaml"], "xdsim schema: unrecognized arguments: s.yaml\n"),
+    ],
+)
+def test_an_unknown_option_is_bad_input_and_the_nearest_is_named(words, said, capsys):
+    assert main(words) == 2
+    assert capsys.readouterr().err.endswith(said)
+
+
+def test_help_tells_every_exit_status(capsys):
+    assert main(["--help"]) == 0
+    told = re.findall(r"^  (\d+)  ", capsys.readouterr().out, re.MULTILINE)
+    assert told == ["0", "1", "2", "3", "130"]
+
+
 def test_version_is_printed(capsys):
     assert main(["--version"]) == 0
     assert capsys.readouterr().out == f"xdsim {xs.__version__}\n"
@@ -124,7 +150,7 @@ def test_version_is_printed(capsys):
 def test_a_run_that_fails_inside_ends_with_3_and_shows_where_only_on_demand(
     debug, shown, scenario_file, monkeypatch, capsys, tmp_path
 ):
-    def fail(scenario, seed=None):
+    def fail(scenario, seed=None, executor=None):
         raise RuntimeError("the model\nis broken")
 
     monkeypatch.setitem(vars(xs), "run", fail)
@@ -139,7 +165,7 @@ def test_a_run_that_fails_inside_ends_with_3_and_shows_where_only_on_demand(
 
 
 def test_an_interrupted_run_ends_with_130(scenario_file, monkeypatch, capsys, tmp_path):
-    def interrupt(scenario, seed=None):
+    def interrupt(scenario, seed=None, executor=None):
         raise KeyboardInterrupt
 
     monkeypatch.setitem(vars(xs), "run", interrupt)

@@ -38,7 +38,11 @@ def test_a_page_of_a_run_and_a_comparison_needs_nothing_beside_it(
     path = tmp_path / "page.html"
     words = ["report", str(tmp_path / "run"), str(tmp_path / "cmp"), "--out", str(path)]
     assert main(words) == 0
-    assert str(path) in capsys.readouterr().out
+    said = capsys.readouterr().out
+    assert str(path) in said
+    for directory, figure in (("run", "convergence"), ("cmp", "comparison")):
+        assert f"figures: {tmp_path / directory}  (" in said
+        assert {f"{figure}.png", f"{figure}.svg"} <= {file.name for file in (tmp_path / directory).iterdir()}
     text = path.read_text()
     assert "How &lt;slow&gt; is it?" in text
     assert "<slow>" not in text

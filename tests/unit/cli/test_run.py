@@ -8,7 +8,9 @@ import pytest
 
 import simulator as xs
 from simulator.cli.main import main
+from simulator.cli.terminal import _amount
 from simulator.results.result import Result
+from simulator.scenario.problems import Problem
 
 FIGURES = {"startup.png", "startup.svg", "states.png", "states.svg"}
 
@@ -140,6 +142,7 @@ def test_seed_and_set_reach_the_run_and_the_name_of_the_directory(here, scenario
     [
         ("duraton: 5s\n", [], "{path}:1: duraton: "),
         ("duration: 5s\n", ["--set", "durtion=5s"], "--set durtion: "),
+        ("duration: 5s\n", ["--set", "name=2024"], "--set name: must be a name"),
         (None, [], "{path}: no such file"),
     ],
 )
@@ -153,6 +156,52 @@ def test_bad_input_ends_with_2_and_writes_nothing(here, scenario_file, played, c
     assert captured.out == ""
     assert sorted(here.iterdir()) == before
     assert played == []
+
+
+@pytest.mark.parametrize(
+    ("mesh", "said"),
+    [
+        ("{proxies: 3}", "No Envoy was started during the run: all were connected"),
+        ("{proxies: 0}", "No Envoy was started."),
+    ],
+)
+def test_a_quiet_mesh_is_told_to_have_been_connected(here, scenario_file, quick_figures, capsys, mesh, said):
+    path = scenario_file(f"mesh: {mesh}\ncontrol_plane: {{kind: istiod}}\nduration: 1s\n")
+    assert main(["run", str(path)]) == 0
+    assert said in capsys.readouterr().out
+
+
+VERSIONED = "control_plane: {kind: istiod}\n"
+
+
+@pytest.mark.parametrize(("option", "words"), [("--set", ["run"]), ("--over", ["sweep"])])
+def test_a_version_that_a_shell_unquoted_is_refused_with_the_words_that_work(
+    here, scenario_file, capsys, option, words
+):
+    path = str(scenario_file(VERSIONED))
+    assert main([*words, path, option, "control_plane.version=1.30"]) == 2
+    advised = capsys.readouterr().err.rstrip().rpartition(f"{option} '")[2].removesuffix("'")
+    assert advised == 'control_plane.version="1.30"'
+    overrides = dict([tuple(advised.split("=", 1))])
+    assert xs.load_scenario(path, overrides).control_plane.version == "1.30"
+
+
+def test_the_fleet_engine_says_no_in_the_run_and_that_is_bad_input(here, scenario_file, monkeypatch, capsys):
+    def refuse(scenario, seed=None, executor=None):
+        raise xs.ScenarioError([Problem(None, None, "engine", "the fleet engine has no such thing")])
+
+    monkeypatch.setitem(vars(xs), "run", refuse)
+    path = str(scenario_file())
+    assert main(["run", path]) == 2
+    assert capsys.readouterr().err == f"{path}: engine: the fleet engine has no such thing\n"
+    assert not (here / "results").exists()
+
+
+@pytest.mark.parametrize(
+    ("value", "told"), [(1252.29, "1,252"), (999.6, "1,000"), (241.4, "241"), (3.74, "3.74"), (30.0, "30")]
+)
+def test_expected_counts_are_told_without_exponents(value, told):
+    assert _amount(value, "count") == told
 
 
 def test_a_second_run_replaces_the_first_and_leaves_other_files_alone(

@@ -24,6 +24,17 @@ def test_the_table_is_istioctls_with_changes_outstanding_beside_it(results, caps
     assert {row.index("NOT SENT") for row in rows} == {first.index("CDS")}
 
 
+def test_a_directory_of_many_runs_is_told_apart_and_where_single_ones_are(scenario_file, tmp_path, capsys):
+    words = ["run", str(scenario_file("duration: 1s\n")), "--replications", "2", "--executor", "serial"]
+    assert main([*words, "--keep-tables", "--out", str(tmp_path / "many")]) == 0
+    capsys.readouterr()
+    for command in ("status", "trace"):
+        assert main([command, str(tmp_path / "many")]) == 2
+        assert "below runs/" in capsys.readouterr().err
+    one = next(path for path in (tmp_path / "many" / "runs").iterdir() if path.is_dir())
+    assert main(["trace", str(one)]) == 0
+
+
 def test_without_an_instant_the_end_of_the_run_is_meant(results, capsys):
     capsys.readouterr()
     assert main(["status", str(results), "--proxy", "p1"]) == 0

@@ -59,10 +59,16 @@ def test_widths_are_shares_or_percentages() -> None:
     assert parse_until_ci("2.5 %", "p99.9(x)") == UntilCi(0.025, "x", "p99.9")
 
 
-@pytest.mark.parametrize("keywords", [{"executor": "serial"}, {"out": "x"}, {"resume": True}])
+@pytest.mark.parametrize("keywords", [{"keep_tables": True}, {"out": "x"}, {"resume": True}])
 def test_what_is_about_many_runs_is_refused_for_one(keywords) -> None:
     with pytest.raises(xs.ExperimentError, match="replications"):
         xs.run(tiny(), **keywords)
+
+
+def test_one_run_is_the_same_whatever_executor_is_named_and_a_wrong_name_is_refused() -> None:
+    assert xs.run(tiny(), executor="serial").digest == xs.run(tiny()).digest
+    with pytest.raises(xs.ExperimentError, match="processes:N"):
+        xs.run(tiny(), executor="threads")
 
 
 def test_one_replication_by_number_and_many_do_not_go_together() -> None:

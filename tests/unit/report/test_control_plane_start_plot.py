@@ -34,7 +34,8 @@ def test_a_replica_that_an_upgrade_deletes_is_not_waited_for(tmp_path):
     old = spans(result).query("replica == 0")
     assert old[["state", "begin", "end"]].to_numpy().tolist() == [["ready", 0, gone_ns / 1e9]]
     assert control_plane_start(result) == {"control_plane_ready": ready_ns / 1e9, "proxies_ready": 0}
-    assert title(result) == f"It ran before; the last of 2 processes is ready after {ready_ns / 1e9:.1f} s"
+    last = f"the last of 2 processes is ready after {ready_ns / 1e9:.1f} s"
+    assert title(result) == f"The control plane ran before; {last}"
     assert "control_plane_start.png" in {path.name for path in write_figures(result, tmp_path)}
 
 

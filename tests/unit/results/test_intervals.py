@@ -108,6 +108,25 @@ def test_the_paired_bootstrap_of_a_percentile_is_narrow_and_repeatable() -> None
     assert bootstrap_difference(first, second, 0.9) == paired
 
 
+def test_a_median_in_a_gap_lies_within_its_bootstrap_interval() -> None:
+    """Half of every unit is fast and half slow: the median is in the gap, that of units drawn again too."""
+    noise = uniforms(5 * 20, "gap").reshape(5, 20) * 0.01
+    halves = np.where(np.arange(20) < 10, 1.0, 3.0)
+    first = [Samples.of(2 * halves + row) for row in noise]
+    second = [Samples.of(halves + row) for row in noise]
+    pooled = [Samples.merged(side).quantile(0.5) for side in (first, second)]
+    for paired in (True, False):
+        interval = bootstrap_difference(first, second, 0.5, paired=paired)
+        assert interval.low <= pooled[0] - pooled[1] <= interval.high
+        assert interval.half_width < 0.02
+
+
+def test_a_resampled_quantile_with_an_infinite_neighbour_is_infinite() -> None:
+    some = [Samples.of(np.array([1.0, math.inf])) for _ in range(4)]
+    never_less = bootstrap_difference(some, [Samples.of(np.array([1.0, 1.0])) for _ in range(4)], 0.5)
+    assert (never_less.low, never_less.high) == (math.inf, math.inf)
+
+
 def test_nothing_is_said_of_the_difference_of_two_infinities() -> None:
     never = [Samples.of(np.array([math.inf])) for _ in range(5)]
     assert bootstrap_difference(never, never, 0.5) is NO_INTERVAL

@@ -5,6 +5,10 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
+from simulator.calibration.costs import load_calibration
+from simulator.calibration.istiod_costs import load_istiod_calibration
 from simulator.scenario.json_schema import DIALECT, json_schema, settings_classes
 from simulator.scenario.schema import Scenario
 
@@ -33,6 +37,34 @@ def test_every_key_shows_its_default_and_where_that_comes_from() -> None:
             assert key["stands_for"], (settings, name)
             assert key.get("source") or key.get("assumption"), (settings, name)
             assert field.is_required() or "default" in key, (settings, name)
+
+
+@pytest.mark.parametrize(
+    ("section", "laws"), [("Envoy", load_calibration()), ("ControlPlane", load_istiod_calibration())]
+)
+def test_every_cost_shows_the_calibrations_value_and_where_that_comes_from(section: str, laws: Any) -> None:
+    zero, given = properties(json_schema()["$defs"][section])["costs"]["anyOf"]
+    assert zero == {"const": "zero"}
+    assert given["additionalProperties"] is False
+    for name, law in laws.costs.items():
+        shown = given["properties"][name]
+        assert shown.get("source") or shown.get("assumption"), name
+        read = Scenario(
+            control_plane={
+                "kind": "istiod",
+                **({"costs": {name: shown["default"]}} if section != "Envoy" else {}),
+            },
+            envoy={"costs": {name: shown["default"]}} if section == "Envoy" else {},
+        )
+        costs = read.envoy.costs if section == "Envoy" else read.control_plane.costs
+        assert costs.given[name] == law
+
+
+def test_a_typo_in_a_cost_is_no_member_of_the_schema() -> None:
+    shown = properties(json_schema()["$defs"]["ControlPlane"])["costs"]["anyOf"][1]["properties"]
+    assert "watch_dely" not in shown
+    assert shown["answer"]["default"] == "300us"
+    assert shown["registry_task"]["anyOf"][1]["properties"]["per_endpoint"]["default"] == "5us"
 
 
 def test_defaults_are_shown_as_a_file_would_hold_them() -> None:

@@ -70,11 +70,25 @@ def test_every_problem_is_told_in_one_pass_in_the_order_of_the_file(files: Files
     ]
 
 
+def test_a_kind_that_there_is_not_is_told_once_and_nothing_that_would_follow_from_it(files: Files) -> None:
+    text = "control_plane: {kind: istio, replicas: 2}\nmesh: {services: 3}\nagent: {hop: 1ms}\n"
+    with pytest.raises(ScenarioError) as caught:
+        load_scenario(files.write("s.yaml", text))
+    (problem,) = caught.value.problems
+    assert problem.key == "control_plane.kind"
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         # keys
-        ("protocol: sotw", "s.yaml:1: protocol: unknown key; known: name,"),
+        ("protocol: sotw", "s.yaml:1: protocol: unknown key; did you mean propagation.protocol?"),
+        ("mesh: {zone: 1}", "s.yaml:1: mesh.zone: unknown key; did you mean 'zones'?"),
+        ("colour: red", "s.yaml:1: colour: unknown key; known: name,"),
+        ("mesh: {services: 3}", "and kind is scripted (the default)"),
+        ("control_plane: {replicas: 3}", "and kind is scripted (the default)"),
+        ("expect: [p99(active_delay) < 2]", "p99(active_delay) is a time: write 2s or 2ms"),
+        ("expect: [bottleneck == foo]", "there is no bottleneck 'foo'; known: watch,"),
         ("mesh: {prxies: 3}", "s.yaml:1: mesh.prxies: unknown key; did you mean 'proxies'?"),
         ("seed: 1\nseed: 2", "s.yaml:2: seed: duplicate key, given on line 1 already"),
         ("5: x", 's.yaml:1: a key must be text: quote it, as in "5"'),

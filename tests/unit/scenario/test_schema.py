@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import pickle
 from typing import Any
 
@@ -191,3 +192,13 @@ def test_the_word_none_takes_back_what_an_extended_file_gives(files: Files, key:
     scenario = files.load(f"extends: base.yaml\n{section}")
     holder = scenario.control_plane.resources if key == "health_check" else scenario.envoy
     assert getattr(holder, key) is None
+
+
+def test_jupyter_shows_name_and_question_and_a_file_that_is_the_same_scenario() -> None:
+    scenario = Scenario(
+        name="a.b", question="How <slow>?", control_plane={"kind": "istiod", "version": "1.20"}
+    )
+    shown = scenario._repr_html_()
+    assert "How &lt;slow&gt;?" in shown
+    written = html.unescape(shown.partition("<pre>")[2].partition("</pre>")[0])
+    assert Scenario(**yaml.safe_load(written)) == scenario
