@@ -7,6 +7,7 @@ happen before, during and after; istiod has few or many slots and cores and lets
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import simulator as xs
@@ -174,3 +175,27 @@ def ages(seed: int) -> xs.Scenario:
     if of.random() < 0.15:
         changes["recording.deliveries"] = "histogram"
     return scenario.with_(**changes, workload=[*entries, *_changes(of), *scenario.workload[1:]])
+
+
+def any_protocol(seed: int, of_kind: Callable[[int], xs.Scenario]) -> xs.Scenario:
+    """One of these, in most cases with state of the world, refused changes, lost messages, or all of them."""
+    of, scenario = random.Random(f"any {seed}"), of_kind(seed)
+    changes = {
+        "propagation.protocol": of.choice(["sotw", "sotw", "delta"]),
+        "network.loss": of.choice([0, 0, 0.0003, 0.003]),
+    }
+    return scenario.with_(**changes, workload=[*scenario.workload, *_refusals(of)])
+
+
+def _refusals(of: random.Random) -> list[dict[str, Any]]:
+    """Edits that Envoy refuses, some of them put right, of objects that others edit as well."""
+    entries: list[dict[str, Any]] = []
+    for _ in range(of.choice([0, 1, 1, 3])):
+        edit: dict[str, Any] = {"edit": of.choice(KINDS)}
+        if of.random() < 0.6:
+            edit["name"] = of.choice(["one", "two"])
+        at = of.randint(5, 200)
+        entries.append({**edit, "at": f"{at * 100}ms", "rejected_by_envoy": True})
+        if of.random() < 0.5:
+            entries.append({**edit, "at": f"{at * 100 + of.choice([30, 700, 4000])}ms"})
+    return entries

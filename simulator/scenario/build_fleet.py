@@ -38,7 +38,7 @@ from simulator.scenario.build_fleet_rows import JoinsRows, settled_envoy, stream
 from simulator.scenario.build_mesh import MeshWorld
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
-from simulator.scenario.engine_choice import istiods_end, rows_come_back
+from simulator.scenario.engine_choice import istiods_end
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_connections import RowSession, RowStream
 from simulator.scenario.fleet_moves import ConcerningChange
@@ -192,7 +192,7 @@ class FleetWorld(MeshWorld):
     def _come_back(self) -> bool:
         """Whether rows lose their streams, with an istiod or by age, and come back."""
         scenario = self._scenario
-        if not (self._has_streams and rows_come_back(scenario)):
+        if not self._has_streams:
             return False
         return istiods_end(scenario) or not np.isin(self._aged, self._by_messages).all()
 
@@ -447,9 +447,9 @@ class FleetWorld(MeshWorld):
         recorder, end_ns = self._recorder, self._scenario.duration
         for rows in self._rows:
             rows.line.hand_on()
-        if self._reconnects is not None:
-            self._reconnects.finish()
-        self._look_for_losses()
+        touched = self._lost() if self._reconnects is None else [*self._reconnects.finish(), *self._lost()]
+        if len(touched):
+            raise RowsTouched(np.unique(touched))
         for rows in self._rows:
             rows.close(recorder)
             if rows.is_last:
@@ -485,16 +485,15 @@ class FleetWorld(MeshWorld):
             assert views is not None, "nobody kept what the workers hold"
             self._requests.write(entity, group, views, self._proxies, list(self._services.values()))
 
-    def _look_for_losses(self) -> None:
-        """Rows of whom a message was lost, and the stream with it (wire/trouble.py), were none."""
-        loss = self._scenario.network.loss
-        if loss == 0:
-            return
-        entity = np.concatenate([np.empty(0, np.int64), *(rows.entity for rows in self._rows)])
-        sent = np.concatenate([np.empty(0, np.int64), *(rows.streams.sent() for rows in self._rows)])
+    def _lost(self) -> NDArray[np.int64]:
+        """Rows of whom a message was lost, and the stream with it (wire/trouble.py): they were none."""
+        loss, each = self._scenario.network.loss, [rows for rows in self._rows if rows.is_last]
+        if loss == 0 or not each:
+            return np.empty(0, np.int64)
+        entity = np.concatenate([rows.entity for rows in each])
+        sent = np.concatenate([rows.streams.sent() for rows in each])
         is_hit = np.zeros(len(sent), bool)
         for number in range(1, int(sent.max(initial=0)) + 1):
             those = np.flatnonzero((sent >= number) & ~is_hit)
             is_hit[those] = self._draws.uniform_array("network.loss", entity[those], number) < loss
-        if is_hit.any():
-            raise RowsTouched(entity[is_hit])
+        return entity[is_hit]
