@@ -11,6 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 import simulator as xs
+from simulator.scenario.sections.workload import RestartIstiodEntry
 from tests.fleet_scenarios import KINDS
 
 _LATENCIES: tuple[Any, ...] = (
@@ -199,3 +200,30 @@ def _refusals(of: random.Random) -> list[dict[str, Any]]:
         if of.random() < 0.5:
             entries.append({**edit, "at": f"{at * 100 + of.choice([30, 700, 4000])}ms"})
     return entries
+
+
+def migration(seed: int) -> xs.Scenario:
+    """Proxies move to another control plane, some namespaces of them within the run; istiods end, or
+    connections are old enough, in some beside that."""
+    of = random.Random(f"migration {seed}")
+    one, scenario = of.choice, any_protocol(seed, ages if of.random() < 0.3 else outage)
+    every, at = one(["10s", "20s", "30s"]), of.randint(0, 15)
+    moves: list[dict[str, Any]] = [
+        {
+            "migrate_revision": {"to": "canary", "every": every, "replicas": one([1, 1, 2])},
+            "at": f"{at}s",
+            "pre_stop": one(["0s", "1s"]),
+        }
+    ]
+    if of.random() < 0.3:
+        moves.append({"migrate_revision": {"to": "default", "every": every}, "at": f"{at + one([4, 12])}s"})
+    ends = [entry for entry in scenario.workload if isinstance(entry, RestartIstiodEntry)]
+    others = [entry for entry in scenario.workload if entry not in ends]
+    if of.random() < 0.5:
+        ends = one([[], [], [{"rollout_istiod": {"max_surge": "100%"}, "at": f"{at + one([1, 9])}s"}]])
+    if of.random() < 0.2:
+        ends = [*ends, {"add_istiod": 1, "at": f"{one([1, 7])}s"}, {"restart_istiod": 1, "at": f"{at + 10}s"}]
+    return scenario.with_(
+        **{"mesh.namespaces": of.randint(3, 5), "mesh.services": of.randint(4, 8)},
+        workload=[*moves, *ends, *others],
+    )

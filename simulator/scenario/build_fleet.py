@@ -2,9 +2,9 @@
 
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
 class and zone at each replica, whose start shows what all of them subscribe and fills its caches; gateways;
-proxies whose certificate is renewed within the run; those that the workload touches (`fleet_touched`); pods
-that come; and, where rows do not come back (`engine_choice`), proxies whose connection reaches its maximum
-age. All others are rows (`simulator.fleet`).
+proxies whose certificate is renewed within the run; those that the workload touches (`fleet_touched`); and
+pods that come. All others are rows (`simulator.fleet`); by pushes they lose their streams and come back
+(`fleet_reconnects`).
 """
 
 from __future__ import annotations
@@ -155,7 +155,12 @@ class FleetWorld(MeshWorld):
             renewed_ns = first_rotations_ns(self._draws, id_, certificate_settings(self._scenario))
             is_row &= renewed_ns > self._scenario.duration
         touched = touched_by(
-            self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws
+            self._timeline,
+            proxies,
+            self._pods_at_start,
+            list(self._services.values()),
+            self._draws,
+            self._scenario.duration,
         )
         is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
         if self._come_back:
@@ -191,10 +196,8 @@ class FleetWorld(MeshWorld):
     @cached_property
     def _come_back(self) -> bool:
         """Whether rows lose their streams, with an istiod or by age, and come back."""
-        scenario = self._scenario
-        if not self._has_streams:
-            return False
-        return istiods_end(scenario) or not np.isin(self._aged, self._by_messages).all()
+        may_age = not np.isin(self._aged, self._by_messages).all()
+        return self._has_streams and (may_age or istiods_end(self._scenario))
 
     @property
     def _aged(self) -> NDArray[np.int64]:
@@ -230,9 +233,11 @@ class FleetWorld(MeshWorld):
         return [self._proxies[p] for p in (*self._sidecars.others, *self._proxies.gateways)]
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
-        # One that starts in the run, or ends in it, has no rows, unless they come back.
+        # One that starts in the run, or ends in it, has no rows, unless they come back; to another revision
+        # nobody does who was not injected by it.
         its = self._sidecars.replica == number
-        if not (bool(its.any()) or (self._come_back and self.rows)):
+        may_come = self._come_back and self.rows and number not in deployment.revisions
+        if not (bool(its.any()) or may_come):
             return Replica(number, deployment, is_synced=True)
         if self._reconnects is not None:
             self._reconnects.before_change(is_behind_messages=True)

@@ -14,6 +14,7 @@ from simulator.scenario.sections.workload import (
     CaOutageEntry,
     EditEntry,
     EndpointsEntry,
+    MigrateRevisionEntry,
     PartitionEntry,
     RestartEntry,
     RestartIstiodEntry,
@@ -43,6 +44,7 @@ _PLAYED_BY_FLEET = (
     RootRotationEntry,
     RestartIstiodEntry,
     RolloutIstiodEntry,
+    MigrateRevisionEntry,
 )
 
 

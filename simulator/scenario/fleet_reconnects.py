@@ -152,10 +152,13 @@ class Reconnects:
 
     def _admits_from_ns(self) -> list[int]:
         """Of each backend that kube-proxy knows from when on it may let somebody in."""
-        return [
+        deployment = self._deployment
+        known = [
             replica.doorway.admits_from_ns() if replica is not None and replica.is_ready else NEVER
-            for replica in self._deployment.known_backends()
+            for replica in deployment.known_backends()
         ]
+        # Where it knows those of another revision alone, a dial counts as well.
+        return known or [NEVER] * bool(deployment.in_service)
 
     def puts_a_dial(self, horizon: tuple[int, int]) -> bool:
         """Whether somebody may be let in before that place in time: the first dial is on the clock then."""

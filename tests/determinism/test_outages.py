@@ -17,7 +17,7 @@ from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build_fleet import FleetWorld
 from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, table
-from tests.outage_scenarios import ages, any_protocol, outage, upgrade
+from tests.outage_scenarios import ages, any_protocol, migration, outage, upgrade
 
 FAST = (10, 25)
 """In 25 connections would be old enough after the second outage has ended them."""
@@ -32,6 +32,9 @@ SLOW_AGES = tuple(seed for seed in range(40) if seed not in FAST_AGES)
 KINDS_OF_STREAMS = {"outage": outage, "upgrade": upgrade, "ages": ages}
 FAST_OF_ANY = (("outage", 21), ("upgrade", 1), ("ages", 22), ("ages", 36))
 SLOW_OF_ANY = tuple((kind, seed) for kind in KINDS_OF_STREAMS for seed in range(2, 16))
+
+FAST_MIGRATIONS = (2,)
+SLOW_MIGRATIONS = tuple(seed for seed in range(16) if seed not in FAST_MIGRATIONS)
 
 SEEN_IN_THE_RUN = (
     "responses larger than agent.window_bytes",
@@ -100,6 +103,17 @@ def test_more_streams_end_with_state_of_the_world_refusals_and_losses_and_tables
     assert_streams_are_equal(any_protocol(seed, KINDS_OF_STREAMS[kind]))
 
 
+@pytest.mark.parametrize("seed", FAST_MIGRATIONS)
+def test_migrations_to_another_revision_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(migration(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SLOW_MIGRATIONS)
+def test_more_migrations_to_another_revision_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(migration(seed))
+
+
 def aged(**keys: Any) -> xs.Scenario:
     return xs.Scenario(
         name="aged",
@@ -155,6 +169,25 @@ def test_a_change_made_while_the_only_istiod_is_away_comes_with_the_reconnect() 
     assert set(rows["carried_by"]) == {"reconnect"}
     assert set(rows["outcome"]) == {"active"}
     assert FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows > 40
+
+
+def test_rows_of_a_namespace_that_is_not_moved_within_the_run_come_back_to_their_own_revision() -> None:
+    of = shipped(**{"mesh.proxies": 24, "mesh.services": 3, "mesh.namespaces": 3, "duration": "40s"})
+    of = of.with_(
+        workload=[
+            {"migrate_revision": {"to": "canary", "every": "25s"}, "at": "2s"},
+            {"restart_istiod": 0, "at": "15s", "down_for": "1s"},
+            {"edit": "VirtualService", "at": ["12s", "35s"], "namespace": "istio-system"},
+        ]
+    )
+    arrays = assert_streams_are_equal(of)
+    assert arrays is not None
+    assert rows_of(of) == 7, "8 are not moved, and one of them shows what all ask for"
+    pushes = table(arrays, "proxy_pushes")
+    of_each = pushes.groupby("proxy_id")["replica"].agg(set)
+    stayed = [of_each[f"p{number}"] for number in range(2, 24, 3)]
+    assert all(replicas == {"0"} for replicas in stayed)
+    assert {"1"} in list(of_each), "nobody is at the other revision"
 
 
 def without_time(recorder: Recorder) -> tuple[str, int, int]:
