@@ -42,7 +42,8 @@ class Touched:
     Attributes:
         proxies: Of those of the start, ascending.
         to_come: No more pods than this are created in the run.
-        replicas: Replicas of istiod that end in the run; whoever is connected to one is touched.
+        replicas: Replicas of istiod that end in the run; whoever is connected to one is touched, if rows do
+            not come back.
     """
 
     proxies: Ids
