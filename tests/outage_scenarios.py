@@ -7,9 +7,11 @@ happen before, during and after; istiod has few or many slots and cores and lets
 from __future__ import annotations
 
 import random
+from collections.abc import Callable
 from typing import Any
 
 import simulator as xs
+from simulator.scenario.sections.workload import RestartIstiodEntry
 from tests.fleet_scenarios import KINDS
 
 _LATENCIES: tuple[Any, ...] = (
@@ -174,3 +176,54 @@ def ages(seed: int) -> xs.Scenario:
     if of.random() < 0.15:
         changes["recording.deliveries"] = "histogram"
     return scenario.with_(**changes, workload=[*entries, *_changes(of), *scenario.workload[1:]])
+
+
+def any_protocol(seed: int, of_kind: Callable[[int], xs.Scenario]) -> xs.Scenario:
+    """One of these, in most cases with state of the world, refused changes, lost messages, or all of them."""
+    of, scenario = random.Random(f"any {seed}"), of_kind(seed)
+    changes = {
+        "propagation.protocol": of.choice(["sotw", "sotw", "delta"]),
+        "network.loss": of.choice([0, 0, 0.0003, 0.003]),
+    }
+    return scenario.with_(**changes, workload=[*scenario.workload, *_refusals(of)])
+
+
+def _refusals(of: random.Random) -> list[dict[str, Any]]:
+    """Edits that Envoy refuses, some of them put right, of objects that others edit as well."""
+    entries: list[dict[str, Any]] = []
+    for _ in range(of.choice([0, 1, 1, 3])):
+        edit: dict[str, Any] = {"edit": of.choice(KINDS)}
+        if of.random() < 0.6:
+            edit["name"] = of.choice(["one", "two"])
+        at = of.randint(5, 200)
+        entries.append({**edit, "at": f"{at * 100}ms", "rejected_by_envoy": True})
+        if of.random() < 0.5:
+            entries.append({**edit, "at": f"{at * 100 + of.choice([30, 700, 4000])}ms"})
+    return entries
+
+
+def migration(seed: int) -> xs.Scenario:
+    """Proxies move to another control plane, some namespaces of them within the run; istiods end, or
+    connections are old enough, in some beside that."""
+    of = random.Random(f"migration {seed}")
+    one, scenario = of.choice, any_protocol(seed, ages if of.random() < 0.3 else outage)
+    every, at = one(["10s", "20s", "30s"]), of.randint(0, 15)
+    moves: list[dict[str, Any]] = [
+        {
+            "migrate_revision": {"to": "canary", "every": every, "replicas": one([1, 1, 2])},
+            "at": f"{at}s",
+            "pre_stop": one(["0s", "1s"]),
+        }
+    ]
+    if of.random() < 0.3:
+        moves.append({"migrate_revision": {"to": "default", "every": every}, "at": f"{at + one([4, 12])}s"})
+    ends = [entry for entry in scenario.workload if isinstance(entry, RestartIstiodEntry)]
+    others = [entry for entry in scenario.workload if entry not in ends]
+    if of.random() < 0.5:
+        ends = one([[], [], [{"rollout_istiod": {"max_surge": "100%"}, "at": f"{at + one([1, 9])}s"}]])
+    if of.random() < 0.2:
+        ends = [*ends, {"add_istiod": 1, "at": f"{one([1, 7])}s"}, {"restart_istiod": 1, "at": f"{at + 10}s"}]
+    return scenario.with_(
+        **{"mesh.namespaces": of.randint(3, 5), "mesh.services": of.randint(4, 8)},
+        workload=[*moves, *ends, *others],
+    )

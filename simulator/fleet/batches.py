@@ -29,6 +29,8 @@ class Batch:
         sents: When each message left, where they did not leave together.
         since_ns: From when on the connection's worker made it, where that is not when it was dequeued.
         owner: Number of whoever sent it (Streams.owner).
+        ends_ns: When the stream of each ends, where answers differ and streams end: no two of a proxy end
+            together.
         worked: Of messages that did not leave together, when the worker was busy meanwhile: it read no ACK.
     """
 
@@ -46,6 +48,7 @@ class Batch:
     since_ns: Ints | None = None
     worked: list[tuple[Ints, Ints]] = field(default_factory=list)
     owner: int = 0
+    ends_ns: Ints | None = None
 
     @classmethod
     def leaving(cls, place: Small, dequeued_ns: Ints, sent_ns: Ints) -> Batch:
@@ -88,6 +91,7 @@ class Batch:
             None if self.since_ns is None else self.since_ns[chosen],
             [(begin[chosen], end[chosen]) for begin, end in self.worked],
             self.owner,
+            None if self.ends_ns is None else self.ends_ns[chosen],
         )
 
     def read_own_acks(self) -> None:

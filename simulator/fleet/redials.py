@@ -106,7 +106,7 @@ class Redials:
     def _dial(self, place: Places, left_ns: Ints) -> None:
         small, streams = place.astype(np.int32), self._streams
         # The stream is opened first; what opening takes delays the requests, not the link.
-        opens_ns = streams.asked_ns(small, left_ns, 0) + self._open_ns(place)
+        opens_ns = streams.opens_ns(small, left_ns) + self._open_ns(place)
         self.dial_ns[place] = opens_ns
         for requests_ns, sizes in zip(self.requests_ns, self._settings.sizes.T, strict=True):
             size = sizes[self._group[place]]

@@ -89,6 +89,7 @@ class Streams:
         """When the stream of each ends, known beforehand; None where none ever does."""
         self.owner = 0
         """Whose pushes are taken."""
+        self._openings = np.zeros(count, np.int64)
         self.is_odd = np.zeros(count, bool)
         """Rows to whom something happened that is not for rows, and
         has_odd: whether there are any."""
@@ -100,7 +101,7 @@ class Streams:
 
     def sent(self) -> Ints:
         """How many messages each proxy and istiod sent to each other."""
-        sent: Ints = self._down.sent + self._up.sent
+        sent: Ints = self._down.sent + self._up.sent - self._openings
         return sent
 
     def take(self, place: Small, request: Small, made: Small, dequeued_ns: Ints, sent_ns: Ints) -> None:
@@ -164,6 +165,7 @@ class Streams:
         batch.owner = self.owner
         if self._settings.answers_differ:
             batch.all_moves, batch.of = moves, None if len(moves) == 1 else of
+            batch.ends_ns = None if self.ends_ns is None else self.ends_ns[batch.place]
         compiled = self._compiled_form(batch)
         if compiled is None:
             self._fill(moves, of, batch)
@@ -297,7 +299,12 @@ class Streams:
         """When proxies have closed a stream that istiod ends at these instants."""
         return self._worked(place, self._down.arrival_ns(place, at_ns, 0), 0, clusters)
 
-    def asked_ns(self, place: Small, left_ns: Ints, size: Ints | int) -> Ints:
+    def opens_ns(self, place: Small, left_ns: Ints) -> Ints:
+        """When streams are at istiod that proxies, each once, open at these instants."""
+        self._openings[place] += 1  # on its way before any message
+        return self._up.arrival_ns(place, left_ns, 0)
+
+    def asked_ns(self, place: Small, left_ns: Ints, size: Ints) -> Ints:
         """When what proxies send at these instants is at istiod."""
         return self._up.arrival_ns(place, left_ns, size)
 

@@ -119,6 +119,11 @@ class _Session(Generic[_R]):
 class SotwSession(_Session[SotwServerRecord]):
     """State of the world: an ACK answers the last response of its type, so it answers all before it too."""
 
+    def asked_again(self) -> list[DiscoveryRequest]:
+        """The requests with which the client would begin another stream now, in order (rule D5); which
+        version it has accepted is left out."""
+        return [DiscoveryRequest(type_, record.names) for type_, record in self._records.items()]
+
     def held(self, type_: ResourceType) -> Resources:
         """SotW servers do not track what the client holds."""
         raise AssertionError("a SotW session does not know what its client holds")

@@ -2,9 +2,9 @@
 
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
 class and zone at each replica, whose start shows what all of them subscribe and fills its caches; gateways;
-proxies whose certificate is renewed within the run; those that the workload touches (`fleet_touched`); pods
-that come; and, where rows do not come back (`engine_choice`), proxies whose connection reaches its maximum
-age. All others are rows (`simulator.fleet`).
+proxies whose certificate is renewed within the run; those that the workload touches (`fleet_touched`); and
+pods that come. All others are rows (`simulator.fleet`); by pushes they lose their streams and come back
+(`fleet_reconnects`).
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ from simulator.scenario.build_fleet_rows import JoinsRows, settled_envoy, stream
 from simulator.scenario.build_mesh import MeshWorld
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
-from simulator.scenario.engine_choice import istiods_end, rows_come_back
+from simulator.scenario.engine_choice import istiods_end
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_connections import RowSession, RowStream
 from simulator.scenario.fleet_moves import ConcerningChange
@@ -155,7 +155,12 @@ class FleetWorld(MeshWorld):
             renewed_ns = first_rotations_ns(self._draws, id_, certificate_settings(self._scenario))
             is_row &= renewed_ns > self._scenario.duration
         touched = touched_by(
-            self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws
+            self._timeline,
+            proxies,
+            self._pods_at_start,
+            list(self._services.values()),
+            self._draws,
+            self._scenario.duration,
         )
         is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
         if self._come_back:
@@ -191,10 +196,8 @@ class FleetWorld(MeshWorld):
     @cached_property
     def _come_back(self) -> bool:
         """Whether rows lose their streams, with an istiod or by age, and come back."""
-        scenario = self._scenario
-        if not (self._has_streams and rows_come_back(scenario)):
-            return False
-        return istiods_end(scenario) or not np.isin(self._aged, self._by_messages).all()
+        may_age = not np.isin(self._aged, self._by_messages).all()
+        return self._has_streams and (may_age or istiods_end(self._scenario))
 
     @property
     def _aged(self) -> NDArray[np.int64]:
@@ -230,9 +233,11 @@ class FleetWorld(MeshWorld):
         return [self._proxies[p] for p in (*self._sidecars.others, *self._proxies.gateways)]
 
     def _make_replica(self, number: int, deployment: Deployment) -> Replica:
-        # One that starts in the run, or ends in it, has no rows, unless they come back.
+        # One that starts in the run, or ends in it, has no rows, unless they come back; to another revision
+        # nobody does who was not injected by it.
         its = self._sidecars.replica == number
-        if not (bool(its.any()) or (self._come_back and self.rows)):
+        may_come = self._come_back and self.rows and number not in deployment.revisions
+        if not (bool(its.any()) or may_come):
             return Replica(number, deployment, is_synced=True)
         if self._reconnects is not None:
             self._reconnects.before_change(is_behind_messages=True)
@@ -447,9 +452,9 @@ class FleetWorld(MeshWorld):
         recorder, end_ns = self._recorder, self._scenario.duration
         for rows in self._rows:
             rows.line.hand_on()
-        if self._reconnects is not None:
-            self._reconnects.finish()
-        self._look_for_losses()
+        touched = self._lost() if self._reconnects is None else [*self._reconnects.finish(), *self._lost()]
+        if len(touched):
+            raise RowsTouched(np.unique(touched))
         for rows in self._rows:
             rows.close(recorder)
             if rows.is_last:
@@ -485,16 +490,15 @@ class FleetWorld(MeshWorld):
             assert views is not None, "nobody kept what the workers hold"
             self._requests.write(entity, group, views, self._proxies, list(self._services.values()))
 
-    def _look_for_losses(self) -> None:
-        """Rows of whom a message was lost, and the stream with it (wire/trouble.py), were none."""
-        loss = self._scenario.network.loss
-        if loss == 0:
-            return
-        entity = np.concatenate([np.empty(0, np.int64), *(rows.entity for rows in self._rows)])
-        sent = np.concatenate([np.empty(0, np.int64), *(rows.streams.sent() for rows in self._rows)])
+    def _lost(self) -> NDArray[np.int64]:
+        """Rows of whom a message was lost, and the stream with it (wire/trouble.py): they were none."""
+        loss, each = self._scenario.network.loss, [rows for rows in self._rows if rows.is_last]
+        if loss == 0 or not each:
+            return np.empty(0, np.int64)
+        entity = np.concatenate([rows.entity for rows in each])
+        sent = np.concatenate([rows.streams.sent() for rows in each])
         is_hit = np.zeros(len(sent), bool)
         for number in range(1, int(sent.max(initial=0)) + 1):
             those = np.flatnonzero((sent >= number) & ~is_hit)
             is_hit[those] = self._draws.uniform_array("network.loss", entity[those], number) < loss
-        if is_hit.any():
-            raise RowsTouched(entity[is_hit])
+        return entity[is_hit]

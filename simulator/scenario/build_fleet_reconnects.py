@@ -13,7 +13,7 @@ from simulator.engine.events import Clock
 from simulator.envoy.settings import EnvoySettings
 from simulator.fleet.batches import Ints
 from simulator.fleet.redials import NO_REQUEST, Redials, RedialSettings
-from simulator.propagation.push import DeltaSession
+from simulator.propagation.push import DeltaSession, SotwSession
 from simulator.recording.recorder import Recorder
 from simulator.scenario.fleet_connections import RowRequest
 from simulator.scenario.fleet_reconnects import Reconnects
@@ -59,15 +59,26 @@ def make_reconnects(
     settings = RedialSettings(envoy.backoff, law, sizes, np.array(clusters, np.int64), backends_of, end_ns)  # type: ignore[arg-type]
     redials = Redials(settings, draws, streams, entity, group)
     return Reconnects(
-        clock, deployment, recorder, streams, redials, entity, group, padded, ends_ns, ages_ns, end_ns
+        clock,
+        deployment,
+        recorder,
+        streams,
+        redials,
+        entity,
+        group,
+        padded,
+        ends_ns,
+        ages_ns,
+        end_ns,
+        is_delta=rows.is_delta,
     )
 
 
 def _requests(connection: Connection) -> list[RowRequest]:
     """What a proxy asks for when it opens a stream, in order."""
     session = connection.session
-    assert isinstance(session, DeltaSession), "state of the world is not played so"
+    assert isinstance(session, DeltaSession | SotwSession), "a session is one or the other"
     return [
-        RowRequest(request.type, request.resource_names_subscribe, request.size_bytes)
+        RowRequest(request.type, session.names(request.type), request.size_bytes)
         for request in session.asked_again()
     ]

@@ -15,6 +15,7 @@ from simulator.scenario.sections.workload import (
     CaOutageEntry,
     EditEntry,
     EndpointsEntry,
+    MigrateRevisionEntry,
     PartitionEntry,
     RestartEntry,
     RestartIstiodEntry,
@@ -44,6 +45,7 @@ _PLAYED_BY_FLEET = (
     RootRotationEntry,
     RestartIstiodEntry,
     RolloutIstiodEntry,
+    MigrateRevisionEntry,
 )
 
 
@@ -104,8 +106,8 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "recording.queues: true": keep.queues is True,
         f"agent.certificates.provider: {certificates}": certificates not in ("none", "istiod"),
     }
-    if _everybody_is_cut_off(scenario):
-        wanted |= _beside_an_outage(scenario)
+    if not is_pushed and (outage := _everybody_is_cut_off(scenario)):
+        wanted[f"{outage} by polls or files"] = True
     found = [name for name, is_used in wanted.items() if is_used]
     others = dict.fromkeys(
         e.KIND for e in entries if not isinstance(e, _PLAYED_BY_FLEET) and e.KIND != "traffic"
@@ -113,39 +115,19 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
 
 
-def _everybody_is_cut_off(scenario: Scenario) -> bool:
-    """Whether there are times at which no istiod goes on that was there before."""
+def _everybody_is_cut_off(scenario: Scenario) -> str | None:
+    """By what, if there are times at which no istiod goes on that was there before."""
+    if any(isinstance(e, RolloutIstiodEntry) for e in scenario.workload):
+        return "rollout_istiod"
     is_alone = scenario.control_plane.replicas == 1
-    return any(
-        isinstance(e, RolloutIstiodEntry) or (is_alone and isinstance(e, RestartIstiodEntry))
-        for e in scenario.workload
-    )
-
-
-def rows_come_back(scenario: Scenario) -> bool:
-    """Whether rows that lose their stream dial in arrays; where not, whoever loses it is played by
-    messages."""
-    return not any(_beside_an_outage(scenario).values())
+    if is_alone and any(isinstance(e, RestartIstiodEntry) for e in scenario.workload):
+        return "restart_istiod of the only istiod"
+    return None
 
 
 def istiods_end(scenario: Scenario) -> bool:
     """Whether processes of istiod end within the run."""
     return any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
-
-
-def _beside_an_outage(scenario: Scenario) -> dict[str, bool]:
-    """What rows do not go through that lose their istiod and come back."""
-    is_rollout = any(isinstance(e, RolloutIstiodEntry) for e in scenario.workload)
-    of = "rollout_istiod" if is_rollout else "restart_istiod of the only istiod"
-    propagation = scenario.propagation
-    return {
-        f"{of} by polls or files": propagation.strategy != "push",
-        f"{of} with propagation.protocol: sotw": propagation.protocol != "delta",
-        f"{of} with network.loss": scenario.network.loss > 0,
-        f"{of} with rejected_by_envoy": any(
-            isinstance(e, EditEntry) and e.rejected_by_envoy for e in scenario.workload
-        ),
-    }
 
 
 def _drawn_costs(scenario: Scenario) -> list[str]:

@@ -45,6 +45,7 @@ class RowStream:
         place: Of the row.
         proxy: Its proxy.
         on_reset: Told when istiod ends it.
+        is_delta: Its protocol.
     """
 
     __slots__ = (
@@ -59,10 +60,12 @@ class RowStream:
         "server",
     )
 
-    def __init__(self, place: int, proxy: int, on_reset: Callable[[RowStream], object]) -> None:
+    def __init__(
+        self, place: int, proxy: int, on_reset: Callable[[RowStream], object], *, is_delta: bool
+    ) -> None:
         self.place, self.proxy = place, proxy
         self._on_reset = on_reset
-        self.label, self.is_delta, self.is_open, self.replica = "ads", True, True, 0
+        self.label, self.is_delta, self.is_open, self.replica = "ads", is_delta, True, 0
         self.may_send = True
         """What flow control would hold back is looked for where the messages are under way."""
         self.server: RowConnection | None = None
@@ -83,7 +86,7 @@ class RowSession:
     __slots__ = ("_asked", "_publisher", "_stream", "is_delta", "label", "last_error", "proxy")
 
     def __init__(self, stream: RowStream, publisher: Publisher) -> None:
-        self.proxy, self.label, self.is_delta = stream.proxy, stream.label, True
+        self.proxy, self.label, self.is_delta = stream.proxy, stream.label, stream.is_delta
         self.last_error: str | None = None
         self._stream, self._publisher = stream, publisher
         self._asked: dict[ResourceType, Names] = {}

@@ -16,7 +16,6 @@ from numpy.typing import NDArray
 
 from simulator.engine.events import Band, Clock, rank
 from simulator.fleet.batches import Batch
-from simulator.fleet.errors import RowsTouched
 from simulator.fleet.redials import Redials
 from simulator.fleet.streams import NEVER, Ints, Small, Streams
 from simulator.recording.recorder import Recorder
@@ -52,6 +51,7 @@ class Reconnects:
         ends_ns: By number of an istiod when it ends, in order.
         ages_ns: When the streams of the start are old enough to end, by place.
         end_ns: End of the run.
+        is_delta: The protocol of the streams.
     """
 
     def __init__(
@@ -67,11 +67,14 @@ class Reconnects:
         ends_ns: Mapping[int, Sequence[int]],
         ages_ns: Ints,
         end_ns: int,
+        *,
+        is_delta: bool,
     ) -> None:
         self._clock, self._deployment, self._recorder = clock, deployment, recorder
         self._streams, self._redials = streams, redials
         self._entity, self._group, self._requests = entity, group, requests
         self._ends_ns, self._end_ns = ends_ns, end_ns
+        self._is_delta = is_delta
         self._ages_ns = ages_ns
         self._by_age = np.lexsort((entity, ages_ns))[: int((ages_ns <= end_ns).sum())]
         self._aged = 0
@@ -149,10 +152,13 @@ class Reconnects:
 
     def _admits_from_ns(self) -> list[int]:
         """Of each backend that kube-proxy knows from when on it may let somebody in."""
-        return [
+        deployment = self._deployment
+        known = [
             replica.doorway.admits_from_ns() if replica is not None and replica.is_ready else NEVER
-            for replica in self._deployment.known_backends()
+            for replica in deployment.known_backends()
         ]
+        # Where it knows those of another revision alone, a dial counts as well.
+        return known or [NEVER] * bool(deployment.in_service)
 
     def puts_a_dial(self, horizon: tuple[int, int]) -> bool:
         """Whether somebody may be let in before that place in time: the first dial is on the clock then."""
@@ -177,7 +183,8 @@ class Reconnects:
             return
         redials.arrived(place)
         deployment.note_dials(proxy, int(redials.dialled[place]))
-        stream = RowStream(place, proxy, lambda ended: self._reset.append(ended.place))
+        on_reset = lambda ended: self._reset.append(ended.place)  # noqa: E731
+        stream = RowStream(place, proxy, on_reset, is_delta=self._is_delta)
         stream.server = deployment.on_connect(stream)  # type: ignore[arg-type, assignment]
         if stream.server is None:
             redials.dialled[place] = deployment.forget_dials(proxy)
@@ -357,17 +364,12 @@ class Reconnects:
         self._reset.clear()
         self._redials.lost(lost, now_ns)
 
-    def finish(self) -> None:
-        """The run is over.
-
-        Raises:
-            RowsTouched: Something happened to rows that is not for them.
-        """
+    def finish(self) -> Ints:
+        """The run is over: to which proxies something happened that is not for rows."""
         self._refuse_before(self._end_ns + 1)
         for rows in self._rows.values():
             self._hand_on_unsettled(rows)
-        if self._streams.has_odd:
-            raise RowsTouched(self._entity[self._streams.is_odd])
+        return self._entity[self._streams.is_odd]
 
 
 def _columns(rows: Sequence[Sequence[int]]) -> list[Ints]:

@@ -39,6 +39,7 @@ class ReplicaRows:
         line: The push line; set right after.
         number: Counts those that share streams.
         is_last: No other replica holds their streams after this one.
+        is_delta: See above.
     """
 
     line: PushLine[Connection]
@@ -54,7 +55,7 @@ class ReplicaRows:
         *,
         is_delta: bool,
     ) -> None:
-        self._is_delta = is_delta
+        self.is_delta = is_delta
         self.replica, self.entity, self.group = replica, entity, group
         self.making, self.streams = making, streams
         self._end_ns = end_ns
@@ -116,7 +117,7 @@ class ReplicaRows:
             return
         count = len(self.entity)
         own = [batch for batch in self.streams.batches if batch.owner == self.number]
-        read_acks(own, count, self._in_hand(), self._end_ns, Answers(count, is_delta=self._is_delta))
+        read_acks(own, count, self._in_hand(), self._end_ns, Answers(count, is_delta=self.is_delta))
 
     def fold(self, recorder: Recorder) -> None:
         """From here on deliveries are counted, not kept."""

@@ -19,6 +19,7 @@ from simulator.engine.draws import Draws
 from simulator.mesh.services import Service
 from simulator.scenario.mesh_start import PodsAtStart, Proxies
 from simulator.workload.entries import (
+    MigrateRevisionEntry,
     PartitionEntry,
     RestartEntry,
     RestartIstiodEntry,
@@ -41,7 +42,8 @@ class Touched:
     Attributes:
         proxies: Of those of the start, ascending.
         to_come: No more pods than this are created in the run.
-        replicas: Replicas of istiod that end in the run; whoever is connected to one is touched.
+        replicas: Replicas of istiod that end in the run; whoever is connected to one is touched, if rows do
+            not come back.
     """
 
     proxies: Ids
@@ -55,6 +57,7 @@ def touched_by(
     pods: PodsAtStart,
     services: Sequence[Service],
     draws: Draws,
+    end_ns: int,
 ) -> Touched:
     """Whom the happenings may touch.
 
@@ -64,8 +67,9 @@ def touched_by(
         pods: Of the services at the start.
         services: All of them.
         draws: Of the run.
+        end_ns: Its end.
     """
-    return _Reading(timeline, proxies, pods, services, draws).touched()
+    return _Reading(timeline, proxies, pods, services, draws, end_ns).touched()
 
 
 class _Reading:
@@ -78,12 +82,14 @@ class _Reading:
         pods: PodsAtStart,
         services: Sequence[Service],
         draws: Draws,
+        end_ns: int,
     ) -> None:
-        self._timeline, self._draws = timeline, draws
+        self._timeline, self._draws, self._end_ns = timeline, draws, end_ns
         self._pods, self._services = pods, services
         kinds = (proxies.sidecars, proxies.gateways, proxies.vms)
         self._all: Ids = np.concatenate([np.arange(r.start, r.stop, dtype=np.int64) for r in kinds])
         self._vms: Ids = np.arange(proxies.vms.start, proxies.vms.stop, dtype=np.int64)
+        self._gateways: Ids = np.arange(proxies.gateways.start, proxies.gateways.stop, dtype=np.int64)
         self._replicas: dict[Service, int] = {}
         self._touched: list[Ids] = []
         self._may_be_missing: list[Ids] = []
@@ -94,7 +100,9 @@ class _Reading:
         for happening in self._timeline:
             match happening.entry:
                 case RolloutEntry() as entry:
-                    self._roll(happening, entry)
+                    self._roll(self._service(happening, entry))
+                case MigrateRevisionEntry() as entry:
+                    self._migrate(happening, entry)
                 case ScaleUpEntry() as entry:
                     self._scale_up(happening, entry)
                 case RestartEntry() as entry:
@@ -110,8 +118,21 @@ class _Reading:
                     self._touched.append(self._choose(happening, entry.proxies))
         return Touched(_together(self._touched), self._to_come, list(self._replicas_that_end))
 
-    def _roll(self, happening: Happening, entry: RolloutEntry) -> None:
-        service = self._service(happening, entry)
+    def _migrate(self, happening: Happening, entry: MigrateRevisionEntry) -> None:
+        """As `workload.revisions` moves namespaces, if the control plane that they move to is there at
+        once."""
+        namespaces = list(dict.fromkeys(service.namespace for service in self._services))
+        moved = [
+            namespace
+            for number, namespace in enumerate(namespaces)
+            if happening.t_ns + number * entry.every_ns <= self._end_ns
+        ]
+        for service in self._services:
+            if service.namespace in moved:
+                self._roll(service)
+        self._may_be_missing.append(self._gateways)
+
+    def _roll(self, service: Service | None) -> None:
         if service is not None:
             self._to_come += self._replicas_of(service)
             # Some of them may still be there at the end of the run.

@@ -7,11 +7,18 @@ nothing but start.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
+from simulator.control_plane.istiod.deployment import DEFAULT_REVISION
 from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
-from simulator.workload.entries import AddIstiodEntry, RestartIstiodEntry, RolloutIstiodEntry
+from simulator.workload.entries import (
+    AddIstiodEntry,
+    MigrateRevisionEntry,
+    RestartIstiodEntry,
+    RolloutIstiodEntry,
+)
 from simulator.workload.istiod_pods import IstiodPods, IstiodPodSettings
 from simulator.workload.timeline import Happening
 
@@ -44,10 +51,10 @@ class IstiodLives:
         self._draws, self._cache_sync = draws, cache_sync
         self._clock = Clock()
         self._starts: dict[int, int] = {}
-        pods = IstiodPods(self._clock, draws, settings, self, replicas)
+        self._revisions = {DEFAULT_REVISION: None}
+        self._pods = IstiodPods(self._clock, draws, settings, self, replicas)
         for happening in timeline:
-            if isinstance(happening.entry, RestartIstiodEntry | AddIstiodEntry | RolloutIstiodEntry):
-                self._clock.at(happening.t_ns, _playing(pods, happening), band=Band.WORKLOAD)
+            self._clock.at(happening.t_ns, partial(self._play, happening), band=Band.WORKLOAD)
         self._clock.run(end_ns)
 
     def start_istiod(self, replica: int, on_synced: Callable[[], None]) -> None:
@@ -71,17 +78,15 @@ class IstiodLives:
 
     def assign_revision(self, replica: int, revision: str) -> None:
         """See IstiodActions."""
-        raise AssertionError("another control plane is no part of it")
+        self._revisions[revision] = None
 
-
-def _playing(pods: IstiodPods, happening: Happening) -> Callable[[], None]:
-    def play() -> None:
+    def _play(self, happening: Happening) -> None:
         match happening.entry:
             case RestartIstiodEntry() as entry:
-                pods.restart(entry.replica, entry.down_for_ns)
+                self._pods.restart(entry.replica, entry.down_for_ns)
             case AddIstiodEntry() as entry:
-                pods.add(entry.count)
+                self._pods.add(entry.count)
             case RolloutIstiodEntry() as entry:
-                pods.rollout(entry.max_surge, entry.max_unavailable)
-
-    return play
+                self._pods.rollout(entry.max_surge, entry.max_unavailable)
+            case MigrateRevisionEntry() as entry if entry.to not in self._revisions:
+                self._pods.install(entry.to, entry.replicas, lambda: None)

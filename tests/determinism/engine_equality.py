@@ -34,7 +34,8 @@ def by_rows(of: xs.Scenario) -> Recorder:
         raise CannotTakeFleet(str(error)) from error
 
 
-def assert_equal(of: xs.Scenario) -> None:
+def assert_equal(of: xs.Scenario) -> tuple[Recorder, Recorder]:
+    """Returns what each engine recorded."""
     events, arrays = both(of)
     assert digest_of(build_tables(events)) == digest_of(build_tables(arrays))
     assert table(events, "proxy_pushes").equals(table(arrays, "proxy_pushes"))
@@ -42,15 +43,15 @@ def assert_equal(of: xs.Scenario) -> None:
     assert events.xds_bytes == arrays.xds_bytes
     assert events.control_plane_busy_ns == arrays.control_plane_busy_ns
     assert events.utilisation == arrays.utilisation
+    return events, arrays
 
 
-def assert_equal_or_beyond(of: xs.Scenario, limits: Sequence[str]) -> bool:
+def assert_equal_or_beyond(of: xs.Scenario, limits: Sequence[str]) -> tuple[Recorder, Recorder] | None:
     """Some come to what shows in the run alone, and the fleet engine then says which of its limits it is.
-    Returns whether both engines played it.
+    Returns what each engine recorded, if both played it.
     """
     try:
-        assert_equal(of)
+        return assert_equal(of)
     except CannotTakeFleet as error:
         assert any(limit in str(error) for limit in limits), error  # noqa: PT017 -- which limit it is
-        return False
-    return True
+        return None

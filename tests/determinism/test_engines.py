@@ -186,18 +186,10 @@ def with_rows(of: xs.Scenario) -> list[int]:
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
 @pytest.mark.parametrize("what", ISTIODS)
-def test_whose_istiod_ends_is_played_by_messages_where_rows_do_not_come_back(what: str) -> None:
-    of = mesh(replicas=3).with_(**{"duration": "25s", "propagation.protocol": "sotw"})
-    of = of.with_(workload=[*of.workload, *ISTIODS[what]])
-    assert_equal(of)
-    assert with_rows(of) == {"one_is_away": [1, 2], "one_more": [0, 1, 2], "in_a_crowd": [0, 2]}[what]
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize("what", ISTIODS)
-def test_whose_istiod_ends_comes_back_as_a_row(what: str) -> None:
-    of = mesh(replicas=3).with_(duration="25s")
+def test_whose_istiod_ends_comes_back_as_a_row(what: str, protocol: str) -> None:
+    of = mesh(replicas=3).with_(**{"duration": "25s", "propagation.protocol": protocol})
     of = of.with_(workload=[*of.workload, *ISTIODS[what]])
     assert_equal(of)
     assert with_rows(of) == [0, 1, 2]
@@ -429,12 +421,12 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
             "control_plane.flow_control",
         ),
         (
-            {"workload": [{"restart_istiod": 0, "at": "1s"}], "propagation.protocol": "sotw"},
-            "restart_istiod of the only istiod with propagation.protocol: sotw",
+            {"workload": [{"restart_istiod": 0, "at": "1s"}], "propagation.strategy": "poll"},
+            "restart_istiod of the only istiod by polls or files",
         ),
         (
-            {"workload": [{"rollout_istiod": {}, "at": "1s"}], "network.loss": 0.01},
-            "rollout_istiod with network.loss",
+            {"workload": [{"rollout_istiod": {}, "at": "1s"}], "propagation.strategy": "file"},
+            "rollout_istiod by polls or files",
         ),
         ({"mesh.start": {"over": "1s"}}, "mesh.start"),
         ({"agent.dns_capture": True}, "agent.dns_capture"),

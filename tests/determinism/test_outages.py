@@ -16,8 +16,8 @@ from simulator.fleet.errors import RowsTouched
 from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build_fleet import FleetWorld
-from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, by_rows, table
-from tests.outage_scenarios import ages, outage, upgrade
+from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, table
+from tests.outage_scenarios import ages, any_protocol, migration, outage, upgrade
 
 FAST = (10, 25)
 """In 25 connections would be old enough after the second outage has ended them."""
@@ -29,19 +29,30 @@ SLOW_UPGRADES = tuple(seed for seed in range(40) if seed not in FAST_UPGRADES)
 FAST_AGES = (2, 8)
 SLOW_AGES = tuple(seed for seed in range(40) if seed not in FAST_AGES)
 
+KINDS_OF_STREAMS = {"outage": outage, "upgrade": upgrade, "ages": ages}
+FAST_OF_ANY = (("outage", 21), ("upgrade", 1), ("ages", 22), ("ages", 36))
+SLOW_OF_ANY = tuple((kind, seed) for kind in KINDS_OF_STREAMS for seed in range(2, 16))
+
+FAST_MIGRATIONS = (2,)
+SLOW_MIGRATIONS = tuple(seed for seed in range(16) if seed not in FAST_MIGRATIONS)
+
 SEEN_IN_THE_RUN = (
     "responses larger than agent.window_bytes",
     "envoy.initial_fetch_timeout",
     "two istiods looked",
+    "refused in one type and put right in another",
 )
 
 
-def assert_streams_are_equal(of: xs.Scenario) -> None:
-    if not assert_equal_or_beyond(of, SEEN_IN_THE_RUN):
-        return
-    events, arrays = both(of)
+def assert_streams_are_equal(of: xs.Scenario) -> Recorder | None:
+    """Returns what the fleet engine recorded, if both played it."""
+    played_by_both = assert_equal_or_beyond(of, SEEN_IN_THE_RUN)
+    if played_by_both is None:
+        return None
+    events, arrays = played_by_both
     assert sorted(events.connectedness.opened_ns) == sorted(arrays.connectedness.opened_ns)
     assert events.connectedness.without_stream_ns == arrays.connectedness.without_stream_ns
+    return arrays
 
 
 @pytest.mark.parametrize("seed", FAST)
@@ -77,6 +88,32 @@ def test_more_connections_that_reach_their_age_have_equal_tables(seed: int) -> N
     assert_streams_are_equal(ages(seed))
 
 
+@pytest.mark.parametrize(("kind", "seed"), FAST_OF_ANY)
+def test_streams_end_with_state_of_the_world_refusals_and_losses_and_tables_are_equal(
+    kind: str, seed: int
+) -> None:
+    assert_streams_are_equal(any_protocol(seed, KINDS_OF_STREAMS[kind]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("kind", "seed"), SLOW_OF_ANY)
+def test_more_streams_end_with_state_of_the_world_refusals_and_losses_and_tables_are_equal(
+    kind: str, seed: int
+) -> None:
+    assert_streams_are_equal(any_protocol(seed, KINDS_OF_STREAMS[kind]))
+
+
+@pytest.mark.parametrize("seed", FAST_MIGRATIONS)
+def test_migrations_to_another_revision_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(migration(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SLOW_MIGRATIONS)
+def test_more_migrations_to_another_revision_have_equal_tables(seed: int) -> None:
+    assert_streams_are_equal(migration(seed))
+
+
 def aged(**keys: Any) -> xs.Scenario:
     return xs.Scenario(
         name="aged",
@@ -99,21 +136,15 @@ def rows_of(of: xs.Scenario) -> int:
     return FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows
 
 
-def test_rows_whose_connections_reach_their_age_go_to_the_other_istiod_and_stay_rows() -> None:
-    of = aged()
-    assert_streams_are_equal(of)
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_rows_whose_connections_reach_their_age_go_to_the_other_istiod_and_stay_rows(protocol: str) -> None:
+    of = aged(**{"propagation.protocol": protocol})
+    arrays = assert_streams_are_equal(of)
+    assert arrays is not None
     assert rows_of(of) > 20
-    pushes = build_tables(by_rows(of))["proxy_pushes"]
+    pushes = build_tables(arrays)["proxy_pushes"]
     moved = pushes.groupby("proxy_id", observed=True)["replica"].nunique() == 2
     assert moved.sum() > 5, "nobody went to another istiod"
-
-
-@pytest.mark.parametrize("keys", [{"propagation.protocol": "sotw"}, {"network.loss": 0.001}])
-def test_whose_connection_reaches_its_age_is_played_by_messages_where_rows_do_not_come_back(
-    keys: dict[str, Any],
-) -> None:
-    assert rows_of(aged(**keys)) == 0
-    assert rows_of(aged(**keys, **{"control_plane.max_connection_age": "30h"})) > 20
 
 
 def test_rows_keep_their_streams_for_good_where_no_connection_reaches_its_age_within_the_run() -> None:
@@ -133,12 +164,32 @@ def shipped(**keys: Any) -> xs.Scenario:
 
 def test_a_change_made_while_the_only_istiod_is_away_comes_with_the_reconnect() -> None:
     of = shipped(**{"mesh.proxies": 60})
-    assert_equal(of)
-    _, arrays = both(of)
+    _, arrays = assert_equal(of)
     rows = table(arrays, "deliveries")
     assert set(rows["carried_by"]) == {"reconnect"}
     assert set(rows["outcome"]) == {"active"}
     assert FleetWorld(of.with_(engine="fleet"), of.seed, 0).rows > 40
+
+
+def test_rows_of_a_namespace_that_is_not_moved_within_the_run_come_back_to_their_own_revision() -> None:
+    of = shipped(**{"mesh.proxies": 24, "mesh.services": 3, "mesh.namespaces": 3, "duration": "40s"})
+    of = of.with_(
+        workload=[
+            {"migrate_revision": {"to": "canary", "every": "25s"}, "at": "2s"},
+            {"add_istiod": 1, "at": "3s"},
+            {"restart_istiod": 0, "at": "13s", "down_for": "1s"},
+            {"restart_istiod": 2, "at": "25s", "down_for": "1s"},
+            {"edit": "VirtualService", "at": ["12s", "22s", "35s"], "namespace": "istio-system"},
+        ]
+    )
+    arrays = assert_streams_are_equal(of)
+    assert arrays is not None
+    assert rows_of(of) == 7, "8 are not moved, and one of them shows what all ask for"
+    pushes = table(arrays, "proxy_pushes")
+    of_each = pushes.groupby("proxy_id")["replica"].agg(set)
+    stayed = [of_each[f"p{number}"] for number in range(2, 24, 3)]
+    assert set().union(*stayed) == {"0", "2"}, "the second istiod is that of the other revision"
+    assert {"1"} in list(of_each), "nobody is there"
 
 
 def without_time(recorder: Recorder) -> tuple[str, int, int]:
@@ -164,19 +215,65 @@ def test_an_outage_is_the_same_in_the_compiled_kernel_and_handed_on_in_small_pie
         assert without_time(played(of, of.seed, 0).recorder) == plain
 
 
-def test_acks_that_the_end_of_istiod_cuts_off_are_never_read() -> None:
-    of = shipped(**{"mesh.proxies": 40, "duration": "12s", "network.latency": {"uniform": ["1ms", "90ms"]}})
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_acks_that_the_end_of_istiod_cuts_off_are_never_read(protocol: str) -> None:
+    slow = {"network.latency": {"uniform": ["1ms", "90ms"]}, "propagation.protocol": protocol}
+    of = shipped(**{"mesh.proxies": 40, "duration": "12s", **slow})
     of = of.with_(
         workload=[
             {"restart_istiod": 0, "at": "5150ms", "down_for": "1s"},
             {"edit": "VirtualService", "at": "5s"},
         ]
     )
-    assert_equal(of)
-    _, arrays = both(of)
+    _, arrays = assert_equal(of)
     rows = build_tables(arrays)["deliveries"]
     lost = rows["t_active_ns"].notna() & rows["t_acked_ns"].isna()
     assert 0 < lost.sum() < len(rows), "the outage cut off no ACK, or all"
+
+
+@pytest.mark.parametrize("protocol", ["delta", "sotw"])
+def test_what_a_row_refused_before_an_outage_it_refuses_again_when_it_is_back(protocol: str) -> None:
+    of = shipped(**{"mesh.proxies": 30, "duration": "40s", "propagation.protocol": protocol})
+    of = of.with_(
+        workload=[
+            {"edit": "VirtualService", "name": "one", "at": "1s", "rejected_by_envoy": True},
+            {"restart_istiod": 0, "at": "3s", "down_for": "1s"},
+            {"edit": "VirtualService", "name": "one", "at": "30s"},
+        ]
+    )
+    assert_streams_are_equal(of)
+    world = FleetWorld(of.with_(engine="fleet"), of.seed, 0)
+    world.world().run()
+    (streams,) = {id(rows.streams): rows.streams for rows in world._rows}.values()
+    refusals = [
+        batch.owner
+        for batch in streams.batches
+        for number, move in enumerate(batch.all_moves)
+        if any(move.refused) and (batch.of is None or (batch.of == number).any())
+    ]
+    assert set(refusals) == {0, 1}, "refused is what the first istiod pushes, and what the second answers"
+    rows = build_tables(world._recorder)["deliveries"]
+    by_change = {change: set(of_it) for change, of_it in rows.groupby("change_id")["outcome"]}
+    assert list(by_change.values()) == [{"rejected"}, {"active"}]
+
+
+def test_nothing_that_was_sent_on_one_stream_is_acknowledged_on_the_next() -> None:
+    late = {"network.latency": {"uniform": ["20ms", "90ms"]}, "propagation.protocol": "sotw"}
+    of = aged(**late, **{"control_plane.replicas": 1})
+    of = of.with_(workload=[{"edit": "VirtualService", "every": "500ms", "until": "12s"}])
+    arrays = assert_streams_are_equal(of)
+    assert arrays is not None
+    rows = build_tables(arrays)["deliveries"]
+    lost = rows["t_active_ns"].notna() & rows["t_acked_ns"].isna()
+    assert lost.any(), "every answer came before its stream ended"
+
+
+def test_rows_that_lose_a_message_in_an_outage_are_played_by_messages_the_second_time() -> None:
+    of = shipped(**{"mesh.proxies": 40, "duration": "75s", "network.loss": 0.002})
+    assert_streams_are_equal(of)
+    world = played(of.with_(engine="fleet"), of.seed, 0)
+    rows = int(world.reason.split("; ")[1].split()[0])
+    assert 0 < rows < rows_of(of), "no stream of a row broke, or all did"
 
 
 def test_rows_that_are_pushed_to_between_their_answers_are_played_by_messages_the_second_time() -> None:
@@ -201,8 +298,7 @@ def test_rows_that_are_pushed_to_between_their_answers_are_played_by_messages_th
 
 def test_a_fleet_dials_in_vain_while_few_are_let_in() -> None:
     of = shipped(**{"mesh.proxies": 80, "duration": "60s", "control_plane.max_requests_per_second": 2})
-    assert_equal(of)
-    _, arrays = both(of)
+    _, arrays = assert_equal(of)
     outcomes = build_tables(arrays)["deliveries"]["outcome"]
     assert set(outcomes) == {"active", "pending"}
     assert np.sum(outcomes == "active") < 20

@@ -22,7 +22,6 @@ SMALLER: dict[str, dict[str, Any]] = {
 """Sizes with which a play by events takes seconds."""
 
 REFUSED = {
-    "canary-upgrade": "workload entry migrate_revision",
     "certificate-waves": "mesh.start other than connected",
 }
 """What the fleet engine does not play, and the first thing that it has not."""
