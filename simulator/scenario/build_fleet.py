@@ -62,7 +62,7 @@ from simulator.xds.resources import Names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sidecars:
+class Sidecars:
     """The sidecars of the start.
 
     Attributes:
@@ -130,7 +130,7 @@ class FleetWorld(MeshWorld):
         return ProxyNames(self._proxies)
 
     @cached_property
-    def _sidecars(self) -> _Sidecars:
+    def _sidecars(self) -> Sidecars:
         """Who is in which group, and who is a row."""
         proxies = self._proxies
         id_ = np.concatenate([np.arange(r.start, r.stop) for r in (proxies.sidecars, proxies.vms)])
@@ -165,7 +165,7 @@ class FleetWorld(MeshWorld):
         else:
             is_row &= ~np.isin(replica, touched.replicas)
         shown = first[in_order]
-        return _Sidecars(
+        return Sidecars(
             of_class[shown].tolist(),
             id_[shown].tolist(),
             id_[is_row],
@@ -418,10 +418,14 @@ class FleetWorld(MeshWorld):
         parts = {class_.index: parts for class_, parts in concerned}
         classes = self._sidecars.groups
         groups = [n for n, class_ in enumerate(classes) if class_ in parts]
-        rows = int(self._group_sizes[groups].sum()) if groups else 0
+        rows = self._rows_of(groups) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
         self._announce_to_rows(change, [(n, parts[classes[n]]) for n in groups])
         return change
+
+    def _rows_of(self, groups: list[int]) -> int:
+        """How many rows there are now of these groups."""
+        return int(self._group_sizes[groups].sum())
 
     def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
         """A change of resources of the rows of these groups, by type."""
@@ -444,7 +448,7 @@ class FleetWorld(MeshWorld):
 
     def _finish(self) -> None:
         """The rows become tables."""
-        recorder, end_ns = self._recorder, self._scenario.duration
+        recorder = self._recorder
         for rows in self._rows:
             rows.line.hand_on()
         if self._reconnects is not None:
@@ -466,14 +470,23 @@ class FleetWorld(MeshWorld):
                 rows.end()
             parts = self._delivery_parts()
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
-        busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
-        recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
+        recorder.utilisation["main thread"] = max(map(self._main_thread_share, self._rows), default=0.0)
+
+    def _main_thread_share(self, rows: ReplicaRows) -> float:
+        """The largest share of its life that the main thread of a row was busy."""
+        lives_ns, busy_ns = self._lives_ns(rows), rows.streams.main_thread_busy_ns
+        lives = lives_ns > 0
+        return min(1.0, float((busy_ns[lives] / lives_ns[lives]).max(initial=0.0)))
+
+    def _lives_ns(self, rows: ReplicaRows) -> NDArray[np.int64]:
+        """How long each row has lived within the run."""
+        return np.full(len(rows.entity), self._scenario.duration, np.int64)
 
     def _delivery_parts(self) -> list[Callable[[], Iterator[Mapping[str, Any]]]]:
         try:
             return [rows.deliveries(self._announced) for rows in self._rows if rows.is_last]
         except SeveralLooked as error:
-            if istiods_end(self._scenario) or not self._come_back:
+            if istiods_end(self._scenario) or not self._come_back or not len(self._aged):
                 raise
             # Without those that reach their age no row goes from one istiod to another.
             raise RowsTouched(self._aged) from error

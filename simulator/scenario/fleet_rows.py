@@ -132,7 +132,7 @@ class ReplicaRows:
 
     def _fold_deliveries(self, recorder: Recorder) -> None:
         if self.streams.folding is None:
-            folding = Folding(recorder, self.entity, self.group, self._end_ns)
+            folding = Folding(recorder, self.entity, self.group, self._end_ns, self.streams.since)
             ended = self._ended()
             for batch in self.streams.batches:
                 folding.take(batch, is_read=batch.owner in ended)
@@ -168,6 +168,7 @@ class ReplicaRows:
             self.group,
             self._end_ns,
             followers,
+            self.streams.since,
         )
 
     def _followers(self, announced: Sequence[Announced]) -> dict[int, Follower]:
