@@ -51,7 +51,7 @@ def delivery_parts(
     entity: Ints,
     group: Small,
     end_ns: int,
-    followers: Mapping[int, Follower] = MappingProxyType({}),
+    followers: Mapping[int, Sequence[Follower]] = MappingProxyType({}),
     since: Ints | None = None,
 ) -> Iterator[Mapping[str, Any]]:
     """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
@@ -62,11 +62,11 @@ def delivery_parts(
         entity: Proxies by place, ascending.
         group: Their groups.
         end_ns: End of the run.
-        followers: Changes that alter nothing beyond others.
+        followers: Changes that alter nothing beyond others, by each istiod that learned of it.
         since: The first change that concerns each proxy; None where all do.
     """
     effects: dict[int, Effect] = {}
-    asked_for = {follower.before for follower in followers.values()}
+    asked_for = {follower.before for looked in followers.values() for follower in looked}
     outcomes, carriers = np.array(OUTCOMES, object), np.array(CARRIERS, object)
     wanted: dict[int, list[tuple[Batch, NDArray[np.int64] | slice, Carried]]] = {}
     for batch in batches:
@@ -78,13 +78,13 @@ def delivery_parts(
         if since is not None:
             concerned &= since <= change.change
         places = slice(None) if concerned.all() else np.flatnonzero(concerned)
-        found, follower = wanted.get(change.change, []), followers.get(change.change)
+        found, looked = wanted.get(change.change, []), followers.get(change.change, ())
         columns = _of_change(found, len(entity), end_ns)
-        if follower is not None or change.change in asked_for:
+        if looked or change.change in asked_for:
             effect = _effect(found, columns, end_ns)
             if since is not None:
                 effect.decided_ns[since > change.change] = BEFORE_NS
-            if follower is not None:
+            for follower in looked:
                 before = None if follower.before is None else effects[follower.before]
                 codes = OUTCOMES.index("active"), OUTCOMES.index("superseded")
                 earlier = CARRIERS.index("earlier_push")

@@ -89,6 +89,8 @@ class Redials:
         self._near: Places = np.empty(0, np.int64)
         self._near_ns = 0
         """Who dials before that instant."""
+        self._next_ns: int | None = 0
+        """Nobody's stream is at istiod before; None where it is to be looked for."""
 
     def learn(self, kind: int, sizes: Sequence[int], clusters: int) -> None:
         """How proxies of a kind dial, of which there was none so far."""
@@ -136,6 +138,7 @@ class Redials:
         linked_ns = streams.asked_ns(small, left_ns, 0)
         opens_ns = linked_ns + self._open_ns(place)
         self.left_ns[place], self.linked_ns[place], self.dial_ns[place] = left_ns, linked_ns, opens_ns
+        self._next_ns = None
         for requests_ns, sizes in zip(self.requests_ns, self._sizes.T, strict=True):
             size = sizes[self.kind[place]]
             asks = size != NO_REQUEST
@@ -161,8 +164,15 @@ class Redials:
         """The stream that it opened is at istiod."""
         self.dial_ns[place] = NEVER
         self._near = self._near[self._near != place]
+        self._next_ns = None
 
     # --- dials that come to nothing, and the first that may not
+
+    def none_before(self, t_ns: int) -> bool:
+        """Whether it is known without much ado that nobody's stream is at istiod before that instant."""
+        if self._next_ns is None:
+            self._next_ns = min(int(self.dial_ns[self._near].min(initial=NEVER)), self._near_ns)
+        return t_ns <= self._next_ns
 
     def refuse_before(self, t_ns: int, admits_from_ns: Sequence[int]) -> None:
         """Every dial before that instant that meets nobody who lets it in is refused, and those that follow
@@ -173,6 +183,7 @@ class Redials:
             admits_from_ns: Of each backend whom kube-proxy knows, in order, from when on it may let somebody
                 in; `NEVER` for one that is not there.
         """
+        self._next_ns = None
         while self._near_ns < t_ns:
             if self._near_ns < t_ns - _WINDOW_NS:
                 # A long time, of which nobody asks for the order.

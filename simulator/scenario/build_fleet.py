@@ -266,6 +266,8 @@ class FleetWorld(MeshWorld):
         reconnects = self._reconnects
         if reconnects is not None and (reconnects.puts_an_end(horizon) or reconnects.puts_a_dial(horizon)):
             return True
+        if len(self._rows) == 1:
+            return self._rows[0].line.advance(*horizon)
         while True:
             # No line goes beyond what the others do next: it may concern it.
             due = sorted((*rows.line.next_key(), n) for n, rows in enumerate(self._rows))

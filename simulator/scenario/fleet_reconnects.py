@@ -93,6 +93,8 @@ class Reconnects:
         self._open: dict[int, RowConnection] = {}
         """Connections that are played by messages, by place."""
         self._reset: list[int] = []
+        self._admits_ns = 0
+        """Before that instant those who run, and whom kube-proxy knows, let nobody in."""
         self._done: list[RowConnection] = []
 
     def begin(self, rows: ReplicaRows) -> None:
@@ -163,9 +165,11 @@ class Reconnects:
     def before_change(self, *, is_behind_messages: bool) -> None:
         """Who runs, or whom kube-proxy knows, becomes another: dials so far met what was there."""
         self._refuse_before(self._clock.now_ns + is_behind_messages)
+        self._admits_ns = 0
 
     def _refuse_before(self, t_ns: int) -> None:
-        self._redials.refuse_before(t_ns, self._admits_from_ns())
+        if not self._redials.none_before(t_ns):
+            self._redials.refuse_before(t_ns, self._admits_from_ns())
 
     def _admits_from_ns(self) -> list[int]:
         """Of each backend that kube-proxy knows from when on it may let somebody in."""
@@ -176,9 +180,13 @@ class Reconnects:
 
     def puts_a_dial(self, horizon: tuple[int, int]) -> bool:
         """Whether somebody may be let in before that place in time: the first dial is on the clock then."""
+        if self._redials.none_before(horizon[0] + 1):
+            return False
         if not self._deployment.in_service or not self._deployment.replicas:
             return False
-        if min(self._admits_from_ns()) > horizon[0]:
+        if self._admits_ns <= horizon[0]:
+            self._admits_ns = min(self._admits_from_ns())
+        if self._admits_ns > horizon[0]:
             return False
         self._refuse_before(horizon[0])
         place = self._redials.first(horizon[0])
