@@ -17,7 +17,7 @@ def start(seed: int) -> xs.Scenario:
     one = of.choice
     form = one([outage, outage, upgrade, ages])
     scenario = form(seed)
-    entries = [entry for entry in scenario.workload if entry.KIND not in ("traffic", "ca_outage", "root_rotation")]
+    entries = [entry for entry in scenario.workload if entry.KIND != "traffic"]
     if form is outage and of.random() < 0.5:
         entries = [entry for entry in entries if entry.KIND != "restart_istiod"]
     if of.random() < 0.3:
@@ -32,8 +32,14 @@ def start(seed: int) -> xs.Scenario:
         del keys["recording.deliveries"]
     if of.random() < 0.3:
         keys["control_plane.max_requests_per_second"] = one([1, 3, 10])
+    if of.random() < 0.25:
+        keys["control_plane.start"] = "cold"
     if of.random() < 0.3:
         keys["control_plane.replicas"] = one([2, 3])
+    if of.random() < 0.2:
+        keys |= {"agent.certificates.provider": "istiod", "agent.certificates.ttl": one(["24h", "30s"])}
+    elif of.random() < 0.1:
+        keys["envoy.initial_fetch_timeout.cds"] = one(["300ms", "5s"])
     if of.random() < 0.2:
         keys["envoy.costs"] = {
             "server_construction": {"uniform": ["10ms", "900ms"]},

@@ -210,6 +210,11 @@ class WorkloadCertificate:
         """Where its newest certificate stands."""
         return self._machine.state
 
+    @property
+    def is_held_to_the_end(self) -> bool:
+        """Whether it has its certificate, and renews it no more within the run."""
+        return self.state is _S.HELD and not (self._timer is not None and self._timer.is_pending)
+
     # --- what happens to it
 
     def begin(self) -> None:

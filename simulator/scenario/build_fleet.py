@@ -208,7 +208,13 @@ class FleetWorld(MeshWorld):
         assert not isinstance(cache_sync, Mapping), "costs.cache_sync is a formula"
         replicas, settings = scenario.control_plane.replicas, self._istiod_pod_settings()
         return IstiodLives(
-            self._timeline, self._draws, settings, cache_sync, replicas, scenario.duration
+            self._timeline,
+            self._draws,
+            settings,
+            cache_sync,
+            replicas,
+            scenario.duration,
+            are_running=scenario.control_plane.start == "running",
         ).ends_ns
 
     def _first_replicas(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -472,17 +478,12 @@ class FleetWorld(MeshWorld):
                 rows.end()
             parts = self._delivery_parts()
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
-        recorder.utilisation["main thread"] = max(map(self._main_thread_share, self._rows), default=0.0)
+        recorder.utilisation["main thread"] = min(1.0, self._main_thread_share())
 
-    def _main_thread_share(self, rows: ReplicaRows) -> float:
+    def _main_thread_share(self) -> float:
         """The largest share of its life that the main thread of a row was busy."""
-        lives_ns, busy_ns = self._lives_ns(rows), rows.streams.main_thread_busy_ns
-        lives = lives_ns > 0
-        return min(1.0, float((busy_ns[lives] / lives_ns[lives]).max(initial=0.0)))
-
-    def _lives_ns(self, rows: ReplicaRows) -> NDArray[np.int64]:
-        """How long each row has lived within the run."""
-        return np.full(len(rows.entity), self._scenario.duration, np.int64)
+        busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
+        return busy_ns / self._scenario.duration
 
     def _delivery_parts(self) -> list[Callable[[], Iterator[Mapping[str, Any]]]]:
         try:

@@ -6,32 +6,39 @@ Rows may connect to any istiod, and lose their streams and come back as those of
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from functools import cached_property, partial
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.agent.secret_discovery import SecretDiscovery
 from simulator.calibration.costs import Law
 from simulator.control_plane.istiod.deployment import Deployment, backends_of
 from simulator.control_plane.istiod.replica import Replica
 from simulator.engine.delays import Constant
+from simulator.envoy.ads_mux import GrpcMux
 from simulator.envoy.startup import Server
+from simulator.fleet.deliveries import delivery_parts
+from simulator.fleet.folding import Folding
 from simulator.fleet.redials import NO_REQUEST, Redials, RedialSettings
 from simulator.fleet.streams import NEVER
+from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.rows import StartupRow
 from simulator.scenario.build_fleet import FleetWorld, Sidecars
-from simulator.scenario.engine_choice import istiods_end
+from simulator.scenario.certificates import SdsByPodAgents
+from simulator.scenario.engine_choice import dials_in_arrays, istiods_end
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_reconnects import Reconnects
 from simulator.scenario.fleet_replica import FleetReplica
-from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.fleet_starts import Starts, StartTimes
 from simulator.scenario.fleet_touched import touched_by
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_sources import Streams as StreamSources
 from simulator.wire.stream import Path
+from simulator.xds.delta import DeltaClientState
 from simulator.xds.messages import DeltaDiscoveryRequest
 from simulator.xds.resource_types import CDS
 
@@ -100,6 +107,17 @@ class StartedFleetWorld(FleetWorld):
     def _goes_in_step(self) -> bool:
         """Proxies that start are let in by one istiod or another."""
         return True
+
+    @cached_property
+    def _dials_in_arrays(self) -> bool:
+        return dials_in_arrays(self._scenario)
+
+    def _played(self) -> list[Proxy]:
+        """Who has more to do than to dial is played by messages until it has started."""
+        played = super()._played()
+        if not self._dials_in_arrays:
+            played += [self._proxies[proxy] for proxy in self._sidecars.entity.tolist()]
+        return played
 
     # --- replicas
 
@@ -181,6 +199,8 @@ class StartedFleetWorld(FleetWorld):
             have_ends=istiods_end(self._scenario) or self._may_be_old,
             starts=self._starts,
         )
+        if self._dials_in_arrays:
+            self._starts.begin()
         for _, replica in sorted(self._deployment.replicas.items()):
             if isinstance(replica, FleetReplica):
                 self._join(replica)
@@ -201,10 +221,30 @@ class StartedFleetWorld(FleetWorld):
         """A new Envoy, about to be started."""
         return self._place_envoy(self._proxies[proxy], "start")
 
+    def _place_envoy(self, proxy: Proxy, cause: str) -> Server:
+        server = super()._place_envoy(proxy, cause)
+        if not self._dials_in_arrays and self._is_row(proxy.id):
+            if not self._has_begun:
+                self._begin()
+            self._starts.note(int(np.searchsorted(self._sidecars.entity, proxy.id)), server)
+        return server
+
     def path_of(self, proxy: int) -> Path:
         """Its way to istiod."""
         assert isinstance(self._sources, StreamSources), "rows that start are pushed to"
         return self._sources.path(proxy)
+
+    def mux_of(self, server: Server) -> GrpcMux[DeltaClientState]:
+        """Its stream."""
+        source: object = server.source
+        mux = source.others if isinstance(source, SecretDiscovery) else source
+        assert isinstance(mux, GrpcMux), "a row that starts has one stream for all"
+        return mux
+
+    def is_done(self, proxy: int) -> bool:
+        """Whether nothing comes to it any more but what istiod sends."""
+        certificates = self._certificates
+        return not isinstance(certificates, SdsByPodAgents) or certificates.is_done(proxy)
 
     def forget_envoy(self, proxy: int) -> None:
         """It is a row."""
@@ -218,6 +258,12 @@ class StartedFleetWorld(FleetWorld):
         """See MeshActions."""
         here = self._sidecars.entity[self._starts.in_arrays(self._clock.now_ns)] if self.rows else []
         return sorted([*(int(p) for p in here), *self._servers])
+
+    def rotate_root(self) -> None:
+        """See MeshActions. Rows renew no certificate within the run."""
+        assert isinstance(self._certificates, SdsByPodAgents), "a new root brings certificates with it"
+        groups = list(range(len(self._sidecars.groups)))
+        self._announce_in_vain(self._certificates.rotate_root(self._servers, self._rows_of(groups)))
 
     def _rows_of(self, groups: list[int]) -> int:
         if not self.rows:
@@ -235,5 +281,22 @@ class StartedFleetWorld(FleetWorld):
     def _startup(self, proxy: int, started_ns: int) -> StartupRow:
         return self._recorder.startup(proxy, 0, "start", started_ns)
 
-    def _lives_ns(self, rows: ReplicaRows) -> NDArray[np.int64]:
-        return self._starts.lives_ns(self._scenario.duration)
+    def _main_thread_share(self) -> float:
+        if not self.rows:
+            return 0.0
+        lives_ns = self._starts.lives_ns(self._scenario.duration)
+        lives = lives_ns > 0
+        shares = self._ways.streams.main_thread_busy_ns[lives] / lives_ns[lives]
+        return float(shares.max(initial=0.0))
+
+    def _delivery_parts(self) -> list[Callable[[], Iterator[Mapping[str, Any]]]]:
+        if self._rows or not self.rows:
+            return super()._delivery_parts()
+        # No istiod was ever there.
+        entity, group, end_ns = self._sidecars.entity, self._sidecars.group, self._scenario.duration
+        since = self._ways.streams.since
+        if not self._recorder.folds:
+            return [partial(delivery_parts, self._announced, [], entity, group, end_ns, since=since)]
+        folding = Folding(self._recorder, entity, group, end_ns, since)
+        folding.finish(self._announced)
+        return [partial(folding.rows, self._announced)]

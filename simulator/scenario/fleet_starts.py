@@ -11,12 +11,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
 
 from simulator.engine.events import Band, Clock
-from simulator.envoy.ads_mux import GrpcMux
 from simulator.envoy.main_thread import MainThreadPast
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.redials import Redials
@@ -33,6 +32,7 @@ if TYPE_CHECKING:
     from simulator.control_plane.istiod.connection import Connection
     from simulator.control_plane.istiod.deployment import Deployment
     from simulator.control_plane.istiod.replica import Replica
+    from simulator.envoy.ads_mux import GrpcMux
     from simulator.envoy.startup import Server
     from simulator.mesh.services import Proxy
     from simulator.recording.ledger import ChangeLedger
@@ -42,6 +42,7 @@ if TYPE_CHECKING:
     from simulator.scenario.fleet_rows import ReplicaRows
     from simulator.wire.link import Link
     from simulator.wire.stream import Path, Stream
+    from simulator.xds.delta import DeltaClientState
 
 _TYPES = [resource_type(name) for name in RESOURCE_TYPES]
 
@@ -49,20 +50,23 @@ DIALS, PLAYED, SETTLED = range(3)
 """Where a proxy stands: it dials, in arrays; it is played by messages; it is a row for good."""
 
 
-class StartingEnvoys:
-    """Makes and forgets the Envoys that are played by messages; a world of a mesh does."""
+class StartingEnvoys(Protocol):
+    """Makes and forgets the Envoys that are played by messages."""
 
     def place_envoy(self, proxy: int) -> Server:
         """A new Envoy, about to be started."""
-        raise NotImplementedError
 
     def path_of(self, proxy: int) -> Path:
         """Its way to istiod."""
-        raise NotImplementedError
+
+    def mux_of(self, server: Server) -> GrpcMux[DeltaClientState]:
+        """Its stream."""
+
+    def is_done(self, proxy: int) -> bool:
+        """Whether nothing comes to it any more but what istiod sends."""
 
     def forget_envoy(self, proxy: int) -> None:
         """It is a row."""
-        raise NotImplementedError
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -129,7 +133,10 @@ class Starts:
         self._subscribed: dict[int, Mapping[ResourceType, Names]] = {}
         """By group, what its proxies subscribe."""
         streams.begin(np.arange(len(entity)), times.constructed_ns)
-        redials.begin(np.arange(len(entity)), times.constructed_ns)
+
+    def begin(self) -> None:
+        """All of them dial in arrays when they have started; else each is told of when it starts."""
+        self._redials.begin(np.arange(len(self._entity)), self._times.constructed_ns)
 
     # --- who is there
 
@@ -151,15 +158,20 @@ class Starts:
         """Places of those that are played by messages."""
         return list(self._places.values())
 
+    def note(self, place: int, server: Server) -> None:
+        """An Envoy starts that is played by messages."""
+        proxy = int(self._entity[place])
+        self.phase[place], self._places[proxy], self._servers[proxy] = PLAYED, place, server
+
     # --- a dial that may be let in
 
     def dial(self, place: int) -> None:
         """Its stream arrives now: from here on it is an Envoy, as it has stood since its start."""
         proxy, redials = int(self._entity[place]), self._redials
-        self.phase[place], self._places[proxy] = PLAYED, place
         left_ns, standing = int(redials.left_ns[place]), self._streams.standing(place)
         with self._clock.as_of(left_ns):
-            server = self._servers[proxy] = self._envoys.place_envoy(proxy)
+            server = self._envoys.place_envoy(proxy)
+            self.note(place, server)
             self._continue(server, place, standing)
             server.constructed()
         server.process.main_thread.continue_from(
@@ -184,9 +196,7 @@ class Starts:
         path.to_server.continue_from(standing.sent_up - 2, int(redials.linked_ns[place]))
         _continue_link(path.to_client, standing.sent_down, standing.last_down_ns)
         server.process.costs.skip("stream_open", int(redials.opened[place]) - 1)
-        mux = server.source
-        assert isinstance(mux, GrpcMux), "a row that starts has a stream for all"
-        mux.backoff.continue_from(int(redials.drawn[place]), redials.interval_ns(place))
+        self._envoys.mux_of(server).backoff.continue_from(int(redials.drawn[place]), redials.interval_ns(place))
         self._deployment.note_dials(proxy, int(redials.dialled[place]))
 
     def _note_past(self, row: StartupRow, place: int, left_ns: int) -> None:
@@ -228,6 +238,7 @@ class Starts:
             and connection in replica.connections
             and connection.rows.line.is_idle(connection.place)
             and self._servers[proxy].is_at_rest
+            and self._envoys.is_done(proxy)
             and not self._ledger.has_open(proxy)
             and not self._deployment.behind(replica)
             and self._knows_group(connection)
@@ -266,8 +277,7 @@ class Starts:
         place, proxy, rows = connection.place, connection.proxy, connection.rows
         group = int(self._group[place])
         server = self._servers.pop(proxy)
-        process, mux, path = server.process, server.source, self._envoys.path_of(proxy)
-        assert isinstance(mux, GrpcMux)
+        process, path = server.process, self._envoys.path_of(proxy)
         past = process.main_thread.past
         (sent_up, last_up_ns), (sent_down, last_down_ns) = path.to_server.past, path.to_client.past
         standing = Standing(
@@ -276,7 +286,7 @@ class Starts:
         state = self._moves.begin(group, settled_envoy(server), len(self._concerning[group]))
         self._streams.settle_in(place, state, standing)
         redials = self._redials
-        redials.kind[place], redials.drawn[place] = group, mux.backoff.drawn
+        redials.kind[place], redials.drawn[place] = group, self._envoys.mux_of(server).backoff.drawn
         redials.opened[place] = process.costs.drawn("stream_open")
         redials.dialled[place] = self._deployment.forget_dials(proxy)
         redials.answered(np.array([place], np.int32))

@@ -7,6 +7,7 @@ nothing but start.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
 
 from simulator.engine.delays import Delay, draw_ns
 from simulator.engine.draws import Draws
@@ -26,6 +27,7 @@ class IstiodLives:
         cache_sync: From the start of a process until it has synced.
         replicas: At the start.
         end_ns: End of the run.
+        are_running: Those of the start run since long ago; else they are created at 0.
 
     Attributes:
         ends_ns: By number of a replica the instants at which it ends, in order.
@@ -39,12 +41,16 @@ class IstiodLives:
         cache_sync: Delay,
         replicas: int,
         end_ns: int,
+        *,
+        are_running: bool = True,
     ) -> None:
         self.ends_ns: dict[int, list[int]] = {}
         self._draws, self._cache_sync = draws, cache_sync
         self._clock = Clock()
         self._starts: dict[int, int] = {}
-        pods = IstiodPods(self._clock, draws, settings, self, replicas)
+        pods = IstiodPods(self._clock, draws, settings, self, replicas, are_running=are_running)
+        for number in range(0 if are_running else replicas):
+            self._clock.at(0, partial(pods.begin, number), band=Band.WORKLOAD)
         for happening in timeline:
             if isinstance(happening.entry, RestartIstiodEntry | AddIstiodEntry | RolloutIstiodEntry):
                 self._clock.at(happening.t_ns, _playing(pods, happening), band=Band.WORKLOAD)
