@@ -1,5 +1,7 @@
-"""Random starts of whole meshes, by a seed: all at once or over some time, with whatever else happens to small
-meshes with outages, upgrades and connections that are old (outage_scenarios.py).
+"""Random starts of whole meshes, by a seed.
+
+All at once or over some time, with whatever else happens to small meshes: outages, upgrades, connections that
+are old (outage_scenarios.py).
 """
 
 from __future__ import annotations

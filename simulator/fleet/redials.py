@@ -2,9 +2,9 @@
 
 What `envoy/ads_mux.py` and `wire/stream.py` do event by event, for all at once: the end of a stream reaches
 the proxy behind all that was under way, its main thread closes it, and after a wait by full jitter the next
-one is opened, with all requests behind it. An Envoy that starts dials for the first time, and asks for its
-clusters alone, until one of its streams is let in. A dial that is refused has no effect on anybody else, so those of
-a long time are worked off together; one that may be let in is handed to istiod at its instant (`first`).
+one is opened, with all requests behind it. An Envoy that starts dials in the same way, and asks for clusters
+alone, until one of its streams is let in. A dial that is refused has no effect on anybody else, so those of a
+long time are worked off together; one that may be let in is handed to istiod at its instant (`first`).
 """
 
 from __future__ import annotations

@@ -54,12 +54,18 @@ class StartedFleetWorld(FleetWorld):
         each, zones = max(1, len(self._services)), self._scenario.mesh.zones
         class_ = np.array([self._visibility.of(proxies[p]).index for p in proxies.sidecars[:each]], np.int64)
         of_class = class_[id_ % each]
-        found, first, which = np.unique(of_class * zones + id_ % zones, return_index=True, return_inverse=True)
+        found, first, which = np.unique(
+            of_class * zones + id_ % zones, return_index=True, return_inverse=True
+        )
         in_order = np.argsort(first)
         number = np.empty(len(found), np.int32)
         number[in_order] = np.arange(len(found), dtype=np.int32)
         touched = touched_by(
-            self._timeline, proxies, self._pods_at_start, list(self._services.values()), self._draws,
+            self._timeline,
+            proxies,
+            self._pods_at_start,
+            list(self._services.values()),
+            self._draws,
             self._started_ns,
         )
         is_row = ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
@@ -256,8 +262,10 @@ class StartedFleetWorld(FleetWorld):
 
     def proxies(self) -> list[int]:
         """See MeshActions."""
-        here = self._sidecars.entity[self._starts.in_arrays(self._clock.now_ns)] if self.rows else []
-        return sorted([*(int(p) for p in here), *self._servers])
+        if not self.rows:
+            return sorted(self._servers)
+        here = self._starts.in_arrays(self._clock.now_ns)
+        return sorted([*self._sidecars.entity[here].tolist(), *self._servers])
 
     def rotate_root(self) -> None:
         """See MeshActions. Rows renew no certificate within the run."""

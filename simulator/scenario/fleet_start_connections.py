@@ -28,7 +28,14 @@ class StartConnection(Connection):
     __slots__ = ("_starts", "ages_ns", "is_looked_at", "is_settled", "place", "rows")
 
     def __init__(
-        self, starts: Starts, rows: ReplicaRows, place: int, stream: Stream, proxy: Proxy, *, is_reconnect: bool
+        self,
+        starts: Starts,
+        rows: ReplicaRows,
+        place: int,
+        stream: Stream,
+        proxy: Proxy,
+        *,
+        is_reconnect: bool,
     ) -> None:
         replica = rows.replica
         class_ = replica.shared.visibility.of(proxy)

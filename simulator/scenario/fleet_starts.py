@@ -9,11 +9,12 @@ and it is a row again, whose pushes are arrays.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Protocol
 
 import numpy as np
+from numpy.typing import NDArray
 
 from simulator.engine.events import Band, Clock
 from simulator.envoy.main_thread import MainThreadPast
@@ -130,7 +131,7 @@ class Starts:
         self._places: dict[int, int] = {}
         """Of proxies that are played by messages."""
         self._servers: dict[int, Server] = {}
-        self._subscribed: dict[int, Mapping[ResourceType, Names]] = {}
+        self._subscribed: dict[int, dict[ResourceType, Names]] = {}
         """By group, what its proxies subscribe."""
         streams.begin(np.arange(len(entity)), times.constructed_ns)
 
@@ -140,15 +141,18 @@ class Starts:
 
     # --- who is there
 
-    def has_started(self, t_ns: int, *, by_place: Small | slice = slice(None)) -> np.ndarray:  # type: ignore[type-arg]
-        """By place, who exists for a happening of that instant: the first of those that start then, since it
-        stands before."""
-        started_ns = self._times.started_ns[by_place]
-        return (started_ns < t_ns) | ((started_ns == t_ns) & (self._entity[by_place] == 0))
+    def in_arrays(self, t_ns: int) -> NDArray[np.bool_]:
+        """By place, who exists for a happening of that instant and is not played by messages."""
+        started_ns = self._times.started_ns
+        # Of those that start at that instant the first stands before a happening, all others behind it.
+        is_here: NDArray[np.bool_] = (started_ns < t_ns) | ((started_ns == t_ns) & (self._entity == 0))
+        is_here &= self.phase != PLAYED
+        return is_here
 
-    def in_arrays(self, t_ns: int) -> np.ndarray:  # type: ignore[type-arg]
-        """By place, who exists and is not played by messages."""
-        return self.has_started(t_ns) & (self.phase != PLAYED)
+    def _first_change(self, place: int) -> int:
+        """The first change that concerns it: that happened since its start."""
+        started_ns, is_first = int(self._times.started_ns[place]), int(self._entity[place]) == 0
+        return self._ledger.first_since(started_ns, includes=is_first)
 
     def is_dialling(self, place: int) -> bool:
         """Whether no stream of it was ever let in."""
@@ -184,8 +188,9 @@ class Starts:
             )
         )
         self._note_past(server.process.row, place, left_ns)
+        first = self._first_change(place)
         for concerning in self._concerning[int(self._group[place])]:
-            if self.has_started(concerning.change.t_changed_ns, by_place=slice(place, place + 1))[0]:
+            if concerning.change.id >= first:
                 self._ledger.begin_late(concerning.change, proxy, concerning.parts)
 
     def _continue(self, server: Server, place: int, standing: Standing) -> None:
@@ -196,7 +201,8 @@ class Starts:
         path.to_server.continue_from(standing.sent_up - 2, int(redials.linked_ns[place]))
         _continue_link(path.to_client, standing.sent_down, standing.last_down_ns)
         server.process.costs.skip("stream_open", int(redials.opened[place]) - 1)
-        self._envoys.mux_of(server).backoff.continue_from(int(redials.drawn[place]), redials.interval_ns(place))
+        backoff = self._envoys.mux_of(server).backoff
+        backoff.continue_from(int(redials.drawn[place]), redials.interval_ns(place))
         self._deployment.note_dials(proxy, int(redials.dialled[place]))
 
     def _note_past(self, row: StartupRow, place: int, left_ns: int) -> None:
@@ -253,12 +259,11 @@ class Starts:
             self._learn(group, connection, subscribed)
             return True
         return known.keys() == subscribed.keys() and all(
-            len(names) == len(known[type_]) and names.within(known[type_]) for type_, names in subscribed.items()
+            len(names) == len(known[type_]) and names.within(known[type_])
+            for type_, names in subscribed.items()
         )
 
-    def _learn(
-        self, group: int, connection: StartConnection, subscribed: Mapping[ResourceType, Names]
-    ) -> None:
+    def _learn(self, group: int, connection: StartConnection, subscribed: dict[ResourceType, Names]) -> None:
         self._subscribed[group] = subscribed
         for rows in self._rows:
             rows.making.groups[group].learn(subscribed, connection.sent_names)
@@ -311,13 +316,12 @@ class Starts:
             startup: Begins the row of the start of a proxy.
             end_ns: End of the run.
         """
-        first = self._ledger.first_since
         for place in np.flatnonzero(self.phase == DIALS).tolist():
             started_ns, constructed_ns = (
                 int(times[place]) for times in (self._times.started_ns, self._times.constructed_ns)
             )
             proxy = int(self._entity[place])
-            self._since[place] = first(started_ns, includes=proxy == 0)
+            self._since[place] = self._first_change(place)
             if started_ns <= end_ns:
                 row = startup(proxy, started_ns)
                 if constructed_ns <= end_ns:
