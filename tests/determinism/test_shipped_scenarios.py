@@ -23,7 +23,6 @@ SMALLER: dict[str, dict[str, Any]] = {
 
 REFUSED = {
     "canary-upgrade": "workload entry migrate_revision",
-    "certificate-waves": "mesh.start other than connected",
 }
 """What the fleet engine does not play, and the first thing that it has not."""
 
