@@ -28,7 +28,8 @@ from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.rows import StartupRow
 from simulator.scenario.build_fleet import FleetWorld, Sidecars
-from simulator.scenario.certificates import SdsByPodAgents
+from simulator.scenario.certificate_references import has_certificates
+from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
 from simulator.scenario.engine_choice import dials_in_arrays, istiods_end
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_reconnects import Reconnects
@@ -68,7 +69,7 @@ class StartedFleetWorld(FleetWorld):
             self._draws,
             self._started_ns,
         )
-        is_row = ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
+        is_row = ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages) & ~self._renews(id_)
         shown = first[in_order]
         return Sidecars(
             of_class[shown].tolist(),
@@ -79,6 +80,13 @@ class StartedFleetWorld(FleetWorld):
             [*id_[~is_row].tolist(), *proxies.vms],
             touched.to_come,
         )
+
+    def _renews(self, proxies: NDArray[np.int64]) -> NDArray[np.bool_]:
+        """Who may renew its certificate within the run: it would be a row for a short time only."""
+        if not has_certificates(self._scenario):
+            return np.zeros(len(proxies), bool)
+        earliest_ns = certificate_settings(self._scenario).rotation_ns(1)
+        return self._started_ns(proxies) + earliest_ns <= self._scenario.duration
 
     def _started_ns(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
         """When each of these starts."""

@@ -145,9 +145,8 @@ def test_connections_that_were_made_in_the_run_grow_old_in_it() -> None:
     [
         {"agent.certificates.provider": "istiod"},
         {"envoy.initial_fetch_timeout.cds": "4s"},
-        {"agent.certificates.provider": "istiod", "agent.certificates.ttl": "10s"},
     ],
-    ids=["certificates", "fetch_timeout", "certificates_renewed"],
+    ids=["certificates", "fetch_timeout"],
 )
 def test_who_has_more_to_do_than_to_dial_is_played_by_messages_until_it_has_started(
     keys: dict[str, Any],
@@ -158,6 +157,15 @@ def test_who_has_more_to_do_than_to_dial_is_played_by_messages_until_it_has_star
     assert counts[DIALS] == 0
     assert counts[PLAYED] > 0
     assert counts[SETTLED] > 4
+
+
+def test_who_renews_its_certificate_within_the_run_is_no_row() -> None:
+    of = mesh(**{"agent.certificates.provider": "istiod", "agent.certificates.ttl": "14s", "duration": "9s"})
+    of = of.with_(**{"mesh.start": {"over": "6s"}})
+    assert_equal(of)
+    rows = StartedFleetWorld(of.with_(engine="fleet"), of.seed, 0).rows
+    assert 0 < rows < 24
+    assert "rotation" in set(table(by_rows(of), "certificates")["cause"])
 
 
 @pytest.mark.parametrize("seen", [True, False])
