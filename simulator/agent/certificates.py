@@ -217,6 +217,11 @@ class WorkloadCertificate:
         """
         return self._row if self._row is not None and self._row.outcome == "issued" else None
 
+    @property
+    def is_held_to_the_end(self) -> bool:
+        """Whether it has its certificate, and renews it no more within the run."""
+        return self.state is _S.HELD and not (self._timer is not None and self._timer.is_pending)
+
     # --- what happens to it
 
     def begin(self) -> None:

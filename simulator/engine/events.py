@@ -9,7 +9,8 @@ agenda.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Iterator
+from contextlib import contextmanager
 from enum import IntEnum
 from typing import Any
 
@@ -132,6 +133,19 @@ class Clock:
         after = After(self, env.now + delay_ns, call)  # type: ignore[arg-type]
         env.schedule(after, rank(band, entity), delay_ns)  # type: ignore[arg-type]
         return after
+
+    @contextmanager
+    def as_of(self, t_ns: int) -> Iterator[None]:
+        """What is put in place within has stood since `t_ns`, an instant of the past; what it leads to must
+        not be over."""
+        env, now_ns = self.env, self.now_ns
+        assert t_ns <= now_ns, f"{t_ns} ns is still to come at {now_ns} ns"
+        env._now = t_ns
+        try:
+            yield
+        finally:
+            env._now = now_ns
+        assert not env._queue or env._queue[0][0] >= now_ns, "it would have happened before now"
 
     def process(self, generator: Generator[Event, Any, Any]) -> Process:
         """Start a SimPy process: for a few long-lived loops, not for messages."""

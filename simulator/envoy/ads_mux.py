@@ -94,7 +94,7 @@ class GrpcMux(Generic[_C]):
         self._machine: Machine[StreamState, StreamSignal, GrpcMux[_C]] = Machine(
             _S.DOWN, _ROWS, self, GrpcMux._entered
         )
-        self._backoff = JitteredBackoff(
+        self.backoff = JitteredBackoff(
             settings.backoff, process.draws, f"envoy.reconnect_backoff.{identity.label}", process.proxy
         )
         limit = settings.rate_limit
@@ -159,7 +159,7 @@ class GrpcMux(Generic[_C]):
     def schedule_retry(self) -> None:
         """Full-jitter back-off (rule D2)."""
         process = self._process
-        process.clock.after(self._backoff.next_ns(), self._retry, band=Band.TIMER, entity=process.proxy)
+        process.clock.after(self.backoff.next_ns(), self._retry, band=Band.TIMER, entity=process.proxy)
 
     def _retry(self) -> None:
         if self._types or self._identity.label == "ads":
@@ -228,7 +228,7 @@ class GrpcMux(Generic[_C]):
         if state is None or self._process.is_exited:
             return  # A type nobody subscribed is ignored, without an ACK.
         if stream is self._stream:
-            self._backoff.reset()
+            self.backoff.reset()
         self._take(state, response, update)
 
     def _take(self, state: TypeOnMux[_C], response: Response, update: Update) -> None:

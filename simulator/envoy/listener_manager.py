@@ -83,6 +83,11 @@ class ListenerManager:
                 serving = serving.updated(batch.configs)
         return serving
 
+    @property
+    def is_warming(self) -> bool:
+        """Whether a listener waits for what it needs before it serves."""
+        return any(batch.state is _S.WARMING for batch in self.batches)
+
     def draining(self) -> Resources:
         """Replaced or removed listeners whose connections still live."""
         draining = NO_RESOURCES

@@ -8,6 +8,7 @@ Source: docs/root/intro/arch_overview/intro/threading_model.rst; rules P1, P2.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from typing import NamedTuple
 
 from simulator.calibration.costs import Coefficients, Law
 from simulator.engine.delays import Constant, Delay
@@ -56,6 +57,10 @@ class Costs:
         if not isinstance(self._laws[key], Constant):
             self._drawn[key] = self._drawn.get(key, 0) + jobs
 
+    def drawn(self, key: str) -> int:
+        """How many jobs of a key were drawn."""
+        return self._drawn.get(key, 0)
+
     def phase(self, purpose: str) -> float:
         """Where in its period something periodic stands, from 0 to 1."""
         return self._draws.uniform(f"envoy.{purpose}", self._proxy)
@@ -65,6 +70,24 @@ class Costs:
         law = self._laws[key]
         assert not isinstance(law, Mapping), f"costs.{key} is a formula"
         return law
+
+
+class MainThreadPast(NamedTuple):
+    """What a main thread has done.
+
+    Attributes:
+        busy_until_ns: When its latest job was complete.
+        busy_ns: Time spent on jobs.
+        next_flush_ns: When the next stats flush is due.
+        flushes: How many were drawn.
+        flushed_until_ns: When the latest one was over.
+    """
+
+    busy_until_ns: int
+    busy_ns: int
+    next_flush_ns: int
+    flushes: int
+    flushed_until_ns: int
 
 
 class MainThread:
@@ -130,6 +153,25 @@ class MainThread:
             self._next_flush_ns = 1 + int(self._costs.phase("stats_flush_phase") * interval_ns)
         else:
             self._next_flush_ns = now_ns + interval_ns
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether there is nothing to do."""
+        return self._server.is_idle
+
+    @property
+    def past(self) -> MainThreadPast:
+        """What it has done so far."""
+        flushes = self._costs.drawn("stats_flush_per_cluster")
+        return MainThreadPast(
+            self._server.busy_until_ns, self.busy_ns, self._next_flush_ns, flushes, self._flushed_until_ns
+        )
+
+    def continue_from(self, past: MainThreadPast) -> None:
+        """It has done this, elsewhere, and is idle."""
+        self._server.busy_until_ns, self._server.busy_ns = past.busy_until_ns, past.busy_ns
+        self._next_flush_ns, self._flushed_until_ns = past.next_flush_ns, past.flushed_until_ns
+        self._costs.skip("stats_flush_per_cluster", past.flushes)
 
     def construct(self, cost_ns: int, done: Callable[[], None]) -> None:
         """Constructs the server: nothing else happens meanwhile, and on shared cores it takes its turn."""

@@ -38,6 +38,11 @@ class Workers:
         """Told the instant of each publication (the data plane, where there is traffic)."""
 
     @property
+    def last_ns(self) -> int:
+        """When they have what was published last."""
+        return self._last_ns
+
+    @property
     def are_running(self) -> bool:
         """Whether the workers were started."""
         return self._waiting is None

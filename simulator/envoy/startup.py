@@ -121,9 +121,10 @@ class Server:
         if process.settings.has_xds:
             construction_ns += process.costs.ns("xds_construction")
         process.enter("server", "envoy", _S.STARTING.value)
-        process.main_thread.construct(construction_ns, self._constructed)
+        process.main_thread.construct(construction_ns, self.constructed)
 
-    def _constructed(self) -> None:
+    def constructed(self) -> None:
+        """The process has read its bootstrap."""
         for told in self.on_constructed:
             told()
         missing = self._missing_at_start()
@@ -228,6 +229,19 @@ class Server:
     def _end(self) -> None:
         self.process.is_exited = True
         self.source.stop()
+
+    @property
+    def is_at_rest(self) -> bool:
+        """Whether it serves all that it asked for, and has nothing to do."""
+        row = self.process.row
+        return (
+            row.t_ready_ns is not None
+            and not row.fetch_timeouts
+            and not self.process.is_exited
+            and self.process.main_thread.is_idle
+            and not self.clusters.warming
+            and not self.listeners.is_warming
+        )
 
     def set_gauges(self) -> None:
         """Gauges as they stand at the end of the run."""

@@ -16,6 +16,9 @@ from simulator.fleet.followers import Effect, Follower, follow
 from simulator.fleet.moves import NULL, Carried
 from simulator.fleet.streams import Ints, Small
 
+BEFORE_NS = 0
+"""Before anything happens: where a change took effect that a proxy had before it became a row."""
+
 OUTCOMES = ("pending", "active", "superseded", "rejected")
 CARRIERS = (None, "push", "earlier_push", "reconnect")
 INSTANTS = (
@@ -48,7 +51,8 @@ def delivery_parts(
     entity: Ints,
     group: Small,
     end_ns: int,
-    followers: Mapping[int, Follower] = MappingProxyType({}),
+    followers: Mapping[int, Sequence[Follower]] = MappingProxyType({}),
+    since: Ints | None = None,
 ) -> Iterator[Mapping[str, Any]]:
     """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
 
@@ -58,10 +62,11 @@ def delivery_parts(
         entity: Proxies by place, ascending.
         group: Their groups.
         end_ns: End of the run.
-        followers: Changes that alter nothing beyond others.
+        followers: Changes that alter nothing beyond others, by each istiod that learned of it.
+        since: The first change that concerns each proxy; None where all do.
     """
     effects: dict[int, Effect] = {}
-    asked_for = {follower.before for follower in followers.values()}
+    asked_for = {follower.before for looked in followers.values() for follower in looked}
     outcomes, carriers = np.array(OUTCOMES, object), np.array(CARRIERS, object)
     wanted: dict[int, list[tuple[Batch, NDArray[np.int64] | slice, Carried]]] = {}
     for batch in batches:
@@ -70,12 +75,16 @@ def delivery_parts(
                 wanted.setdefault(carried.change, []).append((batch, rows, carried))
     for change in announced:
         concerned = np.isin(group, change.groups)
+        if since is not None:
+            concerned &= since <= change.change
         places = slice(None) if concerned.all() else np.flatnonzero(concerned)
-        found, follower = wanted.get(change.change, []), followers.get(change.change)
+        found, looked = wanted.get(change.change, []), followers.get(change.change, ())
         columns = _of_change(found, len(entity), end_ns)
-        if follower is not None or change.change in asked_for:
+        if looked or change.change in asked_for:
             effect = _effect(found, columns, end_ns)
-            if follower is not None:
+            if since is not None:
+                effect.decided_ns[since > change.change] = BEFORE_NS
+            for follower in looked:
                 before = None if follower.before is None else effects[follower.before]
                 codes = OUTCOMES.index("active"), OUTCOMES.index("superseded")
                 earlier = CARRIERS.index("earlier_push")

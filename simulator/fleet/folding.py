@@ -46,10 +46,14 @@ class Folding:
         entity: Proxies by place, ascending.
         group: Their groups.
         end_ns: End of the run.
+        since: The first change that concerns each proxy, as it will be known at the end; None where all do.
     """
 
-    def __init__(self, recorder: Recorder, entity: Ints, group: Small, end_ns: int) -> None:
+    def __init__(
+        self, recorder: Recorder, entity: Ints, group: Small, end_ns: int, since: Ints | None = None
+    ) -> None:
         self._recorder, self._entity, self._group, self._end_ns = recorder, entity, group, end_ns
+        self._since = since
         if recorder.delivery_tally is None:
             recorder.delivery_tally = DeliveryTally()
         self._tally = recorder.delivery_tally
@@ -125,9 +129,10 @@ class Folding:
         """The run is over, and all ACKs are read."""
         assert not self._waiting, "somebody's last ACKs were not read"
         groups = 1 + max((max(change.groups) for change in announced), default=0)
-        sizes = np.bincount(self._group, minlength=groups)
+        since = np.zeros(len(self._group), np.int64) if self._since is None else self._since
+        firsts = [np.sort(since[self._group == group]) for group in range(groups)]
         for change in announced:
-            concerned = int(sizes[list(change.groups)].sum())
+            concerned = sum(int(np.searchsorted(firsts[g], change.change, "right")) for g in change.groups)
             counted = int(self._counted[change.change]) if change.change < len(self._counted) else 0
             if counted < concerned:
                 self._tally.add_pending(change.change, concerned - counted)
@@ -141,7 +146,9 @@ class Folding:
         renumbered = [
             replace(batch, place=np.searchsorted(of, batch.place).astype(np.int32)) for batch in self._sample
         ]
-        return delivery_parts(announced, renumbered, self._entity[of], self._group[of], self._end_ns)
+        since = None if self._since is None else self._since[of]
+        entity, group = self._entity[of], self._group[of]
+        return delivery_parts(announced, renumbered, entity, group, self._end_ns, since=since)
 
     def _narrow(self, share: float) -> None:
         """Of fewer proxies the rows are kept from here on; they are among those of before."""

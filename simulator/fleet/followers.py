@@ -46,6 +46,12 @@ class Follower:
     is_told: NDArray[np.bool_] | None = None
 
 
+def told_twice(first: NDArray[np.bool_] | None, second: NDArray[np.bool_] | None) -> bool:
+    """Whether a proxy is connected to both of two istiods when they learn of a change: to the one first, then
+    to the other."""
+    return first is None or second is None or bool((first & second).any())
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class Effect:
     """How a change took effect at each proxy of the arrays.

@@ -181,8 +181,12 @@ class PushLine(Generic[C]):
 
     def done(self, connection: C) -> None:
         """The push of a connection played by messages is over."""
-        if not self._is_stopped:
-            self._release(self._connections[connection])
+        if self._is_stopped:
+            return
+        place = self._connections[connection]
+        if place not in self._at:
+            del self._connections[connection]  # its stream has closed
+        self._release(place)
 
     def _release(self, place: int) -> None:
         assert self._seats.status[place] == k.IN_HAND, "no push of the connection is in progress"
@@ -194,28 +198,35 @@ class PushLine(Generic[C]):
         self._reg[k.HELD] -= 1
         self._pump()
         if place not in self._at:
+            self._vacate(place)
+
+    def _vacate(self, place: int) -> None:
+        """Nobody stands there who is played by messages."""
+        if place < self.fleet_size:
+            self._seats.status[place] = ABSENT
+        else:
             self._free_places.append(place)
 
     def forget(self, connection: C) -> None:
         """Its stream closed: nothing waits for it any more. A push in hand still has to be marked done."""
         if self._is_stopped:
             return
-        place = self._connections.pop(connection, None)
+        place = self._connections.get(connection)
         if place is None:
             return
+        del self._at[place]
         if self._seats.status[place] == k.IN_HAND and place not in self._pending:
             # It is marked done right after.
-            self._connections[connection] = place
             self._seats.kept[place] = k.NOTHING
             return
-        del self._at[place]
+        del self._connections[connection]
         if self._seats.status[place] == k.IN_HAND:
             del self._pending[place]
             self._seats.kept[place] = k.NOTHING
             self._release(place)
             return
         self._seats.status[place], self._seats.pos[place] = k.IDLE, -1
-        self._free_places.append(place)
+        self._vacate(place)
 
     def _pump(self) -> None:
         reg = self._reg
@@ -237,6 +248,10 @@ class PushLine(Generic[C]):
     def is_connected(self, place: int) -> bool:
         """Whether there is a stream of the proxy."""
         return bool(self._seats.status[place] != ABSENT)
+
+    def is_idle(self, place: int) -> bool:
+        """Whether a connected proxy waits for no push, and has none in hand."""
+        return bool(self._seats.status[place] == k.IDLE)
 
     def is_in_hand(self, place: int) -> bool:
         """Whether its push is in progress."""

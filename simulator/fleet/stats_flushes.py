@@ -30,6 +30,22 @@ class StatsFlushes:
         self._next_ns, self._count, self._until_ns = self.state.T
         self._next_ns[:] = 1 + (phase * self._interval_ns).astype(np.int64)
 
+    def begin(self, place: NDArray[np.int64], constructed_ns: Ints) -> None:
+        """The timers of these are armed when their servers are constructed."""
+        if not self.is_off:
+            self._next_ns[place] = constructed_ns + self._interval_ns
+
+    def standing(self, place: int) -> tuple[int, int, int]:
+        """When the next flush of a proxy is due, how many were drawn, and when the latest is over."""
+        if self.is_off:
+            return 0, 0, 0
+        return int(self._next_ns[place]), int(self._count[place]), int(self._until_ns[place])
+
+    def continue_from(self, place: int, standing: tuple[int, int, int]) -> None:
+        """The same, as it was worked out elsewhere."""
+        if not self.is_off:
+            self._next_ns[place], self._count[place], self._until_ns[place] = standing
+
     def take_too_long(self, clusters: Ints) -> NDArray[np.int8]:
         """By message, whether one of so many clusters (by move and message) may outlast the interval."""
         return np.array([self._longest_ns(c) >= self._interval_ns for c in clusters.T], np.int8)

@@ -24,6 +24,7 @@ from simulator.fleet.history import Chains, History
 from simulator.fleet.links import Direction
 from simulator.fleet.moves import NULL, Move, Moving, Request
 from simulator.fleet.push_log import PushLog
+from simulator.fleet.standing import Standing
 from simulator.fleet.stats_flushes import StatsFlushes
 from simulator.fleet.stream_settings import StreamSettings
 from simulator.fleet.views import Views
@@ -87,6 +88,9 @@ class Streams:
         self.bytes = 0
         self.ends_ns: Ints | None = None
         """When the stream of each ends, known beforehand; None where none ever does."""
+        self.since: Ints | None = None
+        """The first change that concerns each, where not all have been rows from the start; `NEVER` for
+        none."""
         self.owner = 0
         """Whose pushes are taken."""
         self._openings = np.zeros(count, np.int64)
@@ -292,6 +296,37 @@ class Streams:
         self._busy_until_ns[place] = done
         self.main_thread_busy_ns[place] += np.where(done <= self._settings.end_ns, done - start, 0)
         return done
+
+    # --- proxies that become rows in the run
+
+    def begin(self, place: NDArray[np.int64], constructed_ns: Ints) -> None:
+        """Envoys of these places are constructed in the run, at these instants."""
+        self._flushes.begin(place, constructed_ns)
+
+    def standing(self, place: int) -> Standing:
+        """Where the proxy of a place stands."""
+        up, down = self._up, self._down
+        return Standing(
+            int(up.sent[place]),
+            int(up.last_ns[place]),
+            int(down.sent[place]),
+            int(down.last_ns[place]),
+            int(self._busy_until_ns[place]),
+            int(self.main_thread_busy_ns[place]),
+            *self._flushes.standing(place),
+            int(self._workers_ns[place]),
+        )
+
+    def settle_in(self, place: int, state: int, standing: Standing) -> None:
+        """A proxy becomes a row, in this state."""
+        self._state[place] = state
+        self._up.sent[place], self._up.last_ns[place] = standing.sent_up, standing.last_up_ns
+        self._down.sent[place], self._down.last_ns[place] = standing.sent_down, standing.last_down_ns
+        self._busy_until_ns[place], self.main_thread_busy_ns[place] = standing.busy_until_ns, standing.busy_ns
+        self._flushes.continue_from(
+            place, (standing.next_flush_ns, standing.flushes, standing.flushed_until_ns)
+        )
+        self._workers_ns[place] = standing.workers_ns
 
     # --- streams that end, and new ones (fleet/redials.py)
 

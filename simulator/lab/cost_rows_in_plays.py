@@ -1,4 +1,4 @@
-"""Rows read off plays: what subscriptions cost that have a stream of their own, or poll, and what bytes cost."""
+"""Rows read off plays: what bytes cost, and subscriptions that have a stream of their own, or poll."""
 
 from __future__ import annotations
 

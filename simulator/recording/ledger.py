@@ -10,6 +10,7 @@ and one outcome.
 
 from __future__ import annotations
 
+from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
@@ -167,6 +168,24 @@ class ChangeLedger(Generic[N]):
         if open_ones is None:
             open_ones = self._open[proxy] = OpenDeliveries()
         open_ones.add(change.id, delivery, parts)
+
+    def begin_late(self, change: Change[N], proxy: int, parts: Parts[N]) -> None:
+        """A delivery that was counted as kept elsewhere is kept here from now on: nothing was sent."""
+        self._begin(change, proxy, MappingProxyType(dict(parts)))
+
+    @property
+    def count(self) -> int:
+        """How many changes there were."""
+        return len(self._changes)
+
+    def first_since(self, t_ns: int, *, includes: bool) -> int:
+        """The first change that happened after an instant, or at it."""
+        find = bisect_left if includes else bisect_right
+        return find(self._changes, t_ns, key=lambda change: change.t_changed_ns)
+
+    def has_open(self, proxy: int) -> bool:
+        """Whether the proxy has deliveries without an outcome."""
+        return bool(self._open_of(proxy))
 
     def narrow(self, change: Change[N], proxy: int, wanted: N) -> None:
         """Of these names alone the proxy wants the change; nothing happens if it wants none of them now."""

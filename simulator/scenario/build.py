@@ -70,6 +70,10 @@ def _form_of_fleet(scenario: Scenario) -> type[FleetWorld]:
             from simulator.scenario.build_fleet_files import FiledFleetWorld
 
             return FiledFleetWorld
+    if scenario.mesh.start.kind != "connected":
+        from simulator.scenario.build_fleet_starts import StartedFleetWorld
+
+        return StartedFleetWorld
     from simulator.scenario.build_fleet import FleetWorld
 
     return FleetWorld

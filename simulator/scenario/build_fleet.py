@@ -62,7 +62,7 @@ from simulator.xds.resources import Names
 
 
 @dataclass(frozen=True, slots=True, eq=False)
-class _Sidecars:
+class Sidecars:
     """The sidecars of the start.
 
     Attributes:
@@ -130,7 +130,7 @@ class FleetWorld(MeshWorld):
         return ProxyNames(self._proxies)
 
     @cached_property
-    def _sidecars(self) -> _Sidecars:
+    def _sidecars(self) -> Sidecars:
         """Who is in which group, and who is a row."""
         proxies = self._proxies
         id_ = np.concatenate([np.arange(r.start, r.stop) for r in (proxies.sidecars, proxies.vms)])
@@ -170,7 +170,7 @@ class FleetWorld(MeshWorld):
         else:
             is_row &= ~np.isin(replica, touched.replicas)
         shown = first[in_order]
-        return _Sidecars(
+        return Sidecars(
             of_class[shown].tolist(),
             id_[shown].tolist(),
             id_[is_row],
@@ -211,7 +211,13 @@ class FleetWorld(MeshWorld):
         assert not isinstance(cache_sync, Mapping), "costs.cache_sync is a formula"
         replicas, settings = scenario.control_plane.replicas, self._istiod_pod_settings()
         return IstiodLives(
-            self._timeline, self._draws, settings, cache_sync, replicas, scenario.duration
+            self._timeline,
+            self._draws,
+            settings,
+            cache_sync,
+            replicas,
+            scenario.duration,
+            are_running=scenario.control_plane.start == "running",
         ).ends_ns
 
     def _first_replicas(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -271,6 +277,8 @@ class FleetWorld(MeshWorld):
         reconnects = self._reconnects
         if reconnects is not None and (reconnects.puts_an_end(horizon) or reconnects.puts_a_dial(horizon)):
             return True
+        if len(self._rows) == 1:
+            return self._rows[0].line.advance(*horizon)
         while True:
             # No line goes beyond what the others do next: it may concern it.
             due = sorted((*rows.line.next_key(), n) for n, rows in enumerate(self._rows))
@@ -423,10 +431,14 @@ class FleetWorld(MeshWorld):
         parts = {class_.index: parts for class_, parts in concerned}
         classes = self._sidecars.groups
         groups = [n for n, class_ in enumerate(classes) if class_ in parts]
-        rows = int(self._group_sizes[groups].sum()) if groups else 0
+        rows = self._rows_of(groups) if groups else 0
         change = super()._record(kind_name, label, objects, now_ns, concerned, rows)
         self._announce_to_rows(change, [(n, parts[classes[n]]) for n in groups])
         return change
+
+    def _rows_of(self, groups: list[int]) -> int:
+        """How many rows there are now of these groups."""
+        return int(self._group_sizes[groups].sum())
 
     def _announce_to_rows(self, change: Change[Names], concerned: list[tuple[int, dict[str, Names]]]) -> None:
         """A change of resources of the rows of these groups, by type."""
@@ -449,7 +461,7 @@ class FleetWorld(MeshWorld):
 
     def _finish(self) -> None:
         """The rows become tables."""
-        recorder, end_ns = self._recorder, self._scenario.duration
+        recorder = self._recorder
         for rows in self._rows:
             rows.line.hand_on()
         touched = self._lost() if self._reconnects is None else [*self._reconnects.finish(), *self._lost()]
@@ -471,14 +483,18 @@ class FleetWorld(MeshWorld):
                 rows.end()
             parts = self._delivery_parts()
             recorder.delivery_parts = lambda: chain.from_iterable(part() for part in parts)
+        recorder.utilisation["main thread"] = min(1.0, self._main_thread_share())
+
+    def _main_thread_share(self) -> float:
+        """The largest share of its life that the main thread of a row was busy."""
         busy_ns = max((int(r.streams.main_thread_busy_ns.max(initial=0)) for r in self._rows), default=0)
-        recorder.utilisation["main thread"] = min(1.0, busy_ns / end_ns)
+        return busy_ns / self._scenario.duration
 
     def _delivery_parts(self) -> list[Callable[[], Iterator[Mapping[str, Any]]]]:
         try:
             return [rows.deliveries(self._announced) for rows in self._rows if rows.is_last]
         except SeveralLooked as error:
-            if istiods_end(self._scenario) or not self._come_back:
+            if istiods_end(self._scenario) or not self._come_back or not len(self._aged):
                 raise
             # Without those that reach their age no row goes from one istiod to another.
             raise RowsTouched(self._aged) from error

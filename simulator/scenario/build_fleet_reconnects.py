@@ -51,7 +51,9 @@ def make_reconnects(
     streams, entity, group = rows.streams, rows.entity, rows.group
     requests = [_requests(connection) for connection in shown]
     most = max(map(len, requests))
-    padded = [[*asked, *[None] * (most - len(asked))] for asked in requests]
+    padded: list[Sequence[RowRequest | None]] = [
+        [*asked, *[None] * (most - len(asked))] for asked in requests
+    ]
     sizes = np.array(
         [[NO_REQUEST if one is None else one.size_bytes for one in asked] for asked in padded], np.int64
     )

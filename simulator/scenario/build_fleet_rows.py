@@ -19,14 +19,36 @@ from simulator.fleet.line import PushLine
 from simulator.fleet.stream_settings import StreamSettings
 from simulator.fleet.streams import Streams
 from simulator.fleet.views import Views
+from simulator.mesh.visibility import VisibilityClass
 from simulator.scenario.architectures import hop_of
 from simulator.scenario.fleet_moves import ConcerningChange, Moves
-from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking
+from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking, Made
 from simulator.scenario.fleet_rows import ReplicaRows
 from simulator.scenario.fleet_traffic import FleetTraffic
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.schema import Scenario
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Ways:
+    """What leads to proxies that are connected later.
+
+    Attributes:
+        entity: These, by place.
+        group: Their groups.
+        groups: As connections, from the first istiod on.
+        made: What was made so far.
+        moves: What becomes of them.
+        streams: The way.
+    """
+
+    entity: NDArray[np.int64]
+    group: NDArray[np.int32]
+    groups: list[GroupConnection]
+    made: list[Made]
+    moves: Moves
+    streams: Streams
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -92,6 +114,33 @@ class JoinsRows:
         if connected is not None:
             rows.line.begin_with(connected)
         replica.take_line(rows.line, entity)
+        return rows
+
+    def without_istiod(self, entity: NDArray[np.int64], group: NDArray[np.int32]) -> Ways:
+        """The ways to proxies that connect later, to istiods that there need not be yet."""
+        groups: list[GroupConnection] = []
+        made: list[Made] = []
+        moves = Moves(made, groups, SettledCosts(self.envoy.costs), self.concerning)
+        streams = Streams(self.settings, self.draws, entity, np.zeros(len(entity), np.int32), moves)
+        return Ways(entity, group, groups, made, moves, streams)
+
+    def first(
+        self, replica: FleetReplica, ways: Ways, kinds: Sequence[tuple[VisibilityClass, int]]
+    ) -> ReplicaRows:
+        """The rows of the first istiod that any of these may connect to: nobody is connected yet.
+
+        Args:
+            replica: It.
+            ways: To them.
+            kinds: By group the class and zone of its proxies.
+        """
+        ways.groups.extend(
+            GroupConnection(c, zone, replica.context, {}, {}, is_delta=True) for c, zone in kinds
+        )
+        making = GroupMaking(replica, ways.groups, ways.made)
+        rows = self._joined(replica, ways.entity, ways.group, making, ways.streams)
+        rows.line.begin_with(np.zeros(len(ways.entity), bool))
+        replica.take_line(rows.line, ways.entity)
         return rows
 
     def follow(self, replica: FleetReplica, last: ReplicaRows, connected: NDArray[np.bool_]) -> ReplicaRows:

@@ -204,6 +204,10 @@ class SdsByPodAgents:
         else:
             agent.begin()
 
+    def is_done(self, proxy: int) -> bool:
+        """Whether the proxy has its certificate, and gets no other within the run."""
+        return self._agents[proxy].is_held_to_the_end
+
     def end_agent(self, proxy: int) -> None:
         """It ends, with what it had."""
         agent = self._agents.pop(proxy, None)

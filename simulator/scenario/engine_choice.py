@@ -95,8 +95,6 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     wanted = {
         f"propagation.strategy: {propagation.strategy}": propagation.strategy == "long-poll",
         "propagation.streams: separate": is_pushed and propagation.streams != "ads",
-        "mesh.start other than connected": mesh.start.kind != "connected",
-        "control_plane.start: cold": plane.start != "running",
         "control_plane.flow_control": plane.flow_control,
         "agent.dns_capture": scenario.agent.dns_capture,
         "mesh.wasm_plugins": mesh.wasm_plugins,
@@ -108,6 +106,8 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     }
     if not is_pushed and (outage := _everybody_is_cut_off(scenario)):
         wanted[f"{outage} by polls or files"] = True
+    if mesh.start.kind != "connected":
+        wanted |= _beside_starts(scenario)
     found = [name for name, is_used in wanted.items() if is_used]
     others = dict.fromkeys(
         e.KIND for e in entries if not isinstance(e, _PLAYED_BY_FLEET) and e.KIND != "traffic"
@@ -128,6 +128,27 @@ def _everybody_is_cut_off(scenario: Scenario) -> str | None:
 def istiods_end(scenario: Scenario) -> bool:
     """Whether processes of istiod end within the run."""
     return any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
+
+
+def _beside_starts(scenario: Scenario) -> dict[str, bool]:
+    """What proxies that start in the run and become rows do not go through."""
+    envoy, propagation = scenario.envoy, scenario.propagation
+    start = "mesh.start other than connected"
+    return {
+        f"{start} by polls or files": propagation.strategy != "push",
+        f"{start} with propagation.protocol: sotw": propagation.protocol != "delta",
+        f"{start} with network.loss": scenario.network.loss > 0,
+        f"{start} with rejected_by_envoy": any(
+            isinstance(e, EditEntry) and e.rejected_by_envoy for e in scenario.workload
+        ),
+        f"{start} with traffic": bool(scenario.traffic),
+        f"{start} with runtime layers by RTDS": any(layer.rtds_layer for layer in envoy.runtime_layers),
+    }
+
+
+def dials_in_arrays(scenario: Scenario) -> bool:
+    """Whether a proxy that starts has nothing to do but to dial until a stream of it is let in."""
+    return certificate_provider(scenario) == "none" and scenario.envoy.fetch_timeout_ns("cds") == 0
 
 
 def _drawn_costs(scenario: Scenario) -> list[str]:

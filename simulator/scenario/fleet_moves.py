@@ -85,9 +85,10 @@ class Moves:
         self._messages: list[Carries] = []
         self._message_numbers: dict[Carries, int] = {}
 
-    def begin(self, group: int, envoy: SettledEnvoy) -> int:
-        """The state of a group's proxies when the run begins."""
-        return self._number(_State(group, self._canonical(envoy), 0, frozenset()))
+    def begin(self, group: int, envoy: SettledEnvoy, floor: int = 0) -> int:
+        """The state of a group's proxies when they become rows, and have so many of the changes that concern
+        it."""
+        return self._number(_State(group, self._canonical(envoy), floor, frozenset()))
 
     def move(self, state: int, made: int, late_cds: Sequence[int], late_lds: Sequence[int]) -> Move:
         """See Moving.

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
     from simulator.mesh.visibility import VisibilityClass
     from simulator.scenario.fleet_replica import FleetReplica
     from simulator.scenario.fleet_rows import ReplicaRows
+    from simulator.scenario.fleet_starts import Starts
 
 _TOGETHER = 4096
 """So many rows at most wait to be handed on; affects speed and memory alone."""
@@ -52,6 +53,8 @@ class Reconnects:
         ages_ns: When the streams of the start are old enough to end, by place.
         end_ns: End of the run.
         is_delta: The protocol of the streams.
+        have_ends: Whether streams end within the run, with an istiod or by age.
+        starts: How proxies start that become rows; None where all that do are rows from the start.
     """
 
     def __init__(
@@ -63,13 +66,16 @@ class Reconnects:
         redials: Redials,
         entity: Ints,
         group: Small,
-        requests: Sequence[Sequence[RowRequest | None]],
+        requests: list[Sequence[RowRequest | None]],
         ends_ns: Mapping[int, Sequence[int]],
         ages_ns: Ints,
         end_ns: int,
         *,
         is_delta: bool,
+        have_ends: bool = True,
+        starts: Starts | None = None,
     ) -> None:
+        self._starts = starts
         self._clock, self._deployment, self._recorder = clock, deployment, recorder
         self._streams, self._redials = streams, redials
         self._entity, self._group, self._requests = entity, group, requests
@@ -79,7 +85,9 @@ class Reconnects:
         self._by_age = np.lexsort((entity, ages_ns))[: int((ages_ns <= end_ns).sum())]
         self._aged = 0
         """Of the streams of the start, by their age, so many have ended or are on the clock."""
-        self._stream_ends_ns = streams.ends_ns = np.full(len(entity), NEVER, np.int64)
+        self._stream_ends_ns = np.full(len(entity), NEVER, np.int64)
+        if have_ends:
+            streams.ends_ns = self._stream_ends_ns
         self._lost_ns = np.full(len(entity), NEVER, np.int64)
         self._rows: dict[FleetReplica, ReplicaRows] = {}
         self._known: dict[FleetReplica, KnownChanges] = {}
@@ -87,6 +95,8 @@ class Reconnects:
         self._open: dict[int, RowConnection] = {}
         """Connections that are played by messages, by place."""
         self._reset: list[int] = []
+        self._admits_ns = 0
+        """Before that instant those who run, and whom kube-proxy knows, let nobody in."""
         self._done: list[RowConnection] = []
 
     def begin(self, rows: ReplicaRows) -> None:
@@ -102,6 +112,17 @@ class Reconnects:
         later = bisect_right(ends_ns, self._clock.now_ns)
         return ends_ns[later] if later < len(ends_ns) else NEVER
 
+    # --- proxies that start (fleet_starts.py)
+
+    def learn(self, group: int, requests: Sequence[RowRequest]) -> None:
+        """What streams of a group begin with of which there was no row so far."""
+        self._requests[group] = requests
+
+    def settled_in(self, place: int, rows: ReplicaRows, ages_ns: int | None) -> None:
+        """A proxy is a row from here on, with a stream that is old enough then."""
+        ends_ns = self._next_end_ns(rows.replica)
+        self._stream_ends_ns[place] = ends_ns if ages_ns is None else min(ends_ns, ages_ns)
+
     # --- streams that are old enough
 
     def puts_an_end(self, horizon: tuple[int, int]) -> bool:
@@ -114,13 +135,13 @@ class Reconnects:
         if (ages_ns, rank(Band.TIMER, proxy)) >= horizon:
             return False
         self._aged += 1
-        self._clock.at(ages_ns, lambda: self._end(place, None), band=Band.TIMER, entity=proxy)
+        self._clock.at(ages_ns, lambda: self.end(place, None), band=Band.TIMER, entity=proxy)
         return True
 
     def _is_old(self, connection: RowConnection) -> None:
-        self._end(connection.place, connection.rows)
+        self.end(connection.place, connection.rows)
 
-    def _end(self, place: int, rows: ReplicaRows | None) -> None:
+    def end(self, place: int, rows: ReplicaRows | None) -> None:
         """The stream of a row ends that is pushed to in arrays, if it is there still: at this istiod; None
         for that which has had it from the start."""
         now_ns = self._clock.now_ns
@@ -146,9 +167,11 @@ class Reconnects:
     def before_change(self, *, is_behind_messages: bool) -> None:
         """Who runs, or whom kube-proxy knows, becomes another: dials so far met what was there."""
         self._refuse_before(self._clock.now_ns + is_behind_messages)
+        self._admits_ns = 0
 
     def _refuse_before(self, t_ns: int) -> None:
-        self._redials.refuse_before(t_ns, self._admits_from_ns())
+        if not self._redials.none_before(t_ns):
+            self._redials.refuse_before(t_ns, self._admits_from_ns())
 
     def _admits_from_ns(self) -> list[int]:
         """Of each backend that kube-proxy knows from when on it may let somebody in."""
@@ -162,9 +185,13 @@ class Reconnects:
 
     def puts_a_dial(self, horizon: tuple[int, int]) -> bool:
         """Whether somebody may be let in before that place in time: the first dial is on the clock then."""
+        if self._redials.none_before(horizon[0] + 1):
+            return False
         if not self._deployment.in_service or not self._deployment.replicas:
             return False
-        if min(self._admits_from_ns()) > horizon[0]:
+        if self._admits_ns <= horizon[0]:
+            self._admits_ns = min(self._admits_from_ns())
+        if self._admits_ns > horizon[0]:
             return False
         self._refuse_before(horizon[0])
         place = self._redials.first(horizon[0])
@@ -178,10 +205,16 @@ class Reconnects:
 
     def _dial(self, place: int, proxy: int) -> None:
         redials, deployment, now_ns = self._redials, self._deployment, self._clock.now_ns
+        is_start = self._starts is not None and self._starts.is_dialling(place)
+        if is_start:
+            self._refuse_before(now_ns + 1)
         if redials.dial_ns[place] != now_ns:
             self._clock.discount()  # it was refused with others
             return
         redials.arrived(place)
+        if is_start and self._starts is not None:
+            self._starts.dial(place)
+            return
         deployment.note_dials(proxy, int(redials.dialled[place]))
         on_reset = lambda ended: self._reset.append(ended.place)  # noqa: E731
         stream = RowStream(place, proxy, on_reset, is_delta=self._is_delta)
@@ -192,7 +225,7 @@ class Reconnects:
             return
         self._open[place] = stream.server
         for request, there_ns in zip(
-            self._requests[self._group[place]], redials.requests_ns[:, place].tolist(), strict=True
+            self._requests[self._group[place]], redials.requests_ns[:, place].tolist(), strict=False
         ):
             if request is not None and there_ns <= self._end_ns:
                 self._clock.at(there_ns, self._arrival(stream, request), band=Band.MESSAGE, entity=proxy)
@@ -259,11 +292,18 @@ class Reconnects:
     def _unsettled(self, rows: ReplicaRows) -> list[RowConnection]:
         return [connection for connection in self._open.values() if connection.rows is rows]
 
+    def _connected(self, rows: ReplicaRows) -> Places:
+        """Places of the rows whose streams an istiod has in its table."""
+        connected = rows.line.connected()
+        if self._starts is None:
+            return connected
+        return connected[~np.isin(connected, self._starts.played())]
+
     def told_of(self, replica: FleetReplica, service: Service) -> NDArray[np.bool_]:
         """By place, whose streams an istiod holds that have the service's endpoints."""
         rows = self._rows[replica]
         told = np.zeros(len(self._entity), bool)
-        told[rows.line.connected()] = True
+        told[self._connected(rows)] = True
         cluster = service.cluster_names()[0]
         for connection in self._unsettled(rows):
             told[connection.place] &= connection.watches(EDS) and cluster in connection.names(EDS)
@@ -343,7 +383,7 @@ class Reconnects:
         """An istiod is about to end: whose streams it has in its table."""
         self.before_change(is_behind_messages=False)
         rows, now_ns = self._rows[replica], self._clock.now_ns
-        connected = replica.line.connected()
+        connected = self._connected(rows)
         assert ((self._stream_ends_ns[connected] == now_ns) | self._streams.is_odd[connected]).all(), (
             "an istiod ends, and nobody foresaw when"
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
@@ -26,11 +26,13 @@ from simulator.mesh.content import ConfigChange
 from simulator.mesh.services import Proxy, Service
 from simulator.mesh.visibility import VisibilityClass
 from simulator.scenario.fleet_connections import RowConnection, RowStream
+from simulator.scenario.fleet_start_connections import StartConnection
 from simulator.xds.resource_types import EDS, ResourceType
 from simulator.xds.resources import NO_NAMES, Names
 
 if TYPE_CHECKING:
     from simulator.scenario.fleet_reconnects import Reconnects
+    from simulator.scenario.fleet_starts import Starts
     from simulator.wire.stream import Stream
 
 
@@ -43,6 +45,7 @@ class FleetReplica(Replica):
         came_to_nothing: When it learned of changes to which it had nothing to say, of which together, and by
             place whose streams it held; None for all.
         reconnects: How rows come back that have lost their streams; None where none ever does.
+        starts: How proxies start that become rows; None where all that do are rows from the start.
         rows_connected: How many streams of the arrays are initialized.
         learns_of_nothing: Called before: what was sent by then does not carry them, what is sent from then on
             may, though it is made from the same context.
@@ -53,6 +56,7 @@ class FleetReplica(Replica):
     came_to_nothing: list[tuple[int, list[int], NDArray[np.bool_] | None]]
     learns_of_nothing: Callable[[], object]
     reconnects: Reconnects | None = None
+    starts: Starts | None = None
     rows_connected: int
 
     def take_line(self, line: PushLine[Connection], fleet: NDArray[np.int64]) -> None:
@@ -71,7 +75,9 @@ class FleetReplica(Replica):
 
     def enqueue_all(self, request: PushRequest, push: int) -> None:
         """Every connection is enqueued, in random order."""
-        line, others = self.line, list(self.connections)
+        line = self.line
+        # Who starts in the arrays stands in a place of theirs, as whoever reconnects.
+        others = [c for c in self.connections if line.place_of(c) >= line.fleet_size]
         places, idle = line.idle(others)
         proxies = np.concatenate([self.fleet[places], np.array([c.proxy for c in idle], np.int64)])
         places = np.concatenate([places, np.array([line.place_of(c) for c in idle], np.int64)])
@@ -83,7 +89,8 @@ class FleetReplica(Replica):
         """Its end of a stream that is let in."""
         of_row: object = stream
         if not isinstance(of_row, RowStream):
-            return super().make_connection(stream, proxy)
+            made = None if self.starts is None else self.starts.connection(self, stream, proxy)
+            return super().make_connection(stream, proxy) if made is None else made
         assert self.reconnects is not None, "a row dials, and none has lost its stream"
         return self.reconnects.connection(self, of_row, self.shared.visibility.of(proxy), proxy.zone)
 
@@ -96,8 +103,28 @@ class FleetReplica(Replica):
             self.reconnects.opened(connection)
             self.line.join(connection.place, connection)
             connection.initialized()
-        else:
-            super().add(connection)
+            return
+        if isinstance(connection, StartConnection):
+            self.line.join(connection.place, connection)
+        super().add(connection)
+
+    def settle(self, connection: StartConnection) -> None:
+        """Its proxy is a row from here on."""
+        del self.connections[connection]
+        self.rows_connected += 1
+
+    def push_ended(
+        self,
+        connection: Connection,
+        request: PushRequest,
+        dequeued_ns: int,
+        sent_ns: int | None,
+        types: tuple[str, ...],
+    ) -> None:
+        """The push of one connection that is played by messages is over."""
+        super().push_ended(connection, request, dequeued_ns, sent_ns, types)
+        if isinstance(connection, StartConnection) and self.starts is not None:
+            self.starts.look_at(connection)
 
     def connection_ended(self, connection: Connection, push: PushRequest | None) -> None:
         """Its stream is gone."""
@@ -199,6 +226,10 @@ class GroupConnection:
             subscribed,
             connection.is_delta,
         )
+
+    def learn(self, subscribed: dict[ResourceType, Names], sent_names: Mapping[ResourceType, Names]) -> None:
+        """What its proxies subscribe, and hold of wildcard types, when the first of them is a row."""
+        self.subscribed, self.sent_names = subscribed, dict(sent_names)
 
     def anew(self, context: PushContext) -> GroupConnection:
         """The same, to another replica."""

@@ -14,7 +14,7 @@ from simulator.fleet.answers import Answers
 from simulator.fleet.deliveries import Announced, delivery_parts, read_acks
 from simulator.fleet.errors import CannotTakeFleet, SeveralLooked
 from simulator.fleet.folding import Folding
-from simulator.fleet.followers import Follower
+from simulator.fleet.followers import Follower, told_twice
 from simulator.fleet.line import PushLine
 from simulator.fleet.push_log import PushLog
 from simulator.fleet.streams import Ints, Small, Streams
@@ -133,7 +133,7 @@ class ReplicaRows:
 
     def _fold_deliveries(self, recorder: Recorder) -> None:
         if self.streams.folding is None:
-            folding = Folding(recorder, self.entity, self.group, self._end_ns)
+            folding = Folding(recorder, self.entity, self.group, self._end_ns, self.streams.since)
             ended = self._ended()
             for batch in self.streams.batches:
                 folding.take(batch, is_read=batch.owner in ended)
@@ -169,9 +169,10 @@ class ReplicaRows:
             self.group,
             self._end_ns,
             followers,
+            self.streams.since,
         )
 
-    def _followers(self, announced: Sequence[Announced]) -> dict[int, Follower]:
+    def _followers(self, announced: Sequence[Announced]) -> dict[int, list[Follower]]:
         """The changes that came to nothing at the replica, or at those before it."""
         latest: dict[object, int] = {}
         before: dict[int, int | None] = {}
@@ -179,16 +180,15 @@ class ReplicaRows:
             if change.endpoints is not None:
                 before[change.change] = latest.get(change.endpoints)
                 latest[change.endpoints] = change.change
-        followers: dict[int, Follower] = {}
+        followers: dict[int, list[Follower]] = {}
         for replica, t_ns, numbers, is_told in self._came_to_nothing:
             for number in numbers if numbers[0] in before else ():
-                if number in followers:
+                looked = followers.setdefault(number, [])
+                if any(told_twice(follower.is_told, is_told) for follower in looked):
                     raise SeveralLooked(
                         "endpoints that leave and are back before two istiods looked, whose proxies reconnect"
                     )
-                followers[number] = Follower(
-                    t_ns, before[numbers[0]], number == numbers[-1], replica, is_told
-                )
+                looked.append(Follower(t_ns, before[numbers[0]], number == numbers[-1], replica, is_told))
         return followers
 
     def close(self, recorder: Recorder) -> None:

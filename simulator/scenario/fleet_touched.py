@@ -8,7 +8,7 @@ middle of a rollout), whoever may be chosen is in the answer: it may be too larg
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from fractions import Fraction
 
@@ -58,6 +58,7 @@ def touched_by(
     services: Sequence[Service],
     draws: Draws,
     end_ns: int,
+    started_ns: Callable[[Ids], Ids] | None = None,
 ) -> Touched:
     """Whom the happenings may touch.
 
@@ -68,8 +69,9 @@ def touched_by(
         services: All of them.
         draws: Of the run.
         end_ns: Its end.
+        started_ns: When each of these proxies starts; None where all are there from the beginning.
     """
-    return _Reading(timeline, proxies, pods, services, draws, end_ns).touched()
+    return _Reading(timeline, proxies, pods, services, draws, end_ns, started_ns).touched()
 
 
 class _Reading:
@@ -83,6 +85,7 @@ class _Reading:
         services: Sequence[Service],
         draws: Draws,
         end_ns: int,
+        started_ns: Callable[[Ids], Ids] | None,
     ) -> None:
         self._timeline, self._draws, self._end_ns = timeline, draws, end_ns
         self._pods, self._services = pods, services
@@ -90,6 +93,7 @@ class _Reading:
         self._all: Ids = np.concatenate([np.arange(r.start, r.stop, dtype=np.int64) for r in kinds])
         self._vms: Ids = np.arange(proxies.vms.start, proxies.vms.stop, dtype=np.int64)
         self._gateways: Ids = np.arange(proxies.gateways.start, proxies.gateways.stop, dtype=np.int64)
+        self._started_ns = None if started_ns is None else started_ns(self._all)
         self._replicas: dict[Service, int] = {}
         self._touched: list[Ids] = []
         self._may_be_missing: list[Ids] = []
@@ -159,6 +163,14 @@ class _Reading:
         services = [s for s in self._services if entry.namespace in (None, s.namespace)]
         return drawn_service(services, self._draws, happening.label, happening.index) if services else None
 
+    def _here(self, happening: Happening) -> Ids:
+        """Those that have started by then."""
+        return self._all if self._started_ns is None else self._all[self._started_ns <= happening.t_ns]
+
+    def _starting_then(self, happening: Happening) -> list[Ids]:
+        """Those that start at that instant: some stand before it, some behind."""
+        return [] if self._started_ns is None else [self._all[self._started_ns == happening.t_ns]]
+
     def _choose(self, happening: Happening, selection: Selection) -> Ids:
         """Whom `workload.selection` may choose: so many with the smallest lots among those that exist.
 
@@ -167,15 +179,15 @@ class _Reading:
         """
         if selection.proxies is not None:
             return np.array(selection.proxies, np.int64)
-        wanted = selection.count
+        here, wanted = self._here(happening), selection.count
         if wanted is None:
-            most = len(self._all) + self._to_come
+            most = len(here) + self._to_come
             wanted = math.floor((selection.share or 0) * most + Fraction(1, 2))
-        wanted += len(_together(self._may_be_missing))
-        if wanted >= len(self._all):
-            return self._all
-        lots = self._draws.uniform_array(f"{happening.label}.proxies", self._all, happening.index)
-        return self._all[np.argsort(lots, kind="stable")[:wanted]]
+        wanted += len(_together([*self._may_be_missing, *self._starting_then(happening)]))
+        if wanted >= len(here):
+            return here
+        lots = self._draws.uniform_array(f"{happening.label}.proxies", here, happening.index)
+        return here[np.argsort(lots, kind="stable")[:wanted]]
 
 
 def _together(parts: Sequence[Ids]) -> Ids:

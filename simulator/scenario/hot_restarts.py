@@ -66,6 +66,11 @@ class HotRestarts:
         for takeover in list(self._takeovers.get(proxy, ())):
             takeover.kill()
 
+    def forget(self, proxy: int) -> None:
+        """It is not restarted any more."""
+        self.kill(proxy)
+        self._watches.pop(proxy, None)
+
     def restart_when_live(self, proxy: int, on_taken_over: Callable[[], None]) -> None:
         """As the agent does it: a process that still initializes is waited for. Calls back when the child's
         workers run."""

@@ -33,6 +33,7 @@ class IstiodLives:
         cache_sync: From the start of a process until it has synced.
         replicas: At the start.
         end_ns: End of the run.
+        are_running: Those of the start run since long ago; else they are created at 0.
 
     Attributes:
         ends_ns: By number of a replica the instants at which it ends, in order.
@@ -46,13 +47,17 @@ class IstiodLives:
         cache_sync: Delay,
         replicas: int,
         end_ns: int,
+        *,
+        are_running: bool = True,
     ) -> None:
         self.ends_ns: dict[int, list[int]] = {}
         self._draws, self._cache_sync = draws, cache_sync
         self._clock = Clock()
         self._starts: dict[int, int] = {}
         self._revisions = {DEFAULT_REVISION: None}
-        self._pods = IstiodPods(self._clock, draws, settings, self, replicas)
+        self._pods = IstiodPods(self._clock, draws, settings, self, replicas, are_running=are_running)
+        for number in range(0 if are_running else replicas):
+            self._clock.at(0, partial(self._pods.begin, number), band=Band.WORKLOAD)
         for happening in timeline:
             self._clock.at(happening.t_ns, partial(self._play, happening), band=Band.WORKLOAD)
         self._clock.run(end_ns)

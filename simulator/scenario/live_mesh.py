@@ -83,6 +83,12 @@ class LiveMesh(MeshParts):
         self._certificates.pod_created(proxy.id, f"{proxy.namespace}/{account}")
 
     def _start_envoy(self, proxy: Proxy, cause: str) -> Server:
+        server = self._place_envoy(proxy, cause)
+        server.start()
+        return server
+
+    def _place_envoy(self, proxy: Proxy, cause: str) -> Server:
+        """A new Envoy, about to be started."""
         epoch = self._epochs[proxy.id] = self._epochs.get(proxy.id, -1) + 1
         server = self._envoys.make(
             proxy.id,
@@ -100,7 +106,6 @@ class LiveMesh(MeshParts):
         if self._vms is not None:
             self._vms.follow(server)
         self._hot_restarts.follow(server, [HotRestartedTraffic(self._traffic, proxy, class_)])
-        server.start()
         return server
 
     def _make_child(self, proxy: int, epoch: int, on_exit: Callable[[Server], None]) -> Server:

@@ -111,6 +111,10 @@ class Streams:
         self._processes[proxy] = process
         return self._envoys.over_streams(process, self._paths[proxy])
 
+    def path(self, proxy: int) -> Path:
+        """The way between a proxy's agent and istiod."""
+        return self._paths[proxy]
+
     def _path(self, process: Process) -> Path:
         """Parent and child of a hot restart dial on their own, on the link that they share."""
         proxy = process.proxy

@@ -41,6 +41,15 @@ class JitteredBackoff:
         self._interval_ns = min(2 * interval_ns, self._settings.max_ns)
         return int(u * (interval_ns // MS)) * MS
 
+    @property
+    def drawn(self) -> int:
+        """How many waits there were."""
+        return self._drawn
+
+    def continue_from(self, drawn: int, interval_ns: int) -> None:
+        """So many waits were drawn elsewhere; the next one is of this interval."""
+        self._drawn, self._interval_ns = drawn, interval_ns
+
     def reset(self) -> None:
         """A response arrived: the interval is the base again (being connected alone does not do that)."""
         self._interval_ns = self._settings.base_ns

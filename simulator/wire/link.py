@@ -51,6 +51,15 @@ class Link:
         self._sent = 0
         self._last_arrival_ns: int | None = None
 
+    @property
+    def past(self) -> tuple[int, int | None]:
+        """How many messages were sent, and when the latest arrives; None for none."""
+        return self._sent, self._last_arrival_ns
+
+    def continue_from(self, sent: int, last_arrival_ns: int | None) -> None:
+        """Its messages so far were counted elsewhere."""
+        self._sent, self._last_arrival_ns = sent, last_arrival_ns
+
     def arrival_ns(self, now_ns: int, size_bytes: int = 0) -> int:
         """When a message of that size sent now arrives."""
         if now_ns < 0:

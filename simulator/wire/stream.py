@@ -52,6 +52,7 @@ class Stream:
         "is_open",
         "label",
         "replica",
+        "under_way",
     )
 
     def __init__(
@@ -75,6 +76,8 @@ class Stream:
         self._is_closed_by_client = False
         self.replica = 0
         """Which replica of the control plane took it."""
+        self.under_way = 0
+        """Messages that have left and not arrived."""
         # Opening delays what this stream sends, not what others send over the same link.
         self._opens_ns = path.to_server.arrival_ns(path.clock.now_ns) + open_after_ns
         if path.trouble is not None and path.trouble.delays_opening(self):
@@ -124,6 +127,7 @@ class Stream:
         path = self._path
         departure_ns = path.clock.now_ns + delay_ns
         arrival_ns = max(path.to_server.arrival_ns(departure_ns, request.size_bytes), self._opens_ns)
+        self.under_way += 1
         self._travel(arrival_ns, lambda: self._deliver_request(request))
 
     def _travel(self, arrival_ns: int, deliver: Callable[[], None]) -> None:
@@ -132,6 +136,7 @@ class Stream:
             path.clock.at(arrival_ns, deliver, band=Band.MESSAGE, entity=path.proxy)
 
     def _deliver_request(self, request: Request) -> None:
+        self.under_way -= 1
         if self._server is None or not self.is_open:
             return
         self._note(request)
@@ -159,9 +164,11 @@ class Stream:
         if path.relay is not None:
             path.relay.on_sent(self, response.size_bytes)
         arrival_ns = path.to_client.arrival_ns(path.clock.now_ns, response.size_bytes)
+        self.under_way += 1
         self._travel(arrival_ns, lambda: self._deliver_response(response))
 
     def _deliver_response(self, response: Response) -> None:
+        self.under_way -= 1
         if self._is_closed_by_client:
             return
         if self._path.relay is None:

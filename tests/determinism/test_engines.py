@@ -428,7 +428,10 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
             {"workload": [{"rollout_istiod": {}, "at": "1s"}], "propagation.strategy": "file"},
             "rollout_istiod by polls or files",
         ),
-        ({"mesh.start": {"over": "1s"}}, "mesh.start"),
+        (
+            {"mesh.start": {"over": "1s"}, "network.loss": 0.01},
+            "mesh.start other than connected with network.loss",
+        ),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
         ({"envoy.costs.decode_failed": {"uniform": ["1ms", "2ms"]}}, "decode_failed"),

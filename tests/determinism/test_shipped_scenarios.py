@@ -21,9 +21,7 @@ SMALLER: dict[str, dict[str, Any]] = {
 }
 """Sizes with which a play by events takes seconds."""
 
-REFUSED = {
-    "certificate-waves": "mesh.start other than connected",
-}
+REFUSED = {}
 """What the fleet engine does not play, and the first thing that it has not."""
 
 

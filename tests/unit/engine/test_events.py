@@ -111,6 +111,26 @@ def test_the_past_is_refused(clock: Clock) -> None:
         clock.run(9)
 
 
+def test_what_has_stood_since_an_earlier_instant_leads_to_what_is_still_to_come(clock: Clock) -> None:
+    seen: list[int] = []
+    clock.run(10)
+    with clock.as_of(4):
+        assert clock.now_ns == 4
+        clock.after(6, lambda: seen.append(clock.now_ns))
+        clock.after(9, lambda: seen.append(clock.now_ns))
+    assert clock.now_ns == 10
+    clock.run(20)
+    assert seen == [10, 13]
+
+
+def test_what_would_have_happened_already_is_refused(clock: Clock) -> None:
+    clock.run(10)
+    with pytest.raises(AssertionError, match="before now"), clock.as_of(4):
+        clock.after(5, int)
+    with pytest.raises(AssertionError, match="still to come"), clock.as_of(11):
+        pass
+
+
 def test_time_that_is_no_whole_number_is_refused(clock: Clock) -> None:
     with pytest.raises(AssertionError, match="not in float"):
         clock.after(1.5, int)  # type: ignore[arg-type]

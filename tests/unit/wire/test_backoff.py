@@ -48,3 +48,10 @@ def test_a_reset_does_not_repeat_the_draws() -> None:
 def test_proxies_wait_differently_and_runs_alike() -> None:
     assert waits(1, 5) == waits(1, 5)
     assert waits(1, 5) != waits(1, 5, entity=1)
+
+
+def test_waits_that_continue_from_others_are_those_that_would_have_come() -> None:
+    rest = JitteredBackoff(ENVOY, Draws(5), "backoff", 0)
+    rest.continue_from(3, 4000 * MS)
+    assert [rest.next_ns() for _ in range(5)] == waits(5, 8)[3:]
+    assert rest.drawn == 8

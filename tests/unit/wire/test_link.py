@@ -34,3 +34,13 @@ def test_directions_and_proxies_draw_for_themselves(draws: Draws) -> None:
     other = Link(law, draws, "there", 1)
     assert len({link.arrival_ns(0) for link in (there, back, other)}) == 3
     assert Link(law, draws, "there", 0).arrival_ns(0) == Link(law, draws, "there", 0).arrival_ns(0)
+
+
+@given(st.integers(0, 20), st.integers(0, 99))
+def test_a_link_that_continues_from_another_delays_as_that_one_would_have(sent: int, seed: int) -> None:
+    law, draws = Uniform(0, 50 * MS), Draws(seed)
+    whole, rest = (Link(law, draws, "latency", proxy=0) for _ in range(2))
+    for number in range(sent):
+        whole.arrival_ns(number * MS)
+    rest.continue_from(*whole.past)
+    assert [rest.arrival_ns(sent * MS) for _ in range(5)] == [whole.arrival_ns(sent * MS) for _ in range(5)]

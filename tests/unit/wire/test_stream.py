@@ -157,3 +157,17 @@ def test_messages_are_noted_where_the_control_plane_sees_them(world: World) -> N
         (10, "request", "cds"),
         (12, "response", "cds"),
     ]
+
+
+def test_a_stream_knows_how_many_messages_are_under_way(world: World) -> None:
+    stream = world.open()
+    stream.send_request(DiscoveryRequest(CDS))
+    world.clock.run(5 * MS)
+    assert stream.under_way == 1
+    world.clock.run(10 * MS)
+    assert stream.under_way == 0
+    stream.send_response(response("1"))
+    stream.send_response(response("2"))
+    assert stream.under_way == 2
+    world.clock.run(20 * MS)
+    assert stream.under_way == 0

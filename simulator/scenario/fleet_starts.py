@@ -1,0 +1,347 @@
+"""Proxies that start in the run become rows.
+
+Until istiod lets one of its streams in, an Envoy that has no content does nothing but dial: it is a row of
+arrays (fleet/redials.py). From the dial that may be let in until it serves what it asked for it is an Envoy
+like any other, with its start and its stream message by message; that concerns as few at a time as istiod's
+limits let in. Once it has nothing to do and nothing is under way to it or from it, what it holds is a value,
+and it is a row again, whose pushes are arrays.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from simulator.engine.events import Band, Clock
+from simulator.envoy.main_thread import MainThreadPast
+from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.redials import Redials
+from simulator.fleet.standing import Standing
+from simulator.fleet.streams import NEVER, Ints, Small, Streams
+from simulator.propagation.push import DeltaSession
+from simulator.scenario.build_fleet_rows import settled_envoy
+from simulator.scenario.fleet_connections import RowRequest
+from simulator.scenario.fleet_start_connections import StartConnection
+from simulator.xds.resource_types import RESOURCE_TYPES, ResourceType, resource_type
+from simulator.xds.resources import Names
+
+if TYPE_CHECKING:
+    from simulator.control_plane.istiod.connection import Connection
+    from simulator.control_plane.istiod.deployment import Deployment
+    from simulator.control_plane.istiod.replica import Replica
+    from simulator.envoy.ads_mux import GrpcMux
+    from simulator.envoy.startup import Server
+    from simulator.mesh.services import Proxy
+    from simulator.recording.ledger import ChangeLedger
+    from simulator.recording.rows import StartupRow
+    from simulator.scenario.fleet_moves import ConcerningChange, Moves
+    from simulator.scenario.fleet_reconnects import Reconnects
+    from simulator.scenario.fleet_rows import ReplicaRows
+    from simulator.wire.link import Link
+    from simulator.wire.stream import Path, Stream
+    from simulator.xds.delta import DeltaClientState
+
+_TYPES = [resource_type(name) for name in RESOURCE_TYPES]
+
+DIALS, PLAYED, SETTLED = range(3)
+"""Where a proxy stands: it dials, in arrays; it is played by messages; it is a row for good."""
+
+
+class StartingEnvoys(Protocol):
+    """Makes and forgets the Envoys that are played by messages."""
+
+    def place_envoy(self, proxy: int) -> Server:
+        """A new Envoy, about to be started."""
+
+    def path_of(self, proxy: int) -> Path:
+        """Its way to istiod."""
+
+    def mux_of(self, server: Server) -> GrpcMux[DeltaClientState]:
+        """Its stream."""
+
+    def is_done(self, proxy: int) -> bool:
+        """Whether nothing comes to it any more but what istiod sends."""
+
+    def forget_envoy(self, proxy: int) -> None:
+        """It is a row."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class StartTimes:
+    """By place.
+
+    Attributes:
+        started_ns: When the process starts.
+        constructed_ns: When it has read its bootstrap, and dials.
+    """
+
+    started_ns: Ints
+    constructed_ns: Ints
+
+
+class Starts:
+    """See the module.
+
+    Args:
+        clock: Time.
+        deployment: The istiods.
+        ledger: Of changes.
+        envoys: Makes those that are played by messages.
+        streams: The way to rows.
+        moves: What becomes of rows.
+        redials: Their dials.
+        times: When each starts.
+        entity: The proxies, by place.
+        group: Their groups.
+        concerning: By group the changes that concern it; grow.
+        rows: The rows of each istiod; grow.
+
+    Attributes:
+        phase: Where each stands.
+        reconnects: What becomes of rows that lose their streams; set right after.
+    """
+
+    reconnects: Reconnects
+
+    def __init__(
+        self,
+        clock: Clock,
+        deployment: Deployment,
+        ledger: ChangeLedger[Names],
+        envoys: StartingEnvoys,
+        streams: Streams,
+        moves: Moves,
+        redials: Redials,
+        times: StartTimes,
+        entity: Ints,
+        group: Small,
+        concerning: Sequence[Sequence[ConcerningChange]],
+        rows: Sequence[ReplicaRows],
+    ) -> None:
+        self._clock, self._deployment, self._ledger, self._envoys = clock, deployment, ledger, envoys
+        self._streams, self._moves, self._redials = streams, moves, redials
+        self._times, self._entity, self._group = times, entity, group
+        self._concerning, self._rows = concerning, rows
+        self.phase = np.full(len(entity), DIALS, np.int8)
+        self._since = streams.since = np.full(len(entity), NEVER, np.int64)
+        self._places: dict[int, int] = {}
+        """Of proxies that are played by messages."""
+        self._servers: dict[int, Server] = {}
+        self._subscribed: dict[int, dict[ResourceType, Names]] = {}
+        """By group, what its proxies subscribe."""
+        streams.begin(np.arange(len(entity)), times.constructed_ns)
+
+    def begin(self) -> None:
+        """All of them dial in arrays when they have started; else each is told of when it starts."""
+        self._redials.begin(np.arange(len(self._entity)), self._times.constructed_ns)
+
+    # --- who is there
+
+    def in_arrays(self, t_ns: int) -> NDArray[np.bool_]:
+        """By place, who exists for a happening of that instant and is not played by messages."""
+        started_ns = self._times.started_ns
+        # Of those that start at that instant the first stands before a happening, all others behind it.
+        is_here: NDArray[np.bool_] = (started_ns < t_ns) | ((started_ns == t_ns) & (self._entity == 0))
+        is_here &= self.phase != PLAYED
+        return is_here
+
+    def _first_change(self, place: int) -> int:
+        """The first change that concerns it: that happened since its start."""
+        started_ns, is_first = int(self._times.started_ns[place]), int(self._entity[place]) == 0
+        return self._ledger.first_since(started_ns, includes=is_first)
+
+    def is_dialling(self, place: int) -> bool:
+        """Whether no stream of it was ever let in."""
+        return bool(self.phase[place] == DIALS)
+
+    def played(self) -> list[int]:
+        """Places of those that are played by messages."""
+        return list(self._places.values())
+
+    def note(self, place: int, server: Server) -> None:
+        """An Envoy starts that is played by messages."""
+        proxy = int(self._entity[place])
+        self.phase[place], self._places[proxy], self._servers[proxy] = PLAYED, place, server
+
+    # --- a dial that may be let in
+
+    def dial(self, place: int) -> None:
+        """Its stream arrives now: from here on it is an Envoy, as it has stood since its start."""
+        proxy, redials = int(self._entity[place]), self._redials
+        left_ns, standing = int(redials.left_ns[place]), self._streams.standing(place)
+        with self._clock.as_of(left_ns):
+            server = self._envoys.place_envoy(proxy)
+            self.note(place, server)
+            self._continue(server, place, standing)
+            server.constructed()
+        server.process.main_thread.continue_from(
+            MainThreadPast(
+                standing.busy_until_ns,
+                standing.busy_ns,
+                standing.next_flush_ns,
+                standing.flushes,
+                standing.flushed_until_ns,
+            )
+        )
+        self._note_past(server.process.row, place, left_ns)
+        first = self._first_change(place)
+        for concerning in self._concerning[int(self._group[place])]:
+            if concerning.change.id >= first:
+                self._ledger.begin_late(concerning.change, proxy, concerning.parts)
+
+    def _continue(self, server: Server, place: int, standing: Standing) -> None:
+        """It has dialled in vain for so many times."""
+        redials, proxy = self._redials, int(self._entity[place])
+        path = self._envoys.path_of(proxy)
+        # The last two messages, the stream's first packet and its request, leave once more.
+        path.to_server.continue_from(standing.sent_up - 2, int(redials.linked_ns[place]))
+        _continue_link(path.to_client, standing.sent_down, standing.last_down_ns)
+        server.process.costs.skip("stream_open", int(redials.opened[place]) - 1)
+        backoff = self._envoys.mux_of(server).backoff
+        backoff.continue_from(int(redials.drawn[place]), redials.interval_ns(place))
+        self._deployment.note_dials(proxy, int(redials.dialled[place]))
+
+    def _note_past(self, row: StartupRow, place: int, left_ns: int) -> None:
+        constructed_ns = int(self._times.constructed_ns[place])
+        row.t_started_ns = int(self._times.started_ns[place])
+        if row.t_cds_subscribed_ns != left_ns:
+            raise CannotTakeFleet("Envoys that do not ask for clusters as soon as they are constructed")
+        _note_constructed(row, constructed_ns)
+
+    # --- from then on
+
+    def connection(self, replica: Replica, stream: Stream, proxy: Proxy) -> Connection | None:
+        """Istiod's end of a stream of a proxy that starts; None for others."""
+        place = self._places.get(proxy.id)
+        if place is None:
+            return None
+        (rows,) = (rows for rows in self._rows if rows.replica is replica)
+        is_reconnect = self._deployment.opened(stream) > 1
+        return StartConnection(self, rows, place, stream, proxy, is_reconnect=is_reconnect)
+
+    def look_at(self, connection: StartConnection) -> None:
+        """Perhaps nothing is under way any more."""
+        if connection.is_looked_at or not self._servers[connection.proxy].is_at_rest:
+            return
+        connection.is_looked_at = True
+
+        def look() -> None:
+            connection.is_looked_at = False
+            if self._is_at_rest(connection):
+                self._settle(connection)
+
+        self._clock.after(0, look, band=Band.DISPATCH, entity=connection.proxy)
+
+    def _is_at_rest(self, connection: StartConnection) -> bool:
+        """Whether nothing is under way, and nothing that has happened is still to come."""
+        replica, proxy = connection.rows.replica, connection.proxy
+        return (
+            connection.is_at_rest
+            and connection in replica.connections
+            and connection.rows.line.is_idle(connection.place)
+            and self._servers[proxy].is_at_rest
+            and self._envoys.is_done(proxy)
+            and not self._ledger.has_open(proxy)
+            and not self._deployment.behind(replica)
+            and self._knows_group(connection)
+        )
+
+    def _knows_group(self, connection: StartConnection) -> bool:
+        """Whether it subscribes what the others of its group do; the first one tells."""
+        group = int(self._group[connection.place])
+        subscribed = {type_: connection.names(type_) for type_ in _TYPES if connection.watches(type_)}
+        known = self._subscribed.get(group)
+        if known is None:
+            self._learn(group, connection, subscribed)
+            return True
+        return known.keys() == subscribed.keys() and all(
+            len(names) == len(known[type_]) and names.within(known[type_])
+            for type_, names in subscribed.items()
+        )
+
+    def _learn(self, group: int, connection: StartConnection, subscribed: dict[ResourceType, Names]) -> None:
+        self._subscribed[group] = subscribed
+        for rows in self._rows:
+            rows.making.groups[group].learn(subscribed, connection.sent_names)
+        session = connection.session
+        assert isinstance(session, DeltaSession), "state of the world is not played so"
+        requests = [
+            RowRequest(request.type, request.resource_names_subscribe, request.size_bytes)
+            for request in session.asked_again()
+        ]
+        self.reconnects.learn(group, requests)
+        clusters = self._servers[connection.proxy].clusters.cluster_count()
+        self._redials.learn(group, [request.size_bytes for request in requests], clusters)
+
+    def _settle(self, connection: StartConnection) -> None:
+        """It is a row from here on."""
+        place, proxy, rows = connection.place, connection.proxy, connection.rows
+        group = int(self._group[place])
+        server = self._servers.pop(proxy)
+        process, path = server.process, self._envoys.path_of(proxy)
+        past = process.main_thread.past
+        (sent_up, last_up_ns), (sent_down, last_down_ns) = path.to_server.past, path.to_client.past
+        standing = Standing(
+            sent_up, _number(last_up_ns), sent_down, _number(last_down_ns), *past, process.workers.last_ns
+        )
+        state = self._moves.begin(group, settled_envoy(server), len(self._concerning[group]))
+        self._streams.settle_in(place, state, standing)
+        redials = self._redials
+        redials.kind[place], redials.drawn[place] = group, self._envoys.mux_of(server).backoff.drawn
+        redials.opened[place] = process.costs.drawn("stream_open")
+        redials.dialled[place] = self._deployment.forget_dials(proxy)
+        redials.answered(np.array([place], np.int32))
+        self.phase[place], self._since[place] = SETTLED, self._ledger.count
+        del self._places[proxy]
+        connection.is_settled = True
+        rows.line.settle(place)
+        rows.replica.settle(connection)
+        self.reconnects.settled_in(place, rows, connection.ages_ns)
+        self._envoys.forget_envoy(proxy)
+
+    def is_old(self, connection: StartConnection) -> None:
+        """The stream of a row is old enough that it has had since its start."""
+        self.reconnects.end(connection.place, connection.rows)
+
+    # --- the end of the run
+
+    def finish(self, startup: Callable[[int, int], StartupRow], end_ns: int) -> None:
+        """Whoever dials still has its row of the start, and changes concern it that happened since.
+
+        Args:
+            startup: Begins the row of the start of a proxy.
+            end_ns: End of the run.
+        """
+        for place in np.flatnonzero(self.phase == DIALS).tolist():
+            started_ns, constructed_ns = (
+                int(times[place]) for times in (self._times.started_ns, self._times.constructed_ns)
+            )
+            proxy = int(self._entity[place])
+            self._since[place] = self._first_change(place)
+            if started_ns <= end_ns:
+                row = startup(proxy, started_ns)
+                if constructed_ns <= end_ns:
+                    _note_constructed(row, constructed_ns)
+
+    def lives_ns(self, end_ns: int) -> Ints:
+        """How long each has lived at the end of the run."""
+        lives: Ints = end_ns - self._times.started_ns
+        return lives
+
+
+def _note_constructed(row: StartupRow, constructed_ns: int) -> None:
+    """It asks for its clusters at once."""
+    row.t_bootstrapped_ns = row.t_cds_subscribed_ns = constructed_ns
+    row.t_primary_initialized_ns = row.t_rtds_initialized_ns = constructed_ns
+
+
+def _continue_link(link: Link, sent: int, last_ns: int) -> None:
+    link.continue_from(sent, None if last_ns < 0 else last_ns)
+
+
+def _number(instant: int | None) -> int:
+    return -1 if instant is None else instant

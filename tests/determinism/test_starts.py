@@ -1,0 +1,221 @@
+"""Proxies that start in the run become rows, and give the tables that they give message by message."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+
+import simulator as xs
+from simulator.experiment.engines import played
+from simulator.fleet.compiled import compiled
+from simulator.recording.recorder import Recorder
+from simulator.results.tables import build_tables, digest_of
+from simulator.scenario.build import build
+from simulator.scenario.build_fleet_starts import StartedFleetWorld
+from simulator.scenario.engine_choice import not_in_fleet
+from simulator.scenario.fleet_starts import DIALS, PLAYED, SETTLED
+from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, by_rows, table
+from tests.start_scenarios import start
+
+FAST = (15, 21)
+SLOW = tuple(seed for seed in range(60) if seed not in FAST)
+
+SEEN_IN_THE_RUN = (
+    "responses larger than agent.window_bytes",
+    "envoy.initial_fetch_timeout",
+    "where deliveries are counted",
+    "two istiods looked",
+)
+
+
+def assert_starts_are_equal(of: xs.Scenario) -> None:
+    if not assert_equal_or_beyond(of, SEEN_IN_THE_RUN):
+        return
+    events, arrays = both(of)
+    assert sorted(events.connectedness.opened_ns) == sorted(arrays.connectedness.opened_ns)
+    assert events.connectedness.without_stream_ns == arrays.connectedness.without_stream_ns
+
+
+@pytest.mark.parametrize("seed", FAST)
+def test_random_starts_have_equal_tables(seed: int) -> None:
+    assert_starts_are_equal(start(seed))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", SLOW)
+def test_more_random_starts_have_equal_tables(seed: int) -> None:
+    assert_starts_are_equal(start(seed))
+
+
+def mesh(**keys: Any) -> xs.Scenario:
+    return xs.Scenario(
+        name="starts",
+        seed=7,
+        duration="12s",
+        mesh={"proxies": 24, "services": 3, "start": "cold"},
+        control_plane={"kind": "istiod"},
+        propagation={"strategy": "push", "protocol": "delta"},
+        recording={"messages": False, "states": False, "queues": False},
+        workload=[{"edit": "VirtualService", "every": "900ms", "from": "100ms"}],
+    ).with_(**keys)
+
+
+def phases(of: xs.Scenario) -> list[int]:
+    """How many proxies dial at the end, are played by messages, and are rows."""
+    world = StartedFleetWorld(of.with_(engine="fleet"), of.seed, 0)
+    world.world().run()
+    counts: list[int] = np.bincount(world._starts.phase, minlength=3).tolist()
+    return counts
+
+
+@pytest.mark.parametrize("begin", ["cold", {"over": "6s"}])
+def test_every_proxy_is_a_row_once_it_has_started(begin: Any) -> None:
+    of = mesh(**{"mesh.start": begin})
+    assert_equal(of)
+    counts = phases(of)
+    assert counts[SETTLED] > 20
+    pushes = by_rows(of).proxy_push_columns
+    assert len(pushes["proxy"]) > 24, "rows are pushed to in arrays"
+
+
+def test_a_limiter_that_lets_few_in_leaves_the_others_dialling_in_arrays() -> None:
+    latency = {"network.latency": {"uniform": ["1ms", "30ms"]}}
+    of = mesh(**{"control_plane.max_requests_per_second": 1}, **latency)
+    assert_equal(of)
+    counts = phases(of)
+    assert counts[DIALS] > 8
+    assert counts[SETTLED] > 4
+    events, arrays = both(of)
+    assert "initializing" in set(table(arrays, "startups")["outcome"])
+    late = table(events, "deliveries")
+    of_waiting = set(late[late["outcome"] == "pending"]["proxy_id"])
+    assert len(of_waiting) > 8, "changes that happen concern whoever still dials"
+
+
+def test_changes_that_come_in_the_middle_of_starts_travel_with_their_answers() -> None:
+    of = mesh(
+        **{
+            "network.latency": {"uniform": ["5ms", "90ms"]},
+            "control_plane.debounce": {"after": "10ms", "max": "1s"},
+            "duration": "3s",
+        }
+    )
+    of = of.with_(workload=[{"edit": "VirtualService", "every": "40ms", "from": "10ms", "until": "1s"}])
+    assert_equal(of)
+    _, arrays = both(of)
+    assert {"request", "push"} <= set(table(arrays, "deliveries")["carried_by"])
+
+
+@pytest.mark.parametrize("at", ["0s", "62ms"])
+def test_a_change_of_the_very_instant_of_the_starts_concerns_whom_it_concerns_by_events(at: str) -> None:
+    of = mesh(duration="2s").with_(workload=[{"edit": "VirtualService", "at": at}])
+    assert_equal(of)
+    concerned = 1 if at == "0s" else 24
+    assert build_tables(by_rows(of))["changes"]["proxies_concerned"].tolist() == [concerned]
+
+
+@pytest.mark.slow
+def test_an_outage_behind_the_start_cuts_rows_off_that_come_back_in_arrays() -> None:
+    of = mesh(**{"duration": "30s", "control_plane.max_requests_per_second": 6})
+    of = of.with_(workload=[*of.workload, {"restart_istiod": 0, "at": "12s", "down_for": "500ms"}])
+    assert_equal(of)
+    assert phases(of)[SETTLED] == 24
+    assert "reconnect" in set(table(by_rows(of), "deliveries")["carried_by"])
+
+
+@pytest.mark.slow
+def test_an_outage_in_the_middle_of_the_starts_leaves_some_to_dial_and_some_half_started() -> None:
+    of = mesh(**{"control_plane.max_requests_per_second": 4, "control_plane.replicas": 2})
+    of = of.with_(workload=[*of.workload, {"restart_istiod": 0, "at": "1s", "down_for": "1s"}])
+    assert_equal(of)
+
+
+@pytest.mark.slow
+def test_connections_that_were_made_in_the_run_grow_old_in_it() -> None:
+    of = mesh(**{"control_plane.max_connection_age": "4s", "control_plane.max_connection_age_grace": "0s"})
+    assert_equal(of)
+    assert len(by_rows(of).connectedness.opened_ns) > 30, "no stream was old enough"
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "keys",
+    [
+        {"agent.certificates.provider": "istiod"},
+        {"envoy.initial_fetch_timeout.cds": "4s"},
+    ],
+    ids=["certificates", "fetch_timeout"],
+)
+def test_who_has_more_to_do_than_to_dial_is_played_by_messages_until_it_has_started(
+    keys: dict[str, Any],
+) -> None:
+    of = mesh(**keys, **{"control_plane.max_requests_per_second": 2})
+    assert_equal(of)
+    counts = phases(of)
+    assert counts[DIALS] == 0
+    assert counts[PLAYED] > 0
+    assert counts[SETTLED] > 4
+
+
+def test_who_renews_its_certificate_within_the_run_is_no_row() -> None:
+    of = mesh(**{"agent.certificates.provider": "istiod", "agent.certificates.ttl": "14s", "duration": "9s"})
+    of = of.with_(**{"mesh.start": {"over": "6s"}})
+    assert_equal(of)
+    rows = StartedFleetWorld(of.with_(engine="fleet"), of.seed, 0).rows
+    assert 0 < rows < 24
+    assert "rotation" in set(table(by_rows(of), "certificates")["cause"])
+
+
+@pytest.mark.parametrize("seen", [True, False])
+def test_a_control_plane_that_starts_with_its_proxies_lets_them_in_when_it_is_ready(seen: bool) -> None:
+    of = mesh(**{"control_plane.start": "cold", "duration": "14s" if seen else "900ms"})
+    assert_equal(of)
+    assert (phases(of)[SETTLED] > 0) == seen
+
+
+@pytest.mark.slow
+def test_deliveries_that_are_counted_are_counted_of_whoever_was_there() -> None:
+    of = mesh(**{"recording.deliveries": "histogram", "mesh.start": {"over": "8s"}})
+    events, arrays = (xs.run(of.with_(engine=engine)) for engine in ("events", "fleet"))
+    assert events.digest == arrays.digest
+
+
+def without_time(recorder: Recorder) -> tuple[str, int, int]:
+    return digest_of(build_tables(recorder)), recorder.xds_messages, recorder.control_plane_busy_ns
+
+
+@pytest.mark.slow
+def test_starts_are_the_same_in_the_compiled_kernels_and_handed_on_in_small_pieces(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    of = mesh(engine="fleet")
+    plain = without_time(played(of, of.seed, 0).recorder)
+    monkeypatch.setattr("simulator.fleet.pushes_over.CHUNK", 3)
+    monkeypatch.setattr("simulator.fleet.redials._WINDOW_NS", 1_000_000)
+    assert without_time(played(of, of.seed, 0).recorder) == plain
+    if compiled() is not None:
+        monkeypatch.setattr("simulator.fleet.line.COMPILED_FROM", 0)
+        monkeypatch.setattr("simulator.fleet.streams.is_worth_it", lambda _settings, _pushes: True)
+        assert without_time(played(of, of.seed, 0).recorder) == plain
+
+
+def test_auto_takes_the_fleet_for_a_mesh_that_starts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("simulator.scenario.engine_choice.FLEET_FROM", 1)
+    assert build(mesh(), 1).engine == "fleet"
+    assert build(mesh(**{"propagation.protocol": "sotw"}), 1).engine == "events"
+
+
+@pytest.mark.parametrize(
+    ("keys", "named"),
+    [
+        ({"propagation.protocol": "sotw"}, "propagation.protocol: sotw"),
+        ({"propagation.strategy": "poll"}, "by polls or files"),
+        ({"network.loss": 0.001}, "network.loss"),
+    ],
+)
+def test_what_starts_do_not_go_through_is_named(keys: dict[str, Any], named: str) -> None:
+    (found, *_) = not_in_fleet(mesh(**keys))
+    assert found.startswith("mesh.start other than connected")
+    assert named in found

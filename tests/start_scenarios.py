@@ -1,0 +1,52 @@
+"""Random starts of whole meshes, by a seed.
+
+All at once or over some time, with whatever else happens to small meshes: outages, upgrades, connections that
+are old (outage_scenarios.py).
+"""
+
+from __future__ import annotations
+
+import random
+from typing import Any
+
+import simulator as xs
+from tests.outage_scenarios import ages, outage, upgrade
+
+
+def start(seed: int) -> xs.Scenario:
+    """The scenario of that seed."""
+    of = random.Random(f"start/{seed}")
+    one = of.choice
+    form = one([outage, outage, upgrade, ages])
+    scenario = form(seed)
+    entries = [entry for entry in scenario.workload if entry.KIND != "traffic"]
+    if form is outage and of.random() < 0.5:
+        entries = [entry for entry in entries if entry.KIND != "restart_istiod"]
+    if of.random() < 0.3:
+        entries.append({"edit": "VirtualService", "at": ["0s", "62ms", "1s"]})  # type: ignore[arg-type]
+    if of.random() < 0.2:
+        entries.append({"restart": {"proxies": one([2, "20%"])}, "at": one(["0s", "1s", "5s"])})  # type: ignore[arg-type]
+    keys: dict[str, Any] = {
+        "mesh.start": one(["cold", "cold", {"over": "3s"}, {"over": "12s"}, {"over": "1ms"}]),
+        "recording.deliveries": one([None, None, None, "histogram"]),
+    }
+    if keys["recording.deliveries"] is None:
+        del keys["recording.deliveries"]
+    if of.random() < 0.3:
+        keys["control_plane.max_requests_per_second"] = one([1, 3, 10])
+    if of.random() < 0.25:
+        keys["control_plane.start"] = "cold"
+    if of.random() < 0.3:
+        keys["control_plane.replicas"] = one([2, 3])
+    if of.random() < 0.2:
+        keys |= {"agent.certificates.provider": "istiod", "agent.certificates.ttl": one(["24h", "30s"])}
+    elif of.random() < 0.1:
+        keys["envoy.initial_fetch_timeout.cds"] = one(["300ms", "5s"])
+    if of.random() < 0.2:
+        keys["envoy.costs"] = {
+            "server_construction": {"uniform": ["10ms", "900ms"]},
+            "stream_open": {"uniform": ["1ms", "9ms"]},
+            "stats_flush_per_cluster": one(["0s", "2ms", {"uniform": ["10us", "3ms"]}]),
+        }
+        keys["envoy.stats_flush_interval"] = one(["5s", "700ms"])
+    return scenario.with_(**keys, workload=entries)
