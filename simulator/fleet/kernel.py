@@ -51,8 +51,11 @@ IDLE, WAITING, IN_HAND = range(3)
     DISPATCH_RANK,
     AHEAD,
     TOUCHED,
+    HORIZON_NS,
+    HORIZON_RANK,
+    FIRST_REQUEST,
     REGISTERS,
-) = range(26)
+) = range(29)
 """Scalars of the state, by their place in the array of registers."""
 
 COMPLETION_RANK = rank(Band.COMPLETION, 0)
@@ -71,8 +74,6 @@ fetched from memory together, for they are in random order. Otherwise 0. TOUCHED
 
 
 def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
-    horizon: int,
-    horizon_rank: int,
     reg: Ints,
     line: Small,
     pos: Ints,
@@ -89,7 +90,6 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     relevant: Bytes,
     cost: Ints,
     make: Small,
-    first_request: int,
     heap_ns: Ints,
     heap_entity: Ints,
     heap_place: Small,
@@ -103,11 +103,13 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     out_sent: Ints,
     offers: Small,
 ) -> int:
-    """Handles everything before the place `horizon_rank` in the instant `horizon`; returns why it stopped.
+    """Handles everything before the place HORIZON_RANK in the instant HORIZON_NS; returns why it stopped.
 
     A job is a place (a push to that place), or -(1 + number) for a job of another kind. `current` holds the
-    number of what each round and those after it ask for, -1 where nobody needed it yet.
+    number of what each round and those after it ask for, -1 where nobody needed it yet. The columns of
+    `relevant`, `cost` and `make` are requests, from FIRST_REQUEST on.
     """
+    horizon, horizon_rank, first_request = reg[HORIZON_NS], reg[HORIZON_RANK], reg[FIRST_REQUEST]
     while True:
         # --- jobs that are due to start, at cores that are free
         while reg[STARTS] > 0 and reg[FREED] != RESUMES:

@@ -9,6 +9,8 @@ queue are in `kernel`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import is_
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from simulator.engine.events import Band, Call, Clock, rank
 from simulator.fleet import kernel as k
 from simulator.fleet.core_jobs import CoreJobs
+from simulator.fleet.machine_code import Bound, MachineCode
 from simulator.fleet.push_requests import Making, PushRequests
 from simulator.fleet.pushes_over import PushesOver, Taker
 from simulator.fleet.seats import ABSENT, Seats
@@ -101,6 +104,7 @@ class PushLine(Generic[C]):
 
     def _take_kernel(self, pushes: int) -> None:
         self._advance = _kernel(pushes)
+        self._bound: Bound | partial[int] | None = None
         self._reg[k.AHEAD] = 0 if self._advance is k.advance else k.FETCHED
 
     # --- what others see of it
@@ -270,6 +274,7 @@ class PushLine(Generic[C]):
         self._pending.clear()
         self._seats.stop()
         del self._made, self._dequeued, self._service
+        self._bound = None
 
     def submit(self, entity: int, cost_ns: Callable[[], int] | int, done: Call) -> None:
         """Queues a job of another kind for the cores."""
@@ -298,35 +303,7 @@ class PushLine(Generic[C]):
         if self._advance is k.advance:
             self._take_kernel(max(self.fleet_size, self._over.handed_on + int(reg[k.OUT])))
         while True:
-            why = self._advance(
-                horizon_ns,
-                horizon_rank,
-                reg,
-                self._seats.line,
-                self._seats.pos,
-                self._seats.status,
-                self._seats.waiting,
-                self._seats.in_hand,
-                self._seats.kept,
-                self._requests.current,
-                self._group,
-                self._entity,
-                self._dequeued,
-                self._service,
-                self._made,
-                self._requests.relevant,
-                self._requests.cost_ns,
-                self._requests.made,
-                self._requests.first,
-                self._heap_ns,
-                self._heap_entity,
-                self._heap_place,
-                self._jobs.fifo,
-                self._jobs.arrived,
-                self._jobs.job_entity,
-                *self._over.columns,
-                self._offers,
-            )
+            why = self._call(horizon_ns, horizon_rank)
             if why == k.NEEDS_COST:
                 self._find_cost()
                 continue
@@ -342,6 +319,41 @@ class PushLine(Generic[C]):
             elif why == k.OFFERED:
                 self._offer()
             return bool(why != k.DONE)
+
+    def _call(self, horizon_ns: int, horizon_rank: int) -> int:
+        """The kernel; why it stopped."""
+        reg, seats, requests, jobs = self._reg, self._seats, self._requests, self._jobs
+        reg[k.HORIZON_NS], reg[k.HORIZON_RANK] = horizon_ns, horizon_rank
+        reg[k.FIRST_REQUEST] = requests.first
+        arrays = (
+            reg,
+            seats.line,
+            seats.pos,
+            seats.status,
+            seats.waiting,
+            seats.in_hand,
+            seats.kept,
+            requests.current,
+            self._group,
+            self._entity,
+            self._dequeued,
+            self._service,
+            self._made,
+            requests.relevant,
+            requests.cost_ns,
+            requests.made,
+            self._heap_ns,
+            self._heap_entity,
+            self._heap_place,
+            jobs.fifo,
+            jobs.arrived,
+            jobs.job_entity,
+            *self._over.columns,
+            self._offers,
+        )
+        if self._bound is None or not all(map(is_, arrays, self._bound.args)):
+            self._bound = _bound(self._advance, arrays)
+        return self._bound()
 
     def next_key(self) -> tuple[int, int]:
         """When the kernel finds something to do, and its place then; asking costs less than calling
@@ -430,3 +442,8 @@ def _kernel(pushes: int) -> Callable[..., int]:
         if found is not None:
             return found
     return k.advance
+
+
+def _bound(kernel: Callable[..., int], arrays: Sequence[NDArray[Any]]) -> Bound | partial[int]:
+    """With its arrays, which are seldom others from call to call."""
+    return kernel.bound(arrays) if isinstance(kernel, MachineCode) else partial(kernel, *arrays)
