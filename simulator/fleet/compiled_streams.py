@@ -62,7 +62,7 @@ class CompiledStreams:
         self._rooms: dict[Direction, NDArray[np.float64]] = {}
         self._keys = {way: draws.keys([purpose for _, purpose in way.laws]) for way in parts[:2]}
 
-    def deliver(self, moves: Sequence[Move], of: Ints, batch: Batch) -> tuple[int, int]:
+    def deliver(self, moves: Sequence[Move], of: Ints, batch: Batch, ends_ns: Ints | None) -> tuple[int, int]:
         """Fills the columns of the batch; returns how many messages were sent, and their bytes.
 
         Raises:
@@ -84,6 +84,7 @@ class CompiledStreams:
             self._drawn_ns(self._up, batch.place, requests.shape[2]),
             self._state,
             flushes.state,
+            np.empty(0, np.int64) if ends_ns is None else ends_ns,
             self._entity,
             *law,
             flushes.take_too_long(messages[k.CLUSTERS]),

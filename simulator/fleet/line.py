@@ -75,19 +75,17 @@ class PushLine(Generic[C]):
         self._reg = np.zeros(k.REGISTERS, np.int64)
         self._reg[k.LIMIT], self._reg[k.SERVERS], self._reg[k.ARRIVED_NS] = limit, cores, -1
         self._reg[k.DISPATCH_RANK] = rank(Band.DISPATCH, number)
-        self._group = np.full(size, -1, np.int32)
-        self._group[: len(group)] = group
-        self._entity = np.zeros(size, np.int64)
-        self._entity[: len(entity)] = entity
-        self._dequeued, self._service = np.zeros(size, np.int64), np.zeros(size, np.int64)
-        self._made = np.zeros(size, np.int32)
-        groups = int(group.max()) + 1 if len(group) else 1
         self._seats = Seats(self._reg, size)
+        self._entity, self._dequeued, self._service = self._seats.places.T[k.ENTITY : k.SERVICE_NS + 1]
+        self._group, self._made = self._seats.numbers.T[k.GROUP : k.MADE + 1]
+        self._entity[: len(entity)] = entity
+        self._group[: len(group)] = group
+        groups = int(group.max()) + 1 if len(group) else 1
         self._requests = PushRequests(groups, making, self._seats.requests_in_use)
         self._heap_ns, self._heap_entity = np.zeros(cores + 1, np.int64), np.zeros(cores + 1, np.int64)
         self._heap_place = np.zeros(cores + 1, np.int32)
         self._jobs = CoreJobs(
-            clock, self._reg, self._entity, most_others=most_others, limit=limit, pump=self._pump
+            clock, self._reg, self._seats.places, most_others=most_others, limit=limit, pump=self._pump
         )
         self._over = PushesOver(self._reg, size, taker)
         self._offers = np.zeros(limit + 1, np.int32)
@@ -144,7 +142,7 @@ class PushLine(Generic[C]):
         places = np.flatnonzero(self._seats.status[: self.fleet_size] == k.IDLE)
         return places, [c for c in others if self._seats.status[self.place_of(c)] == k.IDLE]
 
-    def enqueue_all(self, in_order: NDArray[np.int64], others: Sequence[C], request: Any) -> None:
+    def enqueue_all(self, in_order: NDArray[np.integer], others: Sequence[C], request: Any) -> None:
         """Puts a request in line for everybody: idle places get there in this order, all others keep theirs.
 
         What waits is not merged one by one: it is what its round and all later ones ask for, and worked out
@@ -273,7 +271,7 @@ class PushLine(Generic[C]):
         self._at.clear()
         self._pending.clear()
         self._seats.stop()
-        del self._made, self._dequeued, self._service
+        del self._entity, self._group, self._made, self._dequeued, self._service
         self._bound = None
 
     def submit(self, entity: int, cost_ns: Callable[[], int] | int, done: Call) -> None:
@@ -328,17 +326,10 @@ class PushLine(Generic[C]):
         arrays = (
             reg,
             seats.line,
-            seats.pos,
             seats.status,
-            seats.waiting,
-            seats.in_hand,
-            seats.kept,
+            seats.places,
+            seats.numbers,
             requests.current,
-            self._group,
-            self._entity,
-            self._dequeued,
-            self._service,
-            self._made,
             requests.relevant,
             requests.cost_ns,
             requests.made,
