@@ -26,9 +26,9 @@ Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
 Bits = NDArray[np.uint64]
 
-LOADED_FROM = 50_000
-"""Pushes of a run from which on loading the compiled delivery pays, where an earlier run has not: 20 ms
-(measured), for the push line has loaded numba by then, and a third of a microsecond saved for each push."""
+LOADED_FROM = 20_000
+"""Pushes of a run from which on loading the compiled delivery pays, where an earlier run has not: some ms,
+for the push line has loaded LLVM by then, and a third of a microsecond is saved for each push (measured)."""
 
 
 class CompiledStreams:
