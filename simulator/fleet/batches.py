@@ -66,30 +66,31 @@ class Batch:
 
     def part(self, chosen: NDArray[np.bool_]) -> Batch:
         """Some of its rows."""
+        kept = np.flatnonzero(chosen)
         seat = np.cumsum(chosen) - 1
         moves: list[tuple[NDArray[np.int64] | slice, Move]] = []
         for rows, move in self.moves:
-            of = np.flatnonzero(chosen) if isinstance(rows, slice) else rows[chosen[rows]]
+            of = kept if isinstance(rows, slice) else rows[chosen[rows]]
             if len(of):
                 moves.append((seat[of], move))
         received, applied, workers, acked = (
-            [values[chosen] for values in column]
+            [values[kept] for values in column]
             for column in (self.received_ns, self.applied_ns, self.workers_ns, self.acked_ns)
         )
         return Batch(
-            self.place[chosen],
-            self.dequeued_ns[chosen],
-            self.sent_ns[chosen],
+            self.place[kept],
+            self.dequeued_ns[kept],
+            self.sent_ns[kept],
             received,
             applied,
             workers,
             acked,
             moves,
             self.all_moves,
-            None if self.of is None else self.of[chosen],
-            None if self.sents is None else [sent[chosen] for sent in self.sents],
-            None if self.since_ns is None else self.since_ns[chosen],
-            [(begin[chosen], end[chosen]) for begin, end in self.worked],
+            None if self.of is None else self.of[kept],
+            None if self.sents is None else [sent[kept] for sent in self.sents],
+            None if self.since_ns is None else self.since_ns[kept],
+            [(begin[kept], end[kept]) for begin, end in self.worked],
             self.owner,
             None if self.ends_ns is None else self.ends_ns[chosen],
         )

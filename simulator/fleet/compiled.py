@@ -1,61 +1,38 @@
-"""The kernels compiled by numba, where that is installed (`xdsim[fast]`). Results are the same without it."""
+"""The kernels compiled (`machine_code`), where numba is installed (`xdsim[fast]`). Results are the same
+without it."""
 
 from __future__ import annotations
 
-import types
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
 from simulator.fleet import delivery_kernel, kernel
+from simulator.fleet.machine_code import MachineCode, can_compile
 
 
 class DeliveryKernel(NamedTuple):
     """See `delivery_kernel`."""
 
-    draw: Callable[..., None]
-    deliver: Callable[..., None]
+    draw: Callable[..., Any]
+    deliver: Callable[..., Any]
 
 
 @cache
 def compiled() -> Callable[..., int] | None:
     """The compiled push line; None where numba is missing."""
-    try:
-        import numba
-    except ImportError:
-        return None
     helpers = kernel._close, kernel.heap_push, kernel.heap_pop
-    try:
-        return _compile(numba, kernel.advance, helpers, is_cached=True)
-    except RuntimeError:  # nowhere to keep what was compiled
-        return _compile(numba, kernel.advance, helpers, is_cached=False)
+    return MachineCode(kernel.advance, helpers) if can_compile() else None
 
 
 @cache
 def compiled_delivery() -> DeliveryKernel | None:
-    """The compiled delivery; None where numba is missing, or nowhere to keep what was compiled: numpy is
-    not so slow that compiling for one run would pay."""
-    try:
-        import numba
-
-        return DeliveryKernel(
-            *(
-                _compile(numba, function, delivery_kernel.HELPERS, is_cached=True)
-                for function in (delivery_kernel.draw, delivery_kernel.deliver)
-            )
-        )
-    except (ImportError, RuntimeError):
+    """The compiled delivery; None where numba is missing."""
+    if not can_compile():
         return None
-
-
-def _compile(
-    numba: Any, plain: Callable[..., Any], helpers: Sequence[Callable[..., Any]], *, is_cached: bool
-) -> Callable[..., Any]:
-    """Compiled at the first call, or read from beside the module's own bytecode: two seconds less."""
-    assert isinstance(plain, types.FunctionType)
-    njit = numba.njit(nogil=True, cache=is_cached)
-    names = dict(plain.__globals__)
-    for helper in helpers:
-        names[helper.__name__] = njit(helper)
-    compiled_kernel: Callable[..., Any] = njit(types.FunctionType(plain.__code__, names, plain.__name__))
-    return compiled_kernel
+    return DeliveryKernel(
+        *(
+            MachineCode(function, delivery_kernel.HELPERS)
+            for function in (delivery_kernel.draw, delivery_kernel.deliver)
+        )
+    )

@@ -26,9 +26,9 @@ Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
 Bits = NDArray[np.uint64]
 
-LOADED_FROM = 50_000
-"""Pushes of a run from which on loading the compiled delivery pays, where an earlier run has not: 20 ms
-(measured), for the push line has loaded numba by then, and a third of a microsecond saved for each push."""
+LOADED_FROM = 20_000
+"""Pushes of a run from which on loading the compiled delivery pays, where an earlier run has not: some ms,
+for the push line has loaded LLVM by then, and a third of a microsecond is saved for each push (measured)."""
 
 
 class CompiledStreams:
@@ -62,7 +62,7 @@ class CompiledStreams:
         self._rooms: dict[Direction, NDArray[np.float64]] = {}
         self._keys = {way: draws.keys([purpose for _, purpose in way.laws]) for way in parts[:2]}
 
-    def deliver(self, moves: Sequence[Move], of: Ints, batch: Batch) -> tuple[int, int]:
+    def deliver(self, moves: Sequence[Move], of: Ints, batch: Batch, ends_ns: Ints | None) -> tuple[int, int]:
         """Fills the columns of the batch; returns how many messages were sent, and their bytes.
 
         Raises:
@@ -84,6 +84,7 @@ class CompiledStreams:
             self._drawn_ns(self._up, batch.place, requests.shape[2]),
             self._state,
             flushes.state,
+            np.empty(0, np.int64) if ends_ns is None else ends_ns,
             self._entity,
             *law,
             flushes.take_too_long(messages[k.CLUSTERS]),

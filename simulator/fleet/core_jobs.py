@@ -22,7 +22,7 @@ class CoreJobs:
     Args:
         clock: Time.
         reg: Registers of the kernel.
-        entity: The proxies, by place.
+        places: What is known of each (kernel.POS).
         most_others: So many jobs of other kinds are expected at once.
         limit: Slots.
         pump: Called when a job is complete, for slots that it gave back.
@@ -38,14 +38,14 @@ class CoreJobs:
         self,
         clock: Clock,
         reg: NDArray[np.int64],
-        entity: NDArray[np.int64],
+        places: NDArray[np.int64],
         *,
         most_others: int,
         limit: int,
         pump: Call,
     ) -> None:
         jobs = limit + most_others + 64
-        self._clock, self._reg, self._entity, self._pump = clock, reg, entity, pump
+        self._clock, self._reg, self._places, self._pump = clock, reg, places, pump
         self.fifo, self.arrived = np.zeros(jobs, np.int32), np.zeros(jobs, np.int32)
         self.job_entity = np.zeros(2 * jobs, np.int64)
         self._jobs: dict[int, Job] = {}
@@ -57,6 +57,7 @@ class CoreJobs:
         """The istiod ends."""
         self._is_stopped = True
         self._jobs.clear()
+        del self._places
 
     def submit(self, entity: int, cost_ns: Callable[[], int] | int, done: Call) -> None:
         """Queues a job for the cores."""
@@ -69,7 +70,7 @@ class CoreJobs:
         self._jobs[number] = (entity, cost_ns, done)
         if reg[k.ARRIVED_NS] < now_ns:
             if reg[k.ARRIVED] > 0:
-                k._close(reg, self.arrived, self.job_entity, self._entity, self.fifo)
+                k._close(reg, self.arrived, self.job_entity, self._places, self.fifo)
             reg[k.ARRIVED_NS] = now_ns
         # Slots given away by this event go to pushes whose jobs are submitted before this one; a push that is
         # being offered has such a slot.
@@ -113,7 +114,7 @@ class CoreJobs:
         reg, now_ns = self._reg, self._clock.now_ns
         reg[k.RUNNING] -= 1
         if reg[k.ARRIVED] > 0 and reg[k.ARRIVED_NS] < now_ns:
-            k._close(reg, self.arrived, self.job_entity, self._entity, self.fifo)
+            k._close(reg, self.arrived, self.job_entity, self._places, self.fifo)
         if reg[k.FIFO_HEAD] < reg[k.FIFO_TAIL]:
             reg[k.STARTS] += 1
             reg[k.STARTS_NS] = now_ns

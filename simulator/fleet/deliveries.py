@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from simulator.fleet.answers import Answers
 from simulator.fleet.batches import Batch
 from simulator.fleet.followers import Effect, Follower, follow
-from simulator.fleet.moves import NULL, Carried
+from simulator.fleet.moves import NULL, Carried, Move
 from simulator.fleet.streams import Ints, Small
 
 BEFORE_NS = 0
@@ -32,6 +32,13 @@ INSTANTS = (
     "t_active_ns",
     "t_acked_ns",
 )
+
+OF_PUSH = ("t_dequeued_ns", "t_sent_ns", "t_received_ns", "t_applied_ns", "t_active_ns", "t_acked_ns")
+"""Instants that differ from push to push; the others are those of the change."""
+
+_OF_CHANGE = ("t_observed_ns", "t_debounced_ns", "t_enqueued_ns")
+
+_Carrying = tuple[Batch, NDArray[np.int64] | slice, Move, Carried]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,18 +75,19 @@ def delivery_parts(
     effects: dict[int, Effect] = {}
     asked_for = {follower.before for looked in followers.values() for follower in looked}
     outcomes, carriers = np.array(OUTCOMES, object), np.array(CARRIERS, object)
-    wanted: dict[int, list[tuple[Batch, NDArray[np.int64] | slice, Carried]]] = {}
+    wanted: dict[int, list[_Carrying]] = {}
+    pieces = _Pieces(end_ns)
     for batch in batches:
         for rows, move in batch.moves:
             for carried in move.carried:
-                wanted.setdefault(carried.change, []).append((batch, rows, carried))
+                wanted.setdefault(carried.change, []).append((batch, rows, move, carried))
     for change in announced:
         concerned = np.isin(group, change.groups)
         if since is not None:
             concerned &= since <= change.change
         places = slice(None) if concerned.all() else np.flatnonzero(concerned)
         found, looked = wanted.get(change.change, []), followers.get(change.change, ())
-        columns = _of_change(found, len(entity), end_ns)
+        columns = _of_change(found, len(entity), pieces)
         if looked or change.change in asked_for:
             effect = _effect(found, columns, end_ns)
             if since is not None:
@@ -103,33 +111,57 @@ def delivery_parts(
             }
 
 
-def _of_change(
-    found: Sequence[tuple[Batch, NDArray[np.int64] | slice, Carried]],
-    count: int,
-    end_ns: int,
-) -> dict[str, Ints]:
+class _Pieces:
+    """Instants of pushes, worked out once for all changes that the same pushes carry in the same way."""
+
+    def __init__(self, end_ns: int) -> None:
+        self._end_ns = end_ns
+        self._known: dict[object, tuple[NDArray[np.integer], dict[str, Ints], NDArray[np.bool_]]] = {}
+
+    def of(
+        self, batch: Batch, rows: NDArray[np.int64] | slice, move: Move, carried: Carried
+    ) -> tuple[NDArray[np.integer], dict[str, Ints], NDArray[np.bool_]]:
+        """Places, `instants_of_push`, and where the change comes to its outcome."""
+        key = id(batch), id(rows), way_of(carried)
+        found = self._known.get(key)
+        if found is None:
+            instants = instants_of_push(batch, rows, carried, self._end_ns)
+            found = batch.place[rows], instants, _ends(batch, rows, carried, self._end_ns)
+            if len(move.carried) > 1:
+                self._known[key] = found
+        return found
+
+
+def _of_change(found: Sequence[_Carrying], count: int, pieces: _Pieces) -> dict[str, Ints]:
     columns = {name: np.full(count, NULL, np.int64) for name in ("replica", "push_id", *INSTANTS)}
     columns["outcome"], columns["carried_by"] = (np.zeros(count, np.int64) for _ in range(2))
-    for batch, rows, carried in found:
-        place = batch.place[rows]
-        instants = instants_of(batch, rows, carried, end_ns)
-        values: dict[str, Ints | int] = {
-            **instants,
-            "replica": carried.replica,
-            "push_id": NULL if carried.push is None else carried.push,
-            "carried_by": CARRIERS.index(carried.carried_by),
-            "outcome": np.where(_ends(batch, rows, carried, end_ns), OUTCOMES.index(carried.outcome), 0),
-        }
-        for name, value in values.items():
-            columns[name][place] = value
+    if not found:
+        return columns
+    places, instants, ended = zip(*(pieces.of(*carrying) for carrying in found), strict=True)
+    each = [carried for *_, carried in found]
+    counts = [len(place) for place in places]
+    own: dict[str, Sequence[int]] = {
+        "replica": [carried.replica for carried in each],
+        "push_id": [NULL if carried.push is None else carried.push for carried in each],
+        "carried_by": [CARRIERS.index(carried.carried_by) for carried in each],
+        "outcome": [OUTCOMES.index(carried.outcome) for carried in each],
+    }
+    for at, name in enumerate(_OF_CHANGE):
+        own[name] = [carried.instants[at] for carried in each]
+    values = {name: np.repeat(np.array(of_each, np.int64), counts) for name, of_each in own.items()}
+    values |= {name: np.concatenate([piece[name] for piece in instants]) for name in OF_PUSH}
+    values["outcome"] *= np.concatenate(ended)
+    is_pushed = np.repeat(np.array([carried.push is not None for carried in each]), counts)
+    values["t_dequeued_ns"] = np.where(is_pushed, values["t_dequeued_ns"], values["t_observed_ns"])
+    place = np.concatenate(places)
+    for name, of_rows in values.items():
+        columns[name][place] = of_rows
     return columns
 
 
-def _effect(
-    found: Sequence[tuple[Batch, NDArray[np.int64] | slice, Carried]], columns: dict[str, Ints], end_ns: int
-) -> Effect:
+def _effect(found: Sequence[_Carrying], columns: dict[str, Ints], end_ns: int) -> Effect:
     decided = np.full(len(columns["outcome"]), NULL, np.int64)
-    for batch, rows, carried in found:
+    for batch, rows, _, carried in found:
         decided[batch.place[rows]] = _until(batch.applied_ns[carried.active][rows], end_ns)
     return Effect(decided, columns["t_active_ns"].copy())
 
@@ -138,7 +170,18 @@ def instants_of(
     batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int
 ) -> dict[str, Ints]:
     """The instants of a change at the proxies of these rows."""
-    observed, debounced, enqueued = carried.instants
+    instants = instants_of_push(batch, rows, carried, end_ns)
+    for name, t_ns in zip(_OF_CHANGE, carried.instants, strict=True):
+        instants[name] = np.full(instants["t_sent_ns"].shape, t_ns)
+    if carried.push is None:
+        instants["t_dequeued_ns"] = instants["t_observed_ns"]
+    return instants
+
+
+def instants_of_push(
+    batch: Batch, rows: NDArray[np.int64] | slice, carried: Carried, end_ns: int
+) -> dict[str, Ints]:
+    """Those that are the same for all changes that the pushes carry in the same way (`way_of`)."""
     applied = _until(batch.applied_ns[carried.last][rows], end_ns)
     if batch.sents is None:
         sent = batch.sent_ns[rows]
@@ -156,20 +199,19 @@ def instants_of(
     if carried.outcome == "rejected":
         applied, takes_effect = np.full(sent.shape, NULL), np.zeros(sent.shape, bool)
     return {
-        "t_observed_ns": np.broadcast_to(np.int64(observed), sent.shape),
-        "t_debounced_ns": np.broadcast_to(np.int64(debounced), sent.shape),
-        "t_enqueued_ns": np.broadcast_to(np.int64(enqueued), sent.shape),
-        "t_dequeued_ns": (
-            np.broadcast_to(np.int64(observed), sent.shape)
-            if carried.push is None
-            else batch.dequeued_ns[rows]
-        ),
+        "t_dequeued_ns": batch.dequeued_ns[rows],
         "t_sent_ns": sent,
         "t_received_ns": received,
         "t_applied_ns": applied,
         "t_active_ns": np.where(takes_effect, active, NULL),
         "t_acked_ns": _until(acked, end_ns),
     }
+
+
+def way_of(carried: Carried) -> object:
+    """How a push carries a change: what its instants are read from."""
+    where = carried.first, carried.last, carried.active, carried.active_delay_ns, carried.acks
+    return where, carried.outcome == "rejected"
 
 
 @dataclass(frozen=True, slots=True, eq=False)

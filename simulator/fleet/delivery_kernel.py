@@ -37,6 +37,9 @@ SENT_DOWN, LAST_DOWN_NS, SENT_UP, LAST_UP_NS, BUSY_UNTIL_NS, WORKERS_NS, UNREAD,
 arrival; the same of its requests; the end of its main thread's last job; since when its workers have what
 they have; bytes under way; what its main thread worked within the run."""
 
+AT_FIRST = (0, -1, 0, -1, -1, -1, 0, 0)
+"""Of each, before anything is sent: no instants yet."""
+
 NEXT_NS, COUNT, UNTIL_NS = range(3)
 """Of its stats flushes: when the next one is due, how many drew their cost, the end of the last one."""
 
@@ -47,14 +50,14 @@ SENT_BACK, BYTES_BACK, IS_BEYOND, TOUCHED = range(4)
 """What is told: requests that arrive within the run, their bytes, which limit was met; and a number without a
 meaning, so that what is read for it is read."""
 
-_AHEAD = 256
+_AHEAD = 64
 """Rows whose memory is fetched together."""
 
 WINDOW, FLUSHES, WARMING = 4, 2, 1
 """Limits: responses larger than the window; flushes that take longer than their interval; endpoints that come
 too late. Several may be met."""
 
-_NULL = -1
+_NULL, _NEVER = -1, 2**62
 
 HELPERS = (between, mixed_scalar, stepped, uniform_scalar)
 """What is compiled with the functions below. They are part of what every digest means, so they never change;
@@ -95,6 +98,7 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
     up_ns: Ints,
     state: Ints,
     flushes: Ints,
+    ends_ns: Ints,
     entity: Ints,
     flush_key: Bits,
     flush_law: Floats,
@@ -116,6 +120,7 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
         up_ns: The same for requests.
         state: See `SENT_DOWN`; by place.
         flushes: See `NEXT_NS`; by place.
+        ends_ns: When the stream of each ends, by place; empty where none does.
         entity: Proxies by place.
         flush_key: Of the cost of a flush,
         flush_law: its bounds for each cluster,
@@ -133,7 +138,9 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
             for next_row in range(row, min(row + _AHEAD, place.size)):
                 touched += state[place[next_row], UNREAD]
                 if interval_ns > 0:
-                    touched += flushes[place[next_row], NEXT_NS]
+                    touched += flushes[place[next_row], NEXT_NS] + entity[place[next_row]]
+                if ends_ns.size:
+                    touched += ends_ns[place[next_row]]
         at, move, now_ns = place[row], of[row], sent_ns[row]
         count = of_move[MESSAGES, move]
         # What is under way already counts against the window of HTTP/2.
@@ -188,23 +195,29 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
         state[at, LAST_DOWN_NS], state[at, BUSY_UNTIL_NS], state[at, WORKERS_NS] = last_ns, busy, workers
         state[at, BUSY_NS] += worked_ns
         state[at, SENT_DOWN] += count
-        state[at, SENT_UP] += of_move[REQUESTS, move]
         begin, end = of_move[WARMS_FROM, move], of_move[WARMS_TO, move]
         if begin >= 0 and settings[EDS_TIMEOUT_NS] > 0:
             warms_ns = columns[RECEIVED, end, row] - columns[APPLIED, begin, row]
             if warms_ns > settings[EDS_TIMEOUT_NS]:
                 is_beyond |= WARMING
-        last_ns = state[at, LAST_UP_NS]
+        last_ns, asked = state[at, LAST_UP_NS], 0
+        closed_ns = ends_ns[at] if ends_ns.size else _NEVER
         for number in range(of_move[REQUESTS, move]):
-            arrival_ns = columns[APPLIED, requests[AFTER, move, number], row] + requests[BACK, move, number]
-            if up_ns.size:
-                arrival_ns += up_ns[number, row]
-            last_ns = max(last_ns, arrival_ns)
-            if last_ns <= end_ns:
+            left_ns, told_ns = columns[APPLIED, requests[AFTER, move, number], row], _NEVER
+            if left_ns < closed_ns:  # nothing leaves on a stream that has ended
+                arrival_ns = left_ns + requests[BACK, move, number]
+                if up_ns.size:
+                    arrival_ns += up_ns[asked, row]
+                asked += 1
+                last_ns = max(last_ns, arrival_ns)
+                if last_ns < closed_ns:  # what is under way by then is lost
+                    told_ns = last_ns
+            if told_ns <= end_ns:
                 sent_back += 1
                 bytes_back += requests[SIZE, move, number]
             if requests[ANSWERS, move, number] >= 0:
-                columns[ACKED, requests[ANSWERS, move, number], row] = last_ns
+                columns[ACKED, requests[ANSWERS, move, number], row] = told_ns
         state[at, LAST_UP_NS] = last_ns
+        state[at, SENT_UP] += asked
     told[SENT_BACK], told[BYTES_BACK], told[IS_BEYOND] = sent_back, bytes_back, is_beyond
     told[TOUCHED] = touched

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.fleet.batches import Batch
-from simulator.fleet.deliveries import Announced, Rows, delivery_parts, instants_of
+from simulator.fleet.deliveries import OF_PUSH, Announced, Rows, delivery_parts, instants_of_push, way_of
 from simulator.fleet.moves import Carried
 from simulator.fleet.streams import Ints, Small
 from simulator.recording.delivery_tally import SPANS, DeliveryTally
@@ -25,9 +25,6 @@ from simulator.recording.sampling import is_sampled, sampled_share
 
 InHand = tuple[NDArray[np.int64], Ints]
 """Places whose push is in progress, and since when."""
-
-_OF_PUSH = ("t_dequeued_ns", "t_sent_ns", "t_received_ns", "t_applied_ns", "t_active_ns", "t_acked_ns")
-"""Instants that differ from push to push; the others are those of the change."""
 
 
 @dataclass(slots=True, eq=False)
@@ -183,16 +180,16 @@ class Folding:
         for number, (_, move) in enumerate(batch.moves):
             for change in move.carried:
                 carried.setdefault(id(change), (change, []))[1].append(number)
-        alike: dict[tuple[object, tuple[int, ...]], list[Carried]] = {}
+        alike: dict[tuple[object, bool, tuple[int, ...]], list[Carried]] = {}
         for change, moves in carried.values():
-            alike.setdefault((_way(change), tuple(moves)), []).append(change)
+            alike.setdefault((way_of(change), change.push is None, tuple(moves)), []).append(change)
         columns: dict[object, dict[str, Ints]] = {}
-        for (way, of_moves), changes in alike.items():
+        for (way, _, of_moves), changes in alike.items():
             found = columns.get(way)
             if found is None:
-                found = columns[way] = instants_of(batch, slice(None), changes[0], self._end_ns)
+                found = columns[way] = instants_of_push(batch, slice(None), changes[0], self._end_ns)
             rows = _rows_of(batch, of_moves)
-            self._add({name: found[name][rows] for name in _OF_PUSH}, changes)
+            self._add({name: found[name][rows] for name in OF_PUSH}, changes)
 
     def _add(self, columns: Mapping[str, Ints], changes: Sequence[Carried]) -> None:
         """Pushes that carry these changes in the same way, all to their end."""
@@ -236,12 +233,6 @@ class Folding:
             more = max(most, 2 * len(self._counted)) - len(self._counted)
             self._counted = np.concatenate([self._counted, np.zeros(more, np.int64)])
         self._counted[changes] += count
-
-
-def _way(change: Carried) -> object:
-    """How a push carries a change: what its instants are read from."""
-    where = change.first, change.last, change.active, change.active_delay_ns, change.acks
-    return where, change.push is None
 
 
 def _rows_of(batch: Batch, moves: Iterable[int]) -> NDArray[np.int64] | slice:

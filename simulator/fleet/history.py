@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
 
-_NEVER = -1
+_NEVER, _LAST = -1, 2**62
 
 
 class Chains:
@@ -47,6 +47,8 @@ class History:
     def __init__(self, count: int) -> None:
         self._applied_ns: Ints = np.full((1, count), _NEVER, np.int64)
         self._content: Small = np.zeros((1, count), np.int32)
+        self._latest_ns = _NEVER
+        """When the last of all is applied."""
         self.chains = Chains()
 
     @property
@@ -57,6 +59,8 @@ class History:
     def late(self, place: Small, sent_ns: Ints) -> Ints:
         """By proxy the chain of what is still to be applied when a push is sent."""
         chain = np.zeros(len(place), np.int64)
+        if self._latest_ns <= sent_ns.min(initial=_LAST):
+            return chain
         rows = np.flatnonzero(self._applied_ns[0][place] > sent_ns)
         depth = 0
         while len(rows):
@@ -70,6 +74,7 @@ class History:
 
     def add(self, place: Small, sent_ns: Ints, applied_ns: Ints, content: int) -> None:
         """A message that carries changes was sent to these proxies, each once, and when it is applied."""
+        self._latest_ns = max(self._latest_ns, int(applied_ns.max(initial=_NEVER)))
         if (self._applied_ns[-1][place] > sent_ns).any():
             self._deepen()
         self._applied_ns[1:, place] = self._applied_ns[:-1, place]

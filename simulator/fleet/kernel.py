@@ -51,12 +51,23 @@ IDLE, WAITING, IN_HAND = range(3)
     DISPATCH_RANK,
     AHEAD,
     TOUCHED,
+    HORIZON_NS,
+    HORIZON_RANK,
+    FIRST_REQUEST,
     REGISTERS,
-) = range(26)
+) = range(29)
 """Scalars of the state, by their place in the array of registers."""
 
 COMPLETION_RANK = rank(Band.COMPLETION, 0)
 """Place among the happenings of one instant of what ends for entity 0; those of others follow."""
+
+POS, ENTITY, DEQUEUED_NS, SERVICE_NS, WIDTH = 0, 1, 2, 3, 8
+"""What is known of a place, a row each, which is one line of a processor's cache: those in line are in random
+order. Its seat; its proxy; since when its push is in hand, and what that costs. WIDTH is that of the row."""
+
+WAITS, IN_HAND_IS, KEPT, GROUP, MADE = range(8, 13)
+"""In the other half of the row, as int32: what it waits for, what is pushed to it and what it gets next, as
+requests or rounds; its group; what is sent to it."""
 
 NEVER = 2**62
 NOTHING = -(2**31)
@@ -71,25 +82,15 @@ fetched from memory together, for they are in random order. Otherwise 0. TOUCHED
 
 
 def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
-    horizon: int,
-    horizon_rank: int,
     reg: Ints,
     line: Small,
-    pos: Ints,
     status: Bytes,
-    waiting: Small,
-    in_hand: Small,
-    kept: Small,
+    places: Ints,
+    numbers: Small,
     current: Small,
-    group: Small,
-    entity: Ints,
-    dequeued: Ints,
-    service: Ints,
-    made: Small,
     relevant: Bytes,
     cost: Ints,
     make: Small,
-    first_request: int,
     heap_ns: Ints,
     heap_entity: Ints,
     heap_place: Small,
@@ -103,11 +104,13 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     out_sent: Ints,
     offers: Small,
 ) -> int:
-    """Handles everything before the place `horizon_rank` in the instant `horizon`; returns why it stopped.
+    """Handles everything before the place HORIZON_RANK in the instant HORIZON_NS; returns why it stopped.
 
     A job is a place (a push to that place), or -(1 + number) for a job of another kind. `current` holds the
-    number of what each round and those after it ask for, -1 where nobody needed it yet.
+    number of what each round and those after it ask for, -1 where nobody needed it yet. The columns of
+    `relevant`, `cost` and `make` are requests, from FIRST_REQUEST on.
     """
+    horizon, horizon_rank, first_request = reg[HORIZON_NS], reg[HORIZON_RANK], reg[FIRST_REQUEST]
     while True:
         # --- jobs that are due to start, at cores that are free
         while reg[STARTS] > 0 and reg[FREED] != RESUMES:
@@ -125,8 +128,8 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                 reg[NOW] = now
                 reg[JOB] = -1 - job
                 return JOB_STARTS
-            column = in_hand[job] - first_request
-            cost_ns = cost[group[job], column]
+            column = numbers[job, IN_HAND_IS] - first_request
+            cost_ns = cost[numbers[job, GROUP], column]
             if cost_ns < 0:
                 reg[NOW] = now
                 reg[JOB] = job
@@ -134,9 +137,9 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
             reg[FIFO_HEAD] += 1
             reg[STARTS] -= 1
             reg[RUNNING] += 1
-            service[job] = cost_ns
-            made[job] = make[group[job], column]
-            heap_push(reg, heap_ns, heap_entity, heap_place, now + cost_ns, entity[job], job)
+            places[job, SERVICE_NS] = cost_ns
+            numbers[job, MADE] = make[numbers[job, GROUP], column]
+            heap_push(reg, heap_ns, heap_entity, heap_place, now + cost_ns, places[job, ENTITY], job)
         # --- a slot that was freed by a push outside the arrays
         if reg[FREED] > 0:
             now = reg[FREED_NS]
@@ -152,7 +155,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                 return FULL
             if dispatch_ns < ends_ns:
                 # --- the jobs of this instant are known: they take their places, in order of entity
-                _close(reg, arrived, job_entity, entity, fifo)
+                _close(reg, arrived, job_entity, places, fifo)
                 reg[DISPATCH] = 0
                 reg[STARTS] = min(reg[SERVERS] - reg[RUNNING], reg[FIFO_TAIL] - reg[FIFO_HEAD])
                 reg[STARTS_NS] = now
@@ -161,15 +164,16 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
             place = heap_place[0]
             heap_pop(reg, heap_ns, heap_entity, heap_place)
             out = reg[OUT]
-            out_place[out], out_request[out], out_made[out] = place, in_hand[place], made[place]
-            out_dequeued[out], out_sent[out] = dequeued[place], now
+            out_place[out], out_request[out] = place, numbers[place, IN_HAND_IS]
+            out_made[out] = numbers[place, MADE]
+            out_dequeued[out], out_sent[out] = places[place, DEQUEUED_NS], now
             reg[OUT] += 1
-            reg[BUSY] += service[place]
-            if kept[place] != NOTHING:
+            reg[BUSY] += places[place, SERVICE_NS]
+            if numbers[place, KEPT] != NOTHING:
                 status[place] = WAITING
-                waiting[place] = kept[place]
-                kept[place] = NOTHING
-                pos[place] = reg[TAIL]
+                numbers[place, WAITS] = numbers[place, KEPT]
+                numbers[place, KEPT] = NOTHING
+                places[place, POS] = reg[TAIL]
                 line[reg[TAIL]] = place
                 reg[TAIL] += 1
             else:
@@ -179,7 +183,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
             # A core is free: the head of those that waited before this instant starts, after the slot is
             # given away.
             if reg[ARRIVED] > 0 and reg[ARRIVED_NS] < now:
-                _close(reg, arrived, job_entity, entity, fifo)
+                _close(reg, arrived, job_entity, places, fifo)
             if reg[FIFO_HEAD] < reg[FIFO_TAIL]:
                 reg[STARTS] = 1
                 reg[STARTS_NS] = now
@@ -191,14 +195,13 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                 for seat in range(taken, min(taken + reg[AHEAD], reg[TAIL])):
                     who = line[seat]
                     if who >= 0:
-                        touched += status[who] + waiting[who] + in_hand[who] + kept[who] + pos[who]
-                        touched += group[who] + entity[who] + dequeued[who] + service[who] + made[who]
+                        touched += status[who] + places[who, POS]
                 reg[TOUCHED] = touched
             place = line[taken]
-            if place < 0 or pos[place] != taken:
+            if place < 0 or places[place, POS] != taken:
                 reg[HEAD] += 1
                 continue  # it left the line
-            request = waiting[place]
+            request = numbers[place, WAITS]
             if request < 0:
                 if current[-1 - request] < 0:
                     reg[JOB] = -1 - request
@@ -207,20 +210,20 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                     return NEEDS_REQUEST
                 request = current[-1 - request]
             reg[HEAD] += 1
-            pos[place] = -1
+            places[place, POS] = -1
             reg[HELD] += 1
             status[place] = IN_HAND
-            in_hand[place] = request
-            dequeued[place] = now
-            kind = group[place]
+            numbers[place, IN_HAND_IS] = request
+            places[place, DEQUEUED_NS] = now
+            kind = numbers[place, GROUP]
             if kind < 0:
                 offers[reg[OFFERS]] = place
                 reg[OFFERS] += 1
                 continue
-            if relevant[kind, in_hand[place] - first_request] == 0:
+            if relevant[kind, request - first_request] == 0:
                 # Filtered out: no work, the slot is free again.
                 out = reg[OUT]
-                out_place[out], out_request[out], out_made[out] = place, in_hand[place], -1
+                out_place[out], out_request[out], out_made[out] = place, request, -1
                 out_dequeued[out], out_sent[out] = now, -1
                 reg[OUT] += 1
                 reg[HELD] -= 1
@@ -232,7 +235,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                 continue
             if reg[ARRIVED_NS] < now:
                 if reg[ARRIVED] > 0:
-                    _close(reg, arrived, job_entity, entity, fifo)
+                    _close(reg, arrived, job_entity, places, fifo)
                 reg[ARRIVED_NS] = now
             arrived[reg[ARRIVED]] = place
             reg[ARRIVED] += 1
@@ -245,7 +248,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
             return OFFERED
 
 
-def _close(reg: Ints, arrived: Small, job_entity: Ints, entity: Ints, fifo: Small) -> None:
+def _close(reg: Ints, arrived: Small, job_entity: Ints, places: Ints, fifo: Small) -> None:
     """No more jobs arrive at the instant of the latest ones: they take their places, by entity.
 
     The end of `job_entity` holds twice the entities of jobs of other kinds, its beginning is scratch.
@@ -253,7 +256,7 @@ def _close(reg: Ints, arrived: Small, job_entity: Ints, entity: Ints, fifo: Smal
     count = reg[ARRIVED]
     for i in range(count):
         job = arrived[i]
-        job_entity[i] = 2 * entity[job] if job >= 0 else job_entity[job_entity.size + job]
+        job_entity[i] = 2 * places[job, ENTITY] if job >= 0 else job_entity[job_entity.size + job]
     for i in range(1, count):  # few: an insertion sort, which keeps the order of equals
         job, who = arrived[i], job_entity[i]
         at = i

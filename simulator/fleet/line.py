@@ -9,6 +9,8 @@ queue are in `kernel`.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from functools import partial
+from operator import is_
 from typing import Any, Generic, TypeVar
 
 import numpy as np
@@ -17,6 +19,7 @@ from numpy.typing import NDArray
 from simulator.engine.events import Band, Call, Clock, rank
 from simulator.fleet import kernel as k
 from simulator.fleet.core_jobs import CoreJobs
+from simulator.fleet.machine_code import Bound, MachineCode
 from simulator.fleet.push_requests import Making, PushRequests
 from simulator.fleet.pushes_over import PushesOver, Taker
 from simulator.fleet.seats import ABSENT, Seats
@@ -72,19 +75,17 @@ class PushLine(Generic[C]):
         self._reg = np.zeros(k.REGISTERS, np.int64)
         self._reg[k.LIMIT], self._reg[k.SERVERS], self._reg[k.ARRIVED_NS] = limit, cores, -1
         self._reg[k.DISPATCH_RANK] = rank(Band.DISPATCH, number)
-        self._group = np.full(size, -1, np.int32)
-        self._group[: len(group)] = group
-        self._entity = np.zeros(size, np.int64)
-        self._entity[: len(entity)] = entity
-        self._dequeued, self._service = np.zeros(size, np.int64), np.zeros(size, np.int64)
-        self._made = np.zeros(size, np.int32)
-        groups = int(group.max()) + 1 if len(group) else 1
         self._seats = Seats(self._reg, size)
+        self._entity, self._dequeued, self._service = self._seats.places.T[k.ENTITY : k.SERVICE_NS + 1]
+        self._group, self._made = self._seats.numbers.T[k.GROUP : k.MADE + 1]
+        self._entity[: len(entity)] = entity
+        self._group[: len(group)] = group
+        groups = int(group.max()) + 1 if len(group) else 1
         self._requests = PushRequests(groups, making, self._seats.requests_in_use)
         self._heap_ns, self._heap_entity = np.zeros(cores + 1, np.int64), np.zeros(cores + 1, np.int64)
         self._heap_place = np.zeros(cores + 1, np.int32)
         self._jobs = CoreJobs(
-            clock, self._reg, self._entity, most_others=most_others, limit=limit, pump=self._pump
+            clock, self._reg, self._seats.places, most_others=most_others, limit=limit, pump=self._pump
         )
         self._over = PushesOver(self._reg, size, taker)
         self._offers = np.zeros(limit + 1, np.int32)
@@ -101,6 +102,7 @@ class PushLine(Generic[C]):
 
     def _take_kernel(self, pushes: int) -> None:
         self._advance = _kernel(pushes)
+        self._bound: Bound | partial[int] | None = None
         self._reg[k.AHEAD] = 0 if self._advance is k.advance else k.FETCHED
 
     # --- what others see of it
@@ -140,7 +142,7 @@ class PushLine(Generic[C]):
         places = np.flatnonzero(self._seats.status[: self.fleet_size] == k.IDLE)
         return places, [c for c in others if self._seats.status[self.place_of(c)] == k.IDLE]
 
-    def enqueue_all(self, in_order: NDArray[np.int64], others: Sequence[C], request: Any) -> None:
+    def enqueue_all(self, in_order: NDArray[np.integer], others: Sequence[C], request: Any) -> None:
         """Puts a request in line for everybody: idle places get there in this order, all others keep theirs.
 
         What waits is not merged one by one: it is what its round and all later ones ask for, and worked out
@@ -284,7 +286,8 @@ class PushLine(Generic[C]):
         self._at.clear()
         self._pending.clear()
         self._seats.stop()
-        del self._made, self._dequeued, self._service
+        del self._entity, self._group, self._made, self._dequeued, self._service
+        self._bound = None
 
     def submit(self, entity: int, cost_ns: Callable[[], int] | int, done: Call) -> None:
         """Queues a job of another kind for the cores."""
@@ -313,35 +316,7 @@ class PushLine(Generic[C]):
         if self._advance is k.advance:
             self._take_kernel(max(self.fleet_size, self._over.handed_on + int(reg[k.OUT])))
         while True:
-            why = self._advance(
-                horizon_ns,
-                horizon_rank,
-                reg,
-                self._seats.line,
-                self._seats.pos,
-                self._seats.status,
-                self._seats.waiting,
-                self._seats.in_hand,
-                self._seats.kept,
-                self._requests.current,
-                self._group,
-                self._entity,
-                self._dequeued,
-                self._service,
-                self._made,
-                self._requests.relevant,
-                self._requests.cost_ns,
-                self._requests.made,
-                self._requests.first,
-                self._heap_ns,
-                self._heap_entity,
-                self._heap_place,
-                self._jobs.fifo,
-                self._jobs.arrived,
-                self._jobs.job_entity,
-                *self._over.columns,
-                self._offers,
-            )
+            why = self._call(horizon_ns, horizon_rank)
             if why == k.NEEDS_COST:
                 self._find_cost()
                 continue
@@ -357,6 +332,34 @@ class PushLine(Generic[C]):
             elif why == k.OFFERED:
                 self._offer()
             return bool(why != k.DONE)
+
+    def _call(self, horizon_ns: int, horizon_rank: int) -> int:
+        """The kernel; why it stopped."""
+        reg, seats, requests, jobs = self._reg, self._seats, self._requests, self._jobs
+        reg[k.HORIZON_NS], reg[k.HORIZON_RANK] = horizon_ns, horizon_rank
+        reg[k.FIRST_REQUEST] = requests.first
+        arrays = (
+            reg,
+            seats.line,
+            seats.status,
+            seats.places,
+            seats.numbers,
+            requests.current,
+            requests.relevant,
+            requests.cost_ns,
+            requests.made,
+            self._heap_ns,
+            self._heap_entity,
+            self._heap_place,
+            jobs.fifo,
+            jobs.arrived,
+            jobs.job_entity,
+            *self._over.columns,
+            self._offers,
+        )
+        if self._bound is None or not all(map(is_, arrays, self._bound.args)):
+            self._bound = _bound(self._advance, arrays)
+        return self._bound()
 
     def next_key(self) -> tuple[int, int]:
         """When the kernel finds something to do, and its place then; asking costs less than calling
@@ -445,3 +448,8 @@ def _kernel(pushes: int) -> Callable[..., int]:
         if found is not None:
             return found
     return k.advance
+
+
+def _bound(kernel: Callable[..., int], arrays: Sequence[NDArray[Any]]) -> Bound | partial[int]:
+    """With its arrays, which are seldom others from call to call."""
+    return kernel.bound(arrays) if isinstance(kernel, MachineCode) else partial(kernel, *arrays)

@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 from simulator.engine.clock import S
 from simulator.engine.delays import Constant, Delay
 from simulator.engine.draws import Draws, KeyedDraws
-from simulator.fleet.moves import NULL
 from simulator.fleet.stream_settings import StreamSettings
 
 Ints = NDArray[np.int64]
@@ -25,7 +24,6 @@ class Direction:
     ) -> None:
         self._settings, self._draws, self._entity = settings, draws, entity
         self.sent, self.last_ns = state
-        self.last_ns[:] = NULL
         delays = [settings.latency] + ([] if settings.hop is None else [settings.hop])
         purposes = (purpose, purpose + ".agent")
         self._constant_ns = sum(d.value_ns for d in delays if isinstance(d, Constant))

@@ -13,6 +13,8 @@ from heapq import heapreplace
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.machine_code import MachineCode, can_compile
+
 Ints = NDArray[np.int64]
 
 COMPILED_FROM = 2_000
@@ -73,15 +75,7 @@ def _by_heapq(
 
 @cache
 def _compiled() -> Callable[..., int] | None:
-    try:
-        import numba
-    except ImportError:
-        return None
-    try:
-        compiled: Callable[..., int] = numba.njit(nogil=True, cache=True)(recursion)
-    except RuntimeError:  # nowhere to keep what was compiled
-        compiled = numba.njit(nogil=True)(recursion)
-    return compiled
+    return MachineCode(recursion) if can_compile() else None
 
 
 class Capacity:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.fleet.arrived import groups
 from simulator.recording.push_tally import PushTally
 
 Ints = NDArray[np.int64]
@@ -65,11 +66,8 @@ class PushLog:
         in_hand_ns = self._tally.in_hand_ns
         taken_ns = int((sent_ns[is_sent] - dequeued_ns[is_sent]).sum())
         in_hand_ns[self._replica] = in_hand_ns.get(self._replica, 0) + taken_ns
-        order = np.argsort(request, kind="stable")
-        ordered = request[order]
-        begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-        for rows in np.split(order, begins[1:]):
-            number, sent = int(request[rows[0]]), sent_ns[rows]
+        for rows, (number,) in groups(request):
+            sent = sent_ns[rows]
             self._tally.add(self._start_ns(number), dequeued_ns[rows], sent)
             if (last_ns := int(sent.max())) >= 0:
                 self._last_sent_ns[number] = last_ns
@@ -92,6 +90,8 @@ class PushLog:
 
 def _are(numbers: Small, what: Callable[[int], bool]) -> NDArray[np.bool_]:
     """`what` of each number that is not negative; False of others."""
+    if len(numbers) and (numbers == numbers[0]).all():
+        return np.full(len(numbers), bool(numbers[0] >= 0 and what(int(numbers[0]))))
     first, last = int(numbers.min(initial=0)), int(numbers.max(initial=0))
     told = np.zeros(last - first + 1, bool)
     occurs = np.zeros(last - first + 1, bool)

@@ -22,6 +22,8 @@ class Seats:
         size: Places.
 
     Attributes:
+        places: What is known of each place (kernel.POS); the next four are columns of it.
+        numbers: The same as int32 (kernel.WAITS).
         line: Places in order, from one register to another; those with another seat in `pos` have left.
         pos: The seat of each place.
         status: Where each stands.
@@ -33,12 +35,16 @@ class Seats:
     def __init__(self, reg: NDArray[np.int64], size: int) -> None:
         self._reg, self._size = reg, size
         self.line = np.zeros(2 * size + 64, np.int32)
-        self.pos = np.full(size, -1, np.int64)
         self.status = np.zeros(size, np.int8)
-        self.waiting, self.in_hand = np.zeros(size, np.int32), np.zeros(size, np.int32)
-        self.kept = np.full(size, k.NOTHING, np.int32)
+        at_first = np.zeros((1, k.WIDTH), np.int64)
+        at_first[:, k.POS] = -1
+        at_first.view(np.int32)[:, [k.KEPT, k.GROUP]] = k.NOTHING, -1
+        self.places = np.tile(at_first, (size, 1))
+        self.numbers = self.places.view(np.int32)
+        self.pos = self.places[:, k.POS]
+        self.waiting, self.in_hand, self.kept = self.numbers.T[k.WAITS : k.KEPT + 1]
 
-    def append(self, places: NDArray[np.int64]) -> None:
+    def append(self, places: NDArray[np.integer]) -> None:
         """These get in line, in this order."""
         reg, count = self._reg, len(places)
         if reg[k.TAIL] + count + self._size // 2 + 32 > len(self.line):
@@ -59,16 +65,10 @@ class Seats:
 
     def requests_in_use(self) -> list[int]:
         """The first number of those that wait, of those in hand, and of those kept for later."""
-        return [
-            numbers[mask].min()
-            for numbers, mask in (
-                (self.waiting, (self.status == k.WAITING) & (self.waiting >= 0)),
-                (self.in_hand, self.status == k.IN_HAND),
-                (self.kept, self.kept >= 0),
-            )
-            if mask.any()
-        ]
+        waits, in_hand = (np.flatnonzero(self.status == status) for status in (k.WAITING, k.IN_HAND))
+        numbers = self.waiting[waits], self.in_hand[in_hand], self.kept[in_hand]
+        return [int(found.min()) for each in numbers if len(found := each[each >= 0])]
 
     def stop(self) -> None:
         """Nobody waits any more; it is still known who is connected."""
-        del self.line, self.pos, self.waiting, self.in_hand, self.kept
+        del self.line, self.places, self.numbers, self.pos, self.waiting, self.in_hand, self.kept

@@ -70,12 +70,11 @@ class Streams:
         self._draws, self._pushes = draws, 0
         self._compiled: CompiledStreams | None = None
         self._state = state.astype(np.int64)
-        self._table = table = np.zeros((count, 8), np.int64)
+        self._table = table = np.tile(np.array(k.AT_FIRST, np.int64), (count, 1))
         self._down = Direction(settings, draws, "network.latency.to_client", entity, table.T[:2])
         self._up = Direction(settings, draws, "network.latency.to_server", entity, table.T[2:4])
         self._flushes = StatsFlushes(settings, draws, entity)
         self._busy_until_ns, self._workers_ns, self._unread, self.main_thread_busy_ns = table.T[4:]
-        table[:, k.BUSY_UNTIL_NS] = table[:, k.WORKERS_NS] = NULL
         self._seat = np.empty(count, np.int32)
         self._cds, self._lds = History(count), History(count)
         self._late = Chains()
@@ -174,7 +173,7 @@ class Streams:
         if compiled is None:
             self._fill(moves, of, batch)
         else:
-            messages, size = compiled.deliver(moves, of, batch)
+            messages, size = compiled.deliver(moves, of, batch, self.ends_ns)
             self.messages += messages
             self.bytes += size
         self._settle(moves, of, batch)
@@ -185,7 +184,7 @@ class Streams:
 
     def _compiled_form(self, batch: Batch) -> CompiledStreams | None:
         """What takes the place of `_fill` where it pays; results are the same."""
-        if batch.sents is not None or self.ends_ns is not None:
+        if batch.sents is not None:
             return None
         if self._compiled is None:
             self._pushes += len(batch.place)

@@ -6,6 +6,7 @@ in the message that is not modelled.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from simulator.engine.delays import Delay
@@ -64,7 +65,7 @@ class ClusterLoadAssignment:
     """
 
     endpoints: int
-    addresses: tuple[int, ...] = ()
+    addresses: Sequence[int] = ()
 
 
 @dataclass(frozen=True, slots=True)

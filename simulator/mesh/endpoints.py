@@ -60,14 +60,14 @@ class EndpointSet:
     def __init__(self, endpoints: Iterable[Endpoint] = (), revision: int = 0) -> None:
         by_id = {endpoint.id: endpoint for endpoint in endpoints}
         self._by_id: Mapping[int, Endpoint] | None = MappingProxyType(by_id)
-        self.ids = tuple(by_id)
+        self.ids: Sequence[int] = tuple(by_id)
         self.revision = revision
         self._sent: dict[tuple[bool, bool], tuple[Endpoint, ...]] = {}
-        self._serving: tuple[int, ...] | None = None
+        self._serving: Sequence[int] | None = None
         self._zones: Sequence[int] | None = None
 
     @classmethod
-    def ready(cls, ids: tuple[int, ...], zones: Sequence[int] | None = None) -> EndpointSet:
+    def ready(cls, ids: Sequence[int], zones: Sequence[int] | None = None) -> EndpointSet:
         """The first set of a service: these endpoints, all healthy, in these zones (None: all in 0). They
         become objects when somebody looks at one, which nobody does where nothing happens to them.
         """
@@ -145,8 +145,8 @@ class EndpointSet:
         return len(self.ids) if self._by_id is None else len(self.sent(sends_unhealthy=sends_unhealthy))
 
     @property
-    def serving_ids(self) -> tuple[int, ...]:
-        """Ids of the endpoints that a client's Envoy gives new requests to: the healthy ones. The same tuple
+    def serving_ids(self) -> Sequence[int]:
+        """Ids of the endpoints that a client's Envoy gives new requests to: the healthy ones. The same
         object at every call.
 
         A draining host keeps the requests of its sessions only, an unhealthy one gets none: istiod sets the

@@ -132,8 +132,7 @@ class FleetWorld(MeshWorld):
     @cached_property
     def _sidecars(self) -> Sidecars:
         """Who is in which group, and who is a row."""
-        proxies = self._proxies
-        id_ = np.concatenate([np.arange(r.start, r.stop) for r in (proxies.sidecars, proxies.vms)])
+        proxies, id_ = self._proxies, self._ids
         own = np.concatenate([np.arange(len(r)) for r in (proxies.sidecars, proxies.vms)])
         each, zones = max(1, len(self._services)), self._scenario.mesh.zones
         seen = max(len(proxies.sidecars), len(proxies.vms))
@@ -142,13 +141,10 @@ class FleetWorld(MeshWorld):
         replica = self._first_replicas(id_)
         of_class = class_[own % each]
         key = (replica * (int(class_.max(initial=0)) + 1) + of_class) * zones + own % zones
-        found, first, which = np.unique(key, return_index=True, return_inverse=True)
-        in_order = np.argsort(first)
-        number = np.empty(len(found), np.int32)
-        number[in_order] = np.arange(len(found), dtype=np.int32)
+        which, shown = _by_first(key)
         is_row = np.ones(len(id_), bool)
-        is_row[first] = False
-        is_aged = self._ages_ns(id_) <= self._scenario.duration
+        is_row[shown] = False
+        is_aged = self._ages_ns <= self._scenario.duration
         if not self._come_back:
             is_row &= ~is_aged
         if has_certificates(self._scenario):
@@ -162,32 +158,39 @@ class FleetWorld(MeshWorld):
             self._draws,
             self._scenario.duration,
         )
-        is_row &= ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages)
+        for by_messages in (touched.proxies, self._by_messages):
+            is_row[_places(id_, by_messages)] = False
         if self._come_back:
             # Whoever has a health of its own registers anew with each stream.
-            stay = ~np.isin(id_, proxies.vms)
+            stay = np.arange(len(id_)) < len(proxies.sidecars)
             is_row &= stay if istiods_end(self._scenario) else stay | ~is_aged
         else:
             is_row &= ~np.isin(replica, touched.replicas)
-        shown = first[in_order]
         return Sidecars(
             of_class[shown].tolist(),
             id_[shown].tolist(),
             id_[is_row],
-            number[which[is_row]],
+            which[is_row],
             replica[is_row],
             id_[~is_row].tolist(),
             touched.to_come,
         )
 
-    def _ages_ns(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
+    @cached_property
+    def _ids(self) -> NDArray[np.int64]:
+        """The sidecars of the start, VMs last: ascending."""
+        both = self._proxies.sidecars, self._proxies.vms
+        return np.concatenate([np.arange(those.start, those.stop) for those in both])
+
+    @cached_property
+    def _ages_ns(self) -> NDArray[np.int64]:
         """When the streams that these have had since before t = 0 are old enough to end."""
         settings = istiod_settings(self._scenario)
         if not self._has_streams or settings.max_connection_age_ns is None:
-            return np.full(len(proxies), NEVER, np.int64)
+            return np.broadcast_to(np.int64(NEVER), len(self._ids))
         return ends_of_first_connections(
             self._draws,
-            proxies,
+            self._ids,
             settings.max_connection_age_ns,
             settings.max_connection_age_grace_ns,
             BEFORE_NS,
@@ -202,8 +205,9 @@ class FleetWorld(MeshWorld):
     @property
     def _aged(self) -> NDArray[np.int64]:
         """Sidecars of the start whose connections reach their age within the run."""
-        sidecars = np.arange(self._proxies.sidecars.start, self._proxies.sidecars.stop)
-        return sidecars[self._ages_ns(sidecars) <= self._scenario.duration]
+        those = slice(len(self._proxies.sidecars))
+        aged: NDArray[np.int64] = self._ids[those][self._ages_ns[those] <= self._scenario.duration]
+        return aged
 
     @cached_property
     def _ends_of_istiods_ns(self) -> Mapping[int, Sequence[int]]:
@@ -333,7 +337,7 @@ class FleetWorld(MeshWorld):
             shown,
             [envoy.cluster_count for envoy in settled],
             self._ends_of_istiods_ns,
-            self._ages_ns(sidecars.entity),
+            self._ages_ns[_places(self._ids, sidecars.entity)],
             self._scenario.duration,
         )
         self._reconnects.begin(rows)
@@ -518,3 +522,25 @@ class FleetWorld(MeshWorld):
             those = np.flatnonzero((sent >= number) & ~is_hit)
             is_hit[those] = self._draws.uniform_array("network.loss", entity[those], number) < loss
         return entity[is_hit]
+
+
+def _by_first(key: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+    """Of each position the number of its key, and where each key is first, in this order. Keys are small, and
+    many are equal."""
+    last = len(key) - 1
+    first = np.full(int(key.max(initial=-1)) + 1, last + 1, np.int64)
+    first[key[::-1]] = np.arange(last, -1, -1)  # of equal ones the last counts: the first in their order
+    in_order = np.argsort(first)[: np.count_nonzero(first <= last)]
+    number = np.empty(len(first), np.int32)
+    number[in_order] = np.arange(len(in_order), dtype=np.int32)
+    return number[key], first[in_order]
+
+
+def _places(ids: NDArray[np.int64], of: Sequence[int] | NDArray[np.int64]) -> NDArray[np.int64]:
+    """Where these are among ascending ids; whoever is not among them is left out."""
+    wanted = np.asarray(of, np.int64)
+    places = np.searchsorted(ids, wanted)
+    is_there = places < len(ids)
+    is_there[is_there] = ids[places[is_there]] == wanted[is_there]
+    found: NDArray[np.int64] = places[is_there]
+    return found

@@ -86,10 +86,12 @@ class Proxies(Mapping[int, Proxy]):
         each = max(1, len(self._services))
         return [self[proxy] for proxy in (*self.sidecars[:each], *self.vms[:each], *self.gateways[:1])]
 
-    def with_sidecars(self, position: int) -> tuple[int, ...]:
-        """The proxies of the start beside the pods of the service in that position."""
+    def with_sidecars(self, position: int) -> Sequence[int]:
+        """The proxies of the start beside the pods of the service in that position: a range, which takes no
+        memory, where there are no VMs."""
         each = len(self._services)
-        return (*self.sidecars[position::each], *self.vms[position::each])
+        pods, vms = self.sidecars[position::each], self.vms[position::each]
+        return (*pods, *vms) if vms else pods
 
 
 class ProxyNames(NamesOnDemand):
@@ -156,4 +158,5 @@ class PodsAtStart:
         zones = [self._proxies.own_number(p) % self._zones for p in beside] if self._zones > 1 else None
         if zones is not None:
             zones += [number % self._zones for number, _ in others]
-        return EndpointSet.ready((*beside, *(pod_id(name) for _, name in others)), zones)
+        ids = (*beside, *(pod_id(name) for _, name in others)) if others else beside
+        return EndpointSet.ready(ids, zones)

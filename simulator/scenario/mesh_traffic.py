@@ -241,7 +241,7 @@ def view_of(published: Published, service: Service, class_: VisibilityClass) -> 
     if cluster not in published.clusters:
         return RoutingView("NC")
     assignment = published.hosts.get(cluster)
-    return RoutingView(None, () if assignment is None else assignment_of(assignment).addresses)
+    return RoutingView(None, () if assignment is None else tuple(assignment_of(assignment).addresses))
 
 
 def _is_tcp(service: Service, class_: VisibilityClass) -> bool:

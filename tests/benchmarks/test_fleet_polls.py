@@ -57,9 +57,19 @@ def test_polls_of_five_thousand_proxies_take_a_twentieth_of_the_time() -> None:
     assert many >= 20 * few
 
 
+def test_an_hour_of_the_polls_of_one_type_by_a_hundred_thousand_proxies() -> None:
+    """5 s are aimed at. No mesh has proxies of one type: without a service they poll CDS, LDS and the route
+    table of all other traffic. A third of the proxies have as many loops, and ask as often."""
+    of = polling(33_333, "1h", 100).with_(**{"mesh.services": 0}, workload=[], engine="fleet")
+    world, seconds = played(of)
+    polls = world.recorder.xds_messages
+    print(f"{polls} polls of 99,999 loops, nobody waits: {seconds:.1f} s")
+    assert polls == pytest.approx(99_999 * 3600 / 45, rel=0.01)
+
+
 @pytest.mark.parametrize(("servers", "load"), [(100, "nobody waits"), (3, "three servers, 89 % busy")])
 def test_an_hour_of_polls_by_a_hundred_thousand_proxies(servers: int, load: str) -> None:
-    """Aims: 5 s for one type where nobody waits, 15 s for four types that do; here both with four."""
+    """15 s are aimed at for those that wait."""
     world, seconds = played(polling(100_000, "1h", servers).with_(engine="fleet"))
     polls = world.recorder.xds_messages
     print(f"{load}: {polls} messages of {TYPES} types in {seconds:.1f} s, {seconds / TYPES:.1f} s a type")

@@ -22,6 +22,7 @@ from simulator.fleet.streams import Streams
 from simulator.results.tables import build_tables, digest_of
 from tests.determinism.engine_equality import by_rows
 from tests.fleet_scenarios import scenario
+from tests.outage_scenarios import ages, outage
 
 SEEDS = (131, 138, 143, 155, 168)
 MORE_SEEDS = range(25, 60)
@@ -87,11 +88,21 @@ def drawn(**keys: object) -> xs.Scenario:
 
 
 def ageless(seed: int) -> xs.Scenario:
-    """Where streams end within the run, they are delivered column by column."""
+    """No stream ends within the run."""
     return scenario(seed).with_(**{"control_plane.max_connection_age": "none"})
 
 
-@pytest.mark.parametrize("of", [drawn(), *map(ageless, SEEDS)], ids=lambda of: f"{of.name}-{of.seed}")
+def short_lived(**keys: object) -> xs.Scenario:
+    """Streams end all the time, with answers under way, and rows come back."""
+    ages = {"control_plane.max_connection_age": "2s", "control_plane.max_connection_age_grace": "0s"}
+    return drawn(**ages, **keys)
+
+
+@pytest.mark.parametrize(
+    "of",
+    [drawn(), short_lived(), outage(1), outage(3), ages(1), ages(3), *map(ageless, SEEDS)],
+    ids=lambda of: f"{of.name}-{of.seed}",
+)
 def test_row_by_row_gives_the_tables_of_column_by_column(
     of: xs.Scenario, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -212,7 +223,9 @@ def settings(**keys: object) -> StreamSettings:
     return replace(nothing, **keys)  # type: ignore[arg-type]  # keys are its own
 
 
-def delivered(of: StreamSettings, pushes: Sequence[tuple[int, Move]]) -> tuple[Streams, list[Any]]:
+def delivered(
+    of: StreamSettings, pushes: Sequence[tuple[int, Move]], ends_ns: Sequence[int] | None = None
+) -> tuple[Streams, list[Any]]:
     """Sends these, at their instants, to all proxies; and all that it led to, in numbers."""
     streams = Streams(
         of,
@@ -221,6 +234,7 @@ def delivered(of: StreamSettings, pushes: Sequence[tuple[int, Move]]) -> tuple[S
         np.zeros(PROXIES, np.int32),
         Made([move for _, move in pushes]),
     )
+    streams.ends_ns = None if ends_ns is None else np.array(ends_ns, np.int64)
     place = np.arange(PROXIES, dtype=np.int32)
     for number, (sent_ns, _) in enumerate(pushes):
         at_ns = np.full(PROXIES, sent_ns, np.int64)
@@ -242,14 +256,15 @@ def assert_as_by_columns(
     pushes: Sequence[tuple[int, Move]],
     kernel: DeliveryKernel | None,
     monkeypatch: pytest.MonkeyPatch,
+    ends_ns: Sequence[int] | None = None,
 ) -> Streams:
     """What came of it column by column, which row by row is the same."""
     if kernel is None:
         pytest.skip("numba is not installed: xdsim[fast]")
     used(monkeypatch, None)
-    streams, by_columns = delivered(of, pushes)
+    streams, by_columns = delivered(of, pushes, ends_ns)
     counted = used(monkeypatch, kernel)
-    assert delivered(of, pushes)[1] == by_columns
+    assert delivered(of, pushes, ends_ns)[1] == by_columns
     assert counted.calls == len(pushes)
     return streams
 
@@ -291,6 +306,27 @@ def test_workers_have_nothing_before_what_was_posted_to_them_earlier(
     assert [before.tolist() for before in second.workers_ns] == [posted_ns] * 2
     second_ns = (second.applied_ns[1] + 90 * MS).tolist()
     assert [batch.workers_ns[1].tolist() for batch in later] == [second_ns] * 2
+
+
+@FORMS
+@pytest.mark.parametrize("latency", [Constant(10 * MS), Uniform(1 * MS, 30 * MS)])
+def test_answers_that_the_end_of_a_stream_cuts_off_never_arrive(
+    latency: Constant | Uniform, kernel: DeliveryKernel | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Streams end before the first answer leaves, with both under way, at an arrival, after it, and never."""
+    pushes = [
+        (0, move([100, 100], [MS, 5 * MS], [0, 0])),
+        (200 * MS, move([100, 100], [MS, MS], [0, 0])),
+    ]
+    ends_ns = [11 * MS, 20 * MS, 21 * MS, 23 * MS, 2**62]
+    streams = assert_as_by_columns(settings(latency=latency), pushes, kernel, monkeypatch, ends_ns)
+    lost = [(acked == 2**62).tolist() for batch in streams.batches for acked in batch.acked_ns]
+    sent = streams._up.sent.tolist()
+    assert lost[2:] == [[True, True, True, True, False]] * 2
+    assert sent[-1] == 4
+    if isinstance(latency, Constant):
+        assert lost[:2] == [[True, True, True, False, False], [True, True, True, True, False]]
+        assert sent[:-1] == [0, 2, 2, 2]
 
 
 FLOWS = {

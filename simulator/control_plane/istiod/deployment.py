@@ -332,4 +332,6 @@ def backends_of(
     draws: Draws, proxies: NDArray[np.int64], dials: NDArray[np.integer] | int, backends: int
 ) -> NDArray[np.int64]:
     """Which of so many backends takes the stream of each of these proxies that is its so many-th dial."""
+    if backends == 1:
+        return np.zeros(len(proxies), np.int64)
     return draws.integers_below(backends, _BACKEND, proxies, dials)
