@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["print_bottleneck", "print_convergence", "print_deliveries", "print_requests", "print_stages"]
 
-FEW_OUTCOMES = 3
+FEW_OUTCOMES: Final = 3
 """Up to which the headings of the table of deliveries stand in one line."""
 CHANGES_AT_MOST: Final = 12
 """More changes than this are told by kind."""

@@ -12,12 +12,12 @@ __all__ = ["check_scenario", "check_seed", "named_scenarios"]
 _SEEDS_END = 2**63
 
 
-def check_seed(seed: object) -> None:
-    """Raises ExperimentError for anything but a whole number from 0 to 2^63 - 1."""
+def check_seed(seed: object, what: str = "seed") -> None:
+    """Raises ExperimentError for anything but a whole number from 0 to 2^63 - 1; `what` it is called."""
     # A numpy integer knows its index and is as good; True is a number to Python, and no seed to anybody.
     is_whole = hasattr(seed, "__index__") and not isinstance(seed, bool)
     if not is_whole or not 0 <= seed < _SEEDS_END:  # type: ignore[operator]  # whole numbers have an order
-        raise ExperimentError(f"seed {seed!r}: give a whole number from 0 to 2^63 - 1")
+        raise ExperimentError(f"{what} {seed!r}: give a whole number from 0 to 2^63 - 1")
 
 
 def check_scenario(scenario: object) -> None:

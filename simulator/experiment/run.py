@@ -96,13 +96,14 @@ def run(
 
     Raises:
         TypeError: What is given is no scenario.
-        ExperimentError: A seed that is no whole number from 0 to 2^63 - 1; options that make no sense
-            together; nothing was played.
+        ExperimentError: A seed or replication that is no whole number from 0 to 2^63 - 1; options that make
+            no sense together; nothing was played.
         ExperimentStopped: A full disk or a lost executor; what was finished is kept in `out`.
     """
     check_scenario(scenario)
     actual_seed = scenario.seed if seed is None else seed
     check_seed(actual_seed)
+    check_seed(replication, "replication")
     if replications is None and until_ci is None:
         if out is not None or resume or keep_tables or measure is not None:
             raise ExperimentError("out, resume, keep_tables and measure go with replications or until_ci")

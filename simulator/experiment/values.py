@@ -102,6 +102,12 @@ def read_values(key: str, values: Any) -> Values:
     listed = [value.item() if hasattr(value, "item") else value for value in values]
     if not listed:
         raise ExperimentError(f"{key}: give at least one value")
+    told = [value_text(value) for value in listed]
+    for place, text in enumerate(told):
+        if text in told[:place]:
+            raise ExperimentError(
+                f"{key}: {text} is given twice; two variants of one name cannot be told apart"
+            )
     return listed
 
 

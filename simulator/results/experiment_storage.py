@@ -85,7 +85,10 @@ def read_manifest(directory: Path) -> dict[str, Any]:
     """The manifest of an experiment; raises ResultsError for that of a single run, or of nothing."""
     manifest = read_json(directory / MANIFEST)
     if "kind" not in manifest or "cells" not in manifest:
-        raise ResultsError(f"{directory}: not the results of a comparison, a sweep or a replicated run")
+        raise ResultsError(
+            f"{directory}: not the results of a comparison, a sweep or a replicated run; "
+            "xs.Result.load reads those of a single one"
+        )
     return manifest
 
 

@@ -21,6 +21,18 @@ def test_a_seed_is_a_whole_number(seed: Any) -> None:
         xs.sweep(tiny(), {"network.latency": ["1ms"]}, seed=seed, executor="serial")
 
 
+@pytest.mark.parametrize("replication", ["7", -1, 1.5])
+def test_a_replication_is_one_too(replication: Any) -> None:
+    with pytest.raises(xs.ExperimentError, match=r"replication .*whole number from 0"):
+        xs.run(tiny(), replication=replication)
+
+
+def test_a_value_is_given_once() -> None:
+    for call in (xs.compare, xs.sweep):
+        with pytest.raises(xs.ExperimentError, match=r"network\.latency: 1ms is given twice"):
+            call(tiny(), {"network.latency": ["1ms", "2ms", "1ms"]}, executor="serial")
+
+
 def test_a_seed_of_numpy_is_as_good() -> None:
     assert xs.run(tiny(), seed=np.int64(7)).digest == xs.run(tiny(), seed=7).digest  # type: ignore[call-overload]
 
