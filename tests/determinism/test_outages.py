@@ -33,7 +33,7 @@ KINDS_OF_STREAMS = {"outage": outage, "upgrade": upgrade, "ages": ages}
 FAST_OF_ANY = (("outage", 21), ("upgrade", 1), ("ages", 22), ("ages", 36))
 SLOW_OF_ANY = tuple((kind, seed) for kind in KINDS_OF_STREAMS for seed in range(2, 16))
 
-FAST_MIGRATIONS = (2,)
+FAST_MIGRATIONS = (1, 2)
 SLOW_MIGRATIONS = tuple(seed for seed in range(16) if seed not in FAST_MIGRATIONS)
 
 SEEN_IN_THE_RUN = (
@@ -255,6 +255,10 @@ def test_what_a_row_refused_before_an_outage_it_refuses_again_when_it_is_back(pr
     rows = build_tables(world._recorder)["deliveries"]
     by_change = {change: set(of_it) for change, of_it in rows.groupby("change_id")["outcome"]}
     assert list(by_change.values()) == [{"rejected"}, {"active"}]
+
+
+def test_a_push_that_waits_for_the_answers_of_a_new_stream_states_the_world() -> None:
+    assert_streams_are_equal(outage(33).with_(**{"propagation.protocol": "sotw"}))
 
 
 def test_nothing_that_was_sent_on_one_stream_is_acknowledged_on_the_next() -> None:
