@@ -5,9 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from simulator.calibration.costs import Law, with_overrides, zero_costs
+from simulator.control_plane.istiod.doorway import AGE_JITTER
 from simulator.engine.delays import Constant, Uniform
 from simulator.scenario.certificate_references import certificate_provider
 from simulator.scenario.costs import read_calibration
+from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import (
     AddIstiodEntry,
@@ -132,6 +134,15 @@ def istiods_end(scenario: Scenario) -> bool:
     return any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
 
 
+def streams_end(scenario: Scenario) -> bool:
+    """Whether streams that were opened in the run end within it, with their istiod or by age."""
+    settings = istiod_settings(scenario)
+    age_ns, grace_ns = settings.max_connection_age_ns, settings.max_connection_age_grace_ns
+    return istiods_end(scenario) or (
+        age_ns is not None and int((1 - AGE_JITTER) * age_ns) + grace_ns <= scenario.duration
+    )
+
+
 def _beside_an_outage(scenario: Scenario) -> dict[str, bool]:
     """What rows do not go through that lose their istiod and come back."""
     is_rollout = any(isinstance(e, RolloutIstiodEntry) for e in scenario.workload)
@@ -153,7 +164,9 @@ def _beside_starts(scenario: Scenario) -> dict[str, bool]:
     start = "mesh.start other than connected"
     return {
         f"{start} by polls or files": propagation.strategy != "push",
-        f"{start} with propagation.protocol: sotw": propagation.protocol != "delta",
+        f"{start} with propagation.protocol: sotw and streams that end": (
+            propagation.protocol != "delta" and streams_end(scenario)
+        ),
         f"{start} with network.loss": scenario.network.loss > 0,
         f"{start} with rejected_by_envoy": any(
             isinstance(e, EditEntry) and e.rejected_by_envoy for e in scenario.workload
