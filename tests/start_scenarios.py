@@ -32,9 +32,16 @@ def start(seed: int) -> xs.Scenario:
         entries.append({"restart": {"proxies": one([2, "20%"])}, "at": one(["0s", "1s", "5s"])})
     keys: dict[str, Any] = {
         "mesh.start": one(["cold", "cold", {"over": "3s"}, {"over": "12s"}, {"over": "1ms"}]),
+        **_keys(of),
     }
     if is_sotw:
         keys |= {"propagation.protocol": "sotw", "control_plane.max_connection_age": "none"}
+    return scenario.with_(**keys, workload=entries)
+
+
+def _keys(of: random.Random) -> dict[str, Any]:
+    """How many are let in when, what else an Envoy waits for, and what takes how long."""
+    one, keys = of.choice, dict[str, Any]()
     if of.random() < 0.25:
         keys["recording.deliveries"] = "histogram"
     if of.random() < 0.3:
@@ -54,4 +61,4 @@ def start(seed: int) -> xs.Scenario:
             "stats_flush_per_cluster": one(["0s", "2ms", {"uniform": ["10us", "3ms"]}]),
         }
         keys["envoy.stats_flush_interval"] = one(["5s", "700ms"])
-    return scenario.with_(**keys, workload=entries)
+    return keys
