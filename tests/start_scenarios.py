@@ -19,19 +19,31 @@ def start(seed: int) -> xs.Scenario:
     one = of.choice
     form = one([outage, outage, upgrade, ages])
     scenario = form(seed)
-    entries = [entry for entry in scenario.workload if entry.KIND != "traffic"]
-    if form is outage and of.random() < 0.5:
-        entries = [entry for entry in entries if entry.KIND != "restart_istiod"]
+    is_sotw = of.random() < 0.3
+    left_out = ["traffic"]
+    if is_sotw:
+        left_out += ["restart_istiod", "rollout_istiod"]  # the streams of the start are those of the end
+    elif form is outage and of.random() < 0.5:
+        left_out.append("restart_istiod")
+    entries: list[Any] = [entry for entry in scenario.workload if entry.KIND not in left_out]
     if of.random() < 0.3:
-        entries.append({"edit": "VirtualService", "at": ["0s", "62ms", "1s"]})  # type: ignore[arg-type]
+        entries.append({"edit": "VirtualService", "at": ["0s", "62ms", "1s"]})
     if of.random() < 0.2:
-        entries.append({"restart": {"proxies": one([2, "20%"])}, "at": one(["0s", "1s", "5s"])})  # type: ignore[arg-type]
+        entries.append({"restart": {"proxies": one([2, "20%"])}, "at": one(["0s", "1s", "5s"])})
     keys: dict[str, Any] = {
         "mesh.start": one(["cold", "cold", {"over": "3s"}, {"over": "12s"}, {"over": "1ms"}]),
-        "recording.deliveries": one([None, None, None, "histogram"]),
+        **_keys(of),
     }
-    if keys["recording.deliveries"] is None:
-        del keys["recording.deliveries"]
+    if is_sotw:
+        keys |= {"propagation.protocol": "sotw", "control_plane.max_connection_age": "none"}
+    return scenario.with_(**keys, workload=entries)
+
+
+def _keys(of: random.Random) -> dict[str, Any]:
+    """How many are let in when, what else an Envoy waits for, and what takes how long."""
+    one, keys = of.choice, dict[str, Any]()
+    if of.random() < 0.25:
+        keys["recording.deliveries"] = "histogram"
     if of.random() < 0.3:
         keys["control_plane.max_requests_per_second"] = one([1, 3, 10])
     if of.random() < 0.25:
@@ -49,4 +61,4 @@ def start(seed: int) -> xs.Scenario:
             "stats_flush_per_cluster": one(["0s", "2ms", {"uniform": ["10us", "3ms"]}]),
         }
         keys["envoy.stats_flush_interval"] = one(["5s", "700ms"])
-    return scenario.with_(**keys, workload=entries)
+    return keys

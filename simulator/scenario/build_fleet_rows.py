@@ -134,9 +134,8 @@ class JoinsRows:
             ways: To them.
             kinds: By group the class and zone of its proxies.
         """
-        ways.groups.extend(
-            GroupConnection(c, zone, replica.context, {}, {}, is_delta=True) for c, zone in kinds
-        )
+        is_delta = self.scenario.propagation.protocol == "delta"
+        ways.groups.extend(GroupConnection(c, zone, replica.context, {}, {}, is_delta) for c, zone in kinds)
         making = GroupMaking(replica, ways.groups, ways.made)
         rows = self._joined(replica, ways.entity, ways.group, making, ways.streams)
         rows.line.begin_with(np.zeros(len(ways.entity), bool))

@@ -30,17 +30,15 @@ from simulator.recording.rows import StartupRow
 from simulator.scenario.build_fleet import FleetWorld, Sidecars
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
-from simulator.scenario.engine_choice import dials_in_arrays, istiods_end
+from simulator.scenario.engine_choice import dials_in_arrays, streams_end
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_reconnects import Reconnects
 from simulator.scenario.fleet_replica import FleetReplica
 from simulator.scenario.fleet_starts import Starts, StartTimes
 from simulator.scenario.fleet_touched import touched_by
-from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.mesh_sources import Streams as StreamSources
 from simulator.wire.stream import Path
-from simulator.xds.delta import DeltaClientState
-from simulator.xds.messages import DeltaDiscoveryRequest
+from simulator.xds.messages import DeltaDiscoveryRequest, DiscoveryRequest
 from simulator.xds.resource_types import CDS
 
 
@@ -157,7 +155,7 @@ class StartedFleetWorld(FleetWorld):
         replica.starts = self._starts
         self._rows.append(rows)
         self._reconnects.begin(rows)
-        if self._recorder.folds:
+        if self._recorder.folds and not self._answers_differ:
             rows.fold(self._recorder)
 
     @property
@@ -178,7 +176,8 @@ class StartedFleetWorld(FleetWorld):
         ways = self._ways = self._joining.without_istiod(sidecars.entity, sidecars.group)
         kinds = len(sidecars.groups) + 1
         sizes = np.full((kinds, 1), NO_REQUEST, np.int64)
-        sizes[-1] = DeltaDiscoveryRequest(CDS).size_bytes
+        request = DeltaDiscoveryRequest(CDS) if self._is_delta else DiscoveryRequest(CDS)
+        sizes[-1] = request.size_bytes
         clusters = np.full(kinds, len(envoy.static_clusters), np.int64)
         law, end_ns = envoy.costs["stream_open"], self._scenario.duration
         settings = RedialSettings(envoy.backoff, law, sizes, clusters, backends_of, end_ns)  # type: ignore[arg-type]
@@ -211,8 +210,8 @@ class StartedFleetWorld(FleetWorld):
             self._ends_of_istiods_ns,
             np.full(len(sidecars.entity), NEVER, np.int64),
             end_ns,
-            is_delta=True,
-            have_ends=istiods_end(self._scenario) or self._may_be_old,
+            is_delta=self._is_delta,
+            have_ends=streams_end(self._scenario),
             starts=self._starts,
         )
         if self._dials_in_arrays:
@@ -223,13 +222,6 @@ class StartedFleetWorld(FleetWorld):
         self._deployment.service_watchers.append(
             partial(self._reconnects.before_change, is_behind_messages=False)
         )
-
-    @property
-    def _may_be_old(self) -> bool:
-        """Whether a connection may reach its age within the run."""
-        settings = istiod_settings(self._scenario)
-        age_ns, grace_ns = settings.max_connection_age_ns, settings.max_connection_age_grace_ns
-        return age_ns is not None and int(0.9 * age_ns) + grace_ns <= self._scenario.duration
 
     # --- Envoys that start (fleet_starts.py)
 
@@ -250,7 +242,7 @@ class StartedFleetWorld(FleetWorld):
         assert isinstance(self._sources, StreamSources), "rows that start are pushed to"
         return self._sources.path(proxy)
 
-    def mux_of(self, server: Server) -> GrpcMux[DeltaClientState]:
+    def mux_of(self, server: Server) -> GrpcMux[Any]:
         """Its stream."""
         source: object = server.source
         mux = source.others if isinstance(source, SecretDiscovery) else source

@@ -6,9 +6,11 @@ from dataclasses import dataclass
 
 from simulator.calibration.costs import Law, with_overrides, zero_costs
 from simulator.calibration.ways import DIRECTORY, REST
+from simulator.control_plane.istiod.doorway import AGE_JITTER
 from simulator.engine.delays import Constant, Uniform
 from simulator.scenario.certificate_references import certificate_provider
 from simulator.scenario.costs import read_calibration
+from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections.workload import (
     AddIstiodEntry,
@@ -130,13 +132,24 @@ def istiods_end(scenario: Scenario) -> bool:
     return any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
 
 
+def streams_end(scenario: Scenario) -> bool:
+    """Whether streams that were opened in the run end within it, with their istiod or by age."""
+    settings = istiod_settings(scenario)
+    age_ns, grace_ns = settings.max_connection_age_ns, settings.max_connection_age_grace_ns
+    return istiods_end(scenario) or (
+        age_ns is not None and int((1 - AGE_JITTER) * age_ns) + grace_ns <= scenario.duration
+    )
+
+
 def _beside_starts(scenario: Scenario) -> dict[str, bool]:
     """What proxies that start in the run and become rows do not go through."""
     envoy, propagation = scenario.envoy, scenario.propagation
     start = "mesh.start other than connected"
     return {
         f"{start} by polls or files": propagation.strategy != "push",
-        f"{start} with propagation.protocol: sotw": propagation.protocol != "delta",
+        f"{start} with propagation.protocol: sotw and streams that end": (
+            propagation.protocol != "delta" and streams_end(scenario)
+        ),
         f"{start} with network.loss": scenario.network.loss > 0,
         f"{start} with rejected_by_envoy": any(
             isinstance(e, EditEntry) and e.rejected_by_envoy for e in scenario.workload
