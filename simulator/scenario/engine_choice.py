@@ -124,11 +124,6 @@ def _everybody_is_cut_off(scenario: Scenario) -> str | None:
     return None
 
 
-def istiods_end(scenario: Scenario) -> bool:
-    """Whether processes of istiod end within the run."""
-    return any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
-
-
 def _drawn_costs(scenario: Scenario) -> list[str]:
     """Costs of Envoy that are drawn for each job, which the arrays do not do."""
     envoy = scenario.envoy
