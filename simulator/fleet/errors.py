@@ -13,7 +13,7 @@ class CannotTakeFleet(Exception):
     """The run needs something that is played message by message only; the message names it."""
 
 
-class SeveralLooked(CannotTakeFleet):
+class SeveralLooked(Exception):
     """Endpoints were back before two istiods looked, and rows go from one of these to the other."""
 
 

@@ -26,7 +26,7 @@ from simulator.control_plane.istiod.replica import Replica
 from simulator.envoy.settings import EnvoySettings
 from simulator.envoy.settled import SettledEnvoy
 from simulator.fleet.deliveries import Announced
-from simulator.fleet.errors import RowsTouched, SeveralLooked
+from simulator.fleet.errors import CannotTakeFleet, RowsTouched, SeveralLooked
 from simulator.fleet.stream_settings import StreamSettings
 from simulator.fleet.streams import NEVER
 from simulator.fleet.views import Views
@@ -38,7 +38,6 @@ from simulator.scenario.build_fleet_rows import JoinsRows, settled_envoy, stream
 from simulator.scenario.build_mesh import MeshWorld
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
-from simulator.scenario.engine_choice import istiods_end
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_connections import RowSession, RowStream
 from simulator.scenario.fleet_moves import ConcerningChange
@@ -144,9 +143,6 @@ class FleetWorld(MeshWorld):
         which, shown = _by_first(key)
         is_row = np.ones(len(id_), bool)
         is_row[shown] = False
-        is_aged = self._ages_ns <= self._scenario.duration
-        if not self._come_back:
-            is_row &= ~is_aged
         if has_certificates(self._scenario):
             renewed_ns = first_rotations_ns(self._draws, id_, certificate_settings(self._scenario))
             is_row &= renewed_ns > self._scenario.duration
@@ -160,12 +156,9 @@ class FleetWorld(MeshWorld):
         )
         for by_messages in (touched.proxies, self._by_messages):
             is_row[_places(id_, by_messages)] = False
-        if self._come_back:
-            # Whoever has a health of its own registers anew with each stream.
-            stay = np.arange(len(id_)) < len(proxies.sidecars)
-            is_row &= stay if istiods_end(self._scenario) else stay | ~is_aged
-        else:
-            is_row &= ~np.isin(replica, touched.replicas)
+        # Whoever has a health of its own registers anew with each stream.
+        comes_back = (np.arange(len(id_)) < len(proxies.sidecars)) & self._come_back
+        is_row &= comes_back | ~self._is_cut_off
         return Sidecars(
             of_class[shown].tolist(),
             id_[shown].tolist(),
@@ -199,15 +192,22 @@ class FleetWorld(MeshWorld):
     @cached_property
     def _come_back(self) -> bool:
         """Whether rows lose their streams, with an istiod or by age, and come back."""
-        may_age = not np.isin(self._aged, self._by_messages).all()
-        return self._has_streams and (may_age or istiods_end(self._scenario))
+        return self._has_streams and not np.isin(self._cut_off, self._by_messages).all()
 
     @property
-    def _aged(self) -> NDArray[np.int64]:
-        """Sidecars of the start whose connections reach their age within the run."""
+    def _cut_off(self) -> NDArray[np.int64]:
+        """Sidecars of the start that are cut off within the run."""
         those = slice(len(self._proxies.sidecars))
-        aged: NDArray[np.int64] = self._ids[those][self._ages_ns[those] <= self._scenario.duration]
-        return aged
+        cut_off: NDArray[np.int64] = self._ids[those][self._is_cut_off[those]]
+        return cut_off
+
+    @cached_property
+    def _is_cut_off(self) -> NDArray[np.bool_]:
+        """Of the sidecars of the start: whose istiod ends within the run, or whose connection to it is old
+        enough."""
+        is_aged: NDArray[np.bool_] = self._ages_ns <= self._scenario.duration
+        ending = list(self._ends_of_istiods_ns)
+        return is_aged | np.isin(self._first_replicas(self._ids), ending) if ending else is_aged
 
     @cached_property
     def _ends_of_istiods_ns(self) -> Mapping[int, Sequence[int]]:
@@ -498,10 +498,11 @@ class FleetWorld(MeshWorld):
         try:
             return [rows.deliveries(self._announced) for rows in self._rows if rows.is_last]
         except SeveralLooked as error:
-            if istiods_end(self._scenario) or not self._come_back or not len(self._aged):
-                raise
-            # Without those that reach their age no row goes from one istiod to another.
-            raise RowsTouched(self._aged) from error
+            # Without those that are cut off no row goes from one istiod to another.
+            assert self._come_back, "two istiods looked for rows that neither lost"
+            if np.isin(self._sidecars.entity, self._cut_off).all():
+                raise CannotTakeFleet(str(error)) from error
+            raise RowsTouched(self._cut_off) from error
 
     def _write_traffic(
         self, entity: NDArray[np.int64], group: NDArray[np.int32], views: Views | None

@@ -112,9 +112,9 @@ class StartedFleetWorld(FleetWorld):
         return True
 
     @property
-    def _aged(self) -> NDArray[np.int64]:
-        """No connection is there from before t = 0."""
-        return np.empty(0, np.int64)
+    def _cut_off(self) -> NDArray[np.int64]:
+        """Any istiod may let any row in."""
+        return self._sidecars.entity
 
     @cached_property
     def _goes_in_step(self) -> bool:

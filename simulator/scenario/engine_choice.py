@@ -127,7 +127,7 @@ def _everybody_is_cut_off(scenario: Scenario) -> str | None:
     return None
 
 
-def istiods_end(scenario: Scenario) -> bool:
+def _istiods_end(scenario: Scenario) -> bool:
     """Whether processes of istiod end within the run."""
     return any(isinstance(e, RestartIstiodEntry | RolloutIstiodEntry) for e in scenario.workload)
 
@@ -136,7 +136,7 @@ def streams_end(scenario: Scenario) -> bool:
     """Whether streams that were opened in the run end within it, with their istiod or by age."""
     settings = istiod_settings(scenario)
     age_ns, grace_ns = settings.max_connection_age_ns, settings.max_connection_age_grace_ns
-    return istiods_end(scenario) or (
+    return _istiods_end(scenario) or (
         age_ns is not None and int((1 - AGE_JITTER) * age_ns) + grace_ns <= scenario.duration
     )
 

@@ -22,7 +22,6 @@ from simulator.workload.entries import (
     MigrateRevisionEntry,
     PartitionEntry,
     RestartEntry,
-    RestartIstiodEntry,
     RolloutEntry,
     ScaleUpEntry,
     Selection,
@@ -42,13 +41,10 @@ class Touched:
     Attributes:
         proxies: Of those of the start, ascending.
         to_come: No more pods than this are created in the run.
-        replicas: Replicas of istiod that end in the run; whoever is connected to one is touched, if rows do
-            not come back.
     """
 
     proxies: Ids
     to_come: int
-    replicas: list[int]
 
 
 def touched_by(
@@ -98,7 +94,6 @@ class _Reading:
         self._touched: list[Ids] = []
         self._may_be_missing: list[Ids] = []
         self._to_come = 0
-        self._replicas_that_end: dict[int, None] = {}
 
     def touched(self) -> Touched:
         for happening in self._timeline:
@@ -114,13 +109,11 @@ class _Reading:
                     self._touched.append(chosen)
                     # While its Envoy starts anew it is not there to be chosen.
                     self._may_be_missing.append(chosen)
-                case RestartIstiodEntry() as entry:
-                    self._replicas_that_end[entry.replica] = None
                 case UnhealthyEntry():
                     self._touched.append(self._vms)
                 case PartitionEntry() | SlowReaderEntry() as entry:
                     self._touched.append(self._choose(happening, entry.proxies))
-        return Touched(_together(self._touched), self._to_come, list(self._replicas_that_end))
+        return Touched(_together(self._touched), self._to_come)
 
     def _migrate(self, happening: Happening, entry: MigrateRevisionEntry) -> None:
         """As `workload.revisions` moves namespaces, if the control plane that they move to is there at

@@ -22,6 +22,8 @@ from simulator.workload.entries import (
 from simulator.workload.istiod_pods import IstiodPods, IstiodPodSettings
 from simulator.workload.timeline import Happening
 
+_OF_ISTIODS = RestartIstiodEntry | AddIstiodEntry | RolloutIstiodEntry | MigrateRevisionEntry
+
 
 class IstiodLives:
     """The processes of istiod (workload/contract.py: IstiodActions).
@@ -59,7 +61,8 @@ class IstiodLives:
         for number in range(0 if are_running else replicas):
             self._clock.at(0, partial(self._pods.begin, number), band=Band.WORKLOAD)
         for happening in timeline:
-            self._clock.at(happening.t_ns, partial(self._play, happening), band=Band.WORKLOAD)
+            if isinstance(happening.entry, _OF_ISTIODS):
+                self._clock.at(happening.t_ns, partial(self._play, happening), band=Band.WORKLOAD)
         self._clock.run(end_ns)
 
     def start_istiod(self, replica: int, on_synced: Callable[[], None]) -> None:

@@ -257,6 +257,18 @@ def test_what_a_row_refused_before_an_outage_it_refuses_again_when_it_is_back(pr
     assert list(by_change.values()) == [{"rejected"}, {"active"}]
 
 
+def test_who_is_cut_off_is_played_by_messages_where_endpoints_are_back_before_two_istiods_looked() -> None:
+    of = aged(**{"control_plane.max_connection_age": "none", "duration": "5s", "mesh.proxies": 16}).with_(
+        workload=[
+            {"endpoints": "s0", "poisson": "20/s", "until": "4s"},
+            {"restart_istiod": 0, "at": "2s", "down_for": "1s"},
+        ]
+    )
+    assert_streams_are_equal(of)
+    rows = int(played(of.with_(engine="fleet"), of.seed, 0).reason.split("; ")[1].split()[0])
+    assert 3 < rows < rows_of(of) - 3, "nobody is cut off, or everybody"
+
+
 def test_a_push_that_waits_for_the_answers_of_a_new_stream_states_the_world() -> None:
     assert_streams_are_equal(outage(33).with_(**{"propagation.protocol": "sotw"}))
 
