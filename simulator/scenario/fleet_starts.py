@@ -186,7 +186,10 @@ class Starts:
                 standing.flushed_until_ns,
             )
         )
-        self._note_past(server.process.row, place, left_ns)
+        row, sent_up = server.process.row, self._envoys.path_of(proxy).to_server.past[0]
+        if row.t_cds_subscribed_ns != left_ns or sent_up != standing.sent_up:
+            raise CannotTakeFleet("Envoys that ask for more than clusters as soon as they are constructed")
+        self._note_past(row, place)
         first = self._first_change(place)
         for concerning in self._concerning[int(self._group[place])]:
             if concerning.change.id >= first:
@@ -204,12 +207,9 @@ class Starts:
         backoff.continue_from(int(redials.drawn[place]), redials.interval_ns(place))
         self._deployment.note_dials(proxy, int(redials.dialled[place]))
 
-    def _note_past(self, row: StartupRow, place: int, left_ns: int) -> None:
-        constructed_ns = int(self._times.constructed_ns[place])
+    def _note_past(self, row: StartupRow, place: int) -> None:
         row.t_started_ns = int(self._times.started_ns[place])
-        if row.t_cds_subscribed_ns != left_ns:
-            raise CannotTakeFleet("Envoys that do not ask for clusters as soon as they are constructed")
-        _note_constructed(row, constructed_ns)
+        _note_constructed(row, int(self._times.constructed_ns[place]))
 
     # --- from then on
 
