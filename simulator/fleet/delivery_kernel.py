@@ -60,8 +60,7 @@ too late. Several may be met."""
 _NULL, _NEVER = -1, 2**62
 
 HELPERS = (between, mixed_scalar, stepped, uniform_scalar)
-"""What is compiled with the functions below. They are part of what every digest means, so they never change;
-numba's cache looks at this file alone."""
+"""What is compiled with the functions below: part of what every digest means, so they never change."""
 
 
 def draw(keys: Bits, entity: Ints, first: Ints, bits: Bits, out: Floats) -> None:

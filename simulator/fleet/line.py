@@ -79,7 +79,7 @@ class PushLine(Generic[C]):
         self._entity, self._dequeued, self._service = self._seats.places.T[k.ENTITY : k.SERVICE_NS + 1]
         self._group, self._made = self._seats.numbers.T[k.GROUP : k.MADE + 1]
         self._entity[: len(entity)] = entity
-        self._group[: len(group)] = group
+        self._group[: len(group)], self._group[len(group) :] = group, -1
         groups = int(group.max()) + 1 if len(group) else 1
         self._requests = PushRequests(groups, making, self._seats.requests_in_use)
         self._heap_ns, self._heap_entity = np.zeros(cores + 1, np.int64), np.zeros(cores + 1, np.int64)
@@ -142,7 +142,7 @@ class PushLine(Generic[C]):
         places = np.flatnonzero(self._seats.status[: self.fleet_size] == k.IDLE)
         return places, [c for c in others if self._seats.status[self.place_of(c)] == k.IDLE]
 
-    def enqueue_all(self, in_order: NDArray[np.integer], others: Sequence[C], request: Any) -> None:
+    def enqueue_all(self, in_order: NDArray[np.int64], others: Sequence[C], request: Any) -> None:
         """Puts a request in line for everybody: idle places get there in this order, all others keep theirs.
 
         What waits is not merged one by one: it is what its round and all later ones ask for, and worked out
@@ -156,8 +156,7 @@ class PushLine(Generic[C]):
         # Numbered first: what a place waits for says which columns are still needed.
         number = self._requests.number(request) if len(others) else k.NOTHING
         self._seats.append(in_order)
-        self._seats.waiting[in_order[in_order < fleet]] = asked
-        self._seats.waiting[in_order[in_order >= fleet]] = number
+        self._seats.waiting[in_order] = np.where(in_order < fleet, asked, number)
         self._pump()
 
     def _ask(self, place: int, request: Any) -> None:

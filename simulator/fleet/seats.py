@@ -36,15 +36,13 @@ class Seats:
         self._reg, self._size = reg, size
         self.line = np.zeros(2 * size + 64, np.int32)
         self.status = np.zeros(size, np.int8)
-        at_first = np.zeros((1, k.WIDTH), np.int64)
-        at_first[:, k.POS] = -1
-        at_first.view(np.int32)[:, [k.KEPT, k.GROUP]] = k.NOTHING, -1
-        self.places = np.tile(at_first, (size, 1))
+        self.places = np.zeros((size, k.WIDTH), np.int64)
         self.numbers = self.places.view(np.int32)
         self.pos = self.places[:, k.POS]
         self.waiting, self.in_hand, self.kept = self.numbers.T[k.WAITS : k.KEPT + 1]
+        self.pos[:], self.kept[:] = -1, k.NOTHING
 
-    def append(self, places: NDArray[np.integer]) -> None:
+    def append(self, places: NDArray[np.int64]) -> None:
         """These get in line, in this order."""
         reg, count = self._reg, len(places)
         if reg[k.TAIL] + count + self._size // 2 + 32 > len(self.line):

@@ -80,10 +80,7 @@ class FleetReplica(Replica):
         others = [c for c in self.connections if line.place_of(c) >= line.fleet_size]
         places, idle = line.idle(others)
         proxies = np.concatenate([self.fleet[places], np.array([c.proxy for c in idle], np.int64)])
-        # As int32, as the line has them: there are many.
-        places = np.concatenate(
-            [places.astype(np.int32), np.array([line.place_of(c) for c in idle], np.int32)]
-        )
+        places = np.concatenate([places, np.array([line.place_of(c) for c in idle], np.int64)])
         order = self.random_order(proxies, push)
         del proxies
         line.enqueue_all(places[order], others, request)
