@@ -143,7 +143,7 @@ def streams_end(scenario: Scenario) -> bool:
 
 def _beside_starts(scenario: Scenario) -> dict[str, bool]:
     """What proxies that start in the run and become rows do not go through."""
-    envoy, propagation = scenario.envoy, scenario.propagation
+    propagation = scenario.propagation
     start = "mesh.start other than connected"
     return {
         f"{start} by polls or files": propagation.strategy != "push",
@@ -155,13 +155,18 @@ def _beside_starts(scenario: Scenario) -> dict[str, bool]:
             isinstance(e, EditEntry) and e.rejected_by_envoy for e in scenario.workload
         ),
         f"{start} with traffic": bool(scenario.traffic),
-        f"{start} with runtime layers by RTDS": any(layer.rtds_layer for layer in envoy.runtime_layers),
     }
 
 
 def dials_in_arrays(scenario: Scenario) -> bool:
     """Whether a proxy that starts has nothing to do but to dial until a stream of it is let in."""
-    return certificate_provider(scenario) == "none" and scenario.envoy.fetch_timeout_ns("cds") == 0
+    envoy = scenario.envoy
+    return not (
+        certificate_provider(scenario) != "none"
+        or envoy.fetch_timeout_ns("cds") > 0
+        or envoy.static.named_clusters
+        or any(layer.rtds_layer for layer in envoy.runtime_layers)
+    )
 
 
 def _drawn_costs(scenario: Scenario) -> list[str]:

@@ -146,8 +146,9 @@ def test_connections_that_were_made_in_the_run_grow_old_in_it() -> None:
     [
         {"agent.certificates.provider": "istiod"},
         {"envoy.initial_fetch_timeout.cds": "4s"},
+        {"envoy.static": {"clusters": [{"count": 1, "type": "strict_dns"}]}},
     ],
-    ids=["certificates", "fetch_timeout"],
+    ids=["certificates", "fetch_timeout", "bootstrap"],
 )
 def test_who_has_more_to_do_than_to_dial_is_played_by_messages_until_it_has_started(
     keys: dict[str, Any],
