@@ -33,7 +33,7 @@ class _Entry(NamedTuple):
     with that of their sizes and the integers."""
 
     call: Callable[[int, int], int]
-    owner: object
+    owner: Any
 
 
 _NO_BYTES = ctypes.c_char * 0
@@ -75,6 +75,16 @@ class MachineCode:
         return Bound(entry, arguments)
 
     def _loaded(self, kinds: Kinds) -> _Entry:
+        try:
+            return self._from_file(kinds)
+        except AttributeError:  # an llvmlite whose binding has other parts
+            return self._by_numba(kinds)
+
+    def _by_numba(self, kinds: Kinds) -> _Entry:
+        callback = _callback(self._plain, self._helpers, kinds)
+        return _Entry(_ENTRY_TYPE(callback.address), callback)
+
+    def _from_file(self, kinds: Kinds) -> _Entry:
         import llvmlite.binding as llvm
 
         llvm.initialize_native_target()
@@ -82,10 +92,10 @@ class MachineCode:
         key = self._key(kinds)
         code = _read(key)
         if code is None:
-            callback = _callback(self._plain, self._helpers, kinds)
-            code = _object_code(callback.inspect_llvm())
+            compiled = self._by_numba(kinds)
+            code = _object_code(compiled.owner.inspect_llvm())
             if code is None:
-                return _Entry(_ENTRY_TYPE(callback.address), callback)
+                return compiled
             _keep(key, code)
         engine = llvm.create_mcjit_compiler(llvm.parse_assembly(""), _this_machine())
         engine.add_object_file(llvm.ObjectFileRef.from_data(code))

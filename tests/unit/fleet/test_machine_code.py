@@ -103,6 +103,15 @@ def test_code_that_only_numba_can_run_is_run_by_it(folder: Path, monkeypatch: py
     assert not folder.exists()
 
 
+def test_with_an_llvm_that_has_other_parts_numba_runs_it(
+    folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    import llvmlite.binding
+
+    monkeypatch.delattr(llvmlite.binding, "create_mcjit_compiler")
+    assert called() == FOUND
+
+
 def test_each_kind_of_arguments_has_code_of_its_own(folder: Path) -> None:
     code, into = MachineCode(nothing_told), np.zeros(2)
     assert code(into) == 0
