@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from simulator.engine.clock import MS
 from simulator.engine.delays import Constant, Delay, Uniform
 from simulator.engine.draws import Draws
+from simulator.fleet.columns import distinct
 from simulator.fleet.errors import CannotTakeFleet
-from simulator.fleet.streams import distinct
 from simulator.fleet.subscriptions import NOTHING, Subscriptions
 from simulator.xds.resources import Names, Resources
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from simulator.engine.draws import Draws
 from simulator.fleet import delivery_kernel as k
 from simulator.fleet.batches import Batch
+from simulator.fleet.columns import chosen, delay_of, distinct, rounds, spread
 from simulator.fleet.compiled_streams import CompiledStreams, compiled_streams, is_worth_it
 from simulator.fleet.errors import CannotTakeFleet, OddRows
 from simulator.fleet.history import Chains, History
@@ -119,7 +120,7 @@ class Streams:
                 sent_ns[worked],
             )
         # Each proxy once: later pushes of the same one build on what the earlier ones leave.
-        for rows in _rounds(place, self._seat):
+        for rows in rounds(place, self._seat):
             self.deliver(Batch.leaving(place[rows], dequeued_ns[rows], sent_ns[rows]), made[rows])
 
     def _late_at(self, place: Small, sent_ns: Ints) -> Ints:
@@ -261,7 +262,7 @@ class Streams:
             np.array([getattr(m, name)[at] if at < len(m.sizes) else 0 for m in moves], np.int64)
             for name in ("sizes", "costs", "clusters")
         ]
-        delay = np.array([_delay(m, at) for m in moves], np.int64)
+        delay = np.array([delay_of(m, at) for m in moves], np.int64)
         if has.all():
             rows: NDArray[np.bool_] | slice = slice(None)
         else:
@@ -282,7 +283,7 @@ class Streams:
             (batch.applied_ns, applied),
             (batch.workers_ns, before),
         ):
-            columns_.append(_spread(values, rows, len(of)))
+            columns_.append(spread(values, rows, len(of)))
 
     def _worked(self, place: Small, received: Ints, cost: Ints | int, clusters: Ints) -> Ints:
         """When main threads are done with a job each that came at these instants."""
@@ -363,7 +364,7 @@ class Streams:
         has = np.array([at < len(m.requests) for m in moves])
         after, size, answers = (np.array(column, np.int64)[of] for column in zip(*asked, strict=True))
         rows: NDArray[np.bool_] | slice = slice(None) if has.all() else has[of]
-        left = _chosen(batch.applied_ns, after, [request.after for request in asked])
+        left = chosen(batch.applied_ns, after, [request.after for request in asked])
         ends_ns = None if self.ends_ns is None else self.ends_ns[batch.place]
         if ends_ns is not None:
             # Nothing leaves on a stream that has ended, and what is under way by then is lost.
@@ -374,7 +375,7 @@ class Streams:
         in_time = arrived <= self._settings.end_ns
         self.messages += int(in_time.sum())
         self.bytes += int(size[rows][in_time].sum())
-        arrived = _spread(arrived, rows, len(of))
+        arrived = spread(arrived, rows, len(of))
         if ends_ns is not None:
             arrived[has[of] & (left >= ends_ns)] = NEVER
         for message in dict.fromkeys(request.answers for request in asked):
@@ -397,49 +398,3 @@ class Streams:
             if move.carried:
                 rows = slice(None) if len(moves) == 1 else np.flatnonzero(of == number)
                 batch.moves.append((rows, move))
-
-
-def distinct(values: Ints) -> Ints:
-    """The values, each once, in order: as numpy.unique, which costs a fifth of a second when first used."""
-    if not len(values) or (values == values[0]).all():
-        return values[:1]
-    ordered: Ints = np.sort(values)
-    first: Ints = ordered[np.concatenate([[True], ordered[1:] != ordered[:-1]])]
-    return first
-
-
-def _rounds(place: Small, seat: Small) -> Sequence[NDArray[np.int64] | slice]:
-    """Rows of the first push to each proxy, of the second, and so on; in order. `seat` is scratch."""
-    rows = np.arange(len(place), dtype=np.int32)
-    seat[place] = rows
-    if (seat[place] == rows).all():
-        return [slice(None)] if len(place) else []
-    order = np.argsort(place, kind="stable")
-    ordered = place[order]
-    begins = np.flatnonzero(np.concatenate([[True], ordered[1:] != ordered[:-1]]))
-    earlier = np.empty(len(place), np.int64)
-    earlier[order] = np.arange(len(place)) - np.repeat(begins, np.diff(begins, append=len(place)))
-    ends = np.cumsum(np.bincount(earlier))[:-1]
-    return np.split(np.argsort(earlier, kind="stable"), ends)
-
-
-def _chosen(columns: Sequence[Ints], number: Ints, numbers: Sequence[int]) -> Ints:
-    """Of each row the value in the column of that number; `numbers` are those that occur."""
-    found = list(dict.fromkeys(numbers))
-    chosen = columns[found[0]]
-    for column in found[1:]:
-        chosen = np.where(number == column, columns[column], chosen)
-    return chosen
-
-
-def _delay(move: Move, at: int) -> int:
-    delay = move.delays[at] if at < len(move.delays) else None
-    return NULL if delay is None else delay
-
-
-def _spread(values: Ints, rows: NDArray[np.bool_] | slice, count: int) -> Ints:
-    if isinstance(rows, slice):
-        return values
-    spread = np.full(count, NULL, np.int64)
-    spread[rows] = values
-    return spread

@@ -184,6 +184,16 @@ def test_deliveries_that_are_counted_are_counted_of_whoever_was_there() -> None:
     assert events.digest == arrays.digest
 
 
+def test_endpoints_that_are_back_before_each_of_two_istiods_looked_follow_at_both() -> None:
+    of = mesh(**{"control_plane.replicas": 2, "duration": "6s", "mesh.services": 1, "mesh.proxies": 12})
+    of = of.with_(workload=[{"endpoints": "any", "poisson": "60/s", "from": "4s", "until": "5s"}])
+    assert_equal(of)
+    rows = table(by_rows(of), "deliveries")
+    follows = rows[(rows["carried_by"] == "earlier_push") & (rows["t_applied_ns"] == rows["t_observed_ns"])]
+    at_both = follows.groupby("change_id")["replica"].nunique() == 2
+    assert at_both.any(), "no change came to nothing at both"
+
+
 def without_time(recorder: Recorder) -> tuple[str, int, int]:
     return digest_of(build_tables(recorder)), recorder.xds_messages, recorder.control_plane_busy_ns
 
