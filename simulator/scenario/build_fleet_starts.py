@@ -27,7 +27,8 @@ from simulator.fleet.streams import NEVER
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.rows import StartupRow
-from simulator.scenario.build_fleet import FleetWorld, Sidecars
+from simulator.scenario.build_fleet import FleetWorld
+from simulator.scenario.build_fleet_sidecars import Sidecars
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
 from simulator.scenario.engine_choice import dials_in_arrays, streams_end
@@ -35,7 +36,6 @@ from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_reconnects import Reconnects
 from simulator.scenario.fleet_replica import FleetReplica
 from simulator.scenario.fleet_starts import Starts, StartTimes
-from simulator.scenario.fleet_touched import touched_by
 from simulator.scenario.mesh_sources import Streams as StreamSources
 from simulator.wire.stream import Path
 from simulator.xds.messages import DeltaDiscoveryRequest, DiscoveryRequest
@@ -59,15 +59,7 @@ class StartedFleetWorld(FleetWorld):
         in_order = np.argsort(first)
         number = np.empty(len(found), np.int32)
         number[in_order] = np.arange(len(found), dtype=np.int32)
-        touched = touched_by(
-            self._timeline,
-            proxies,
-            self._pods_at_start,
-            list(self._services.values()),
-            self._draws,
-            self._scenario.duration,
-            self._started_ns,
-        )
+        touched = self._touched(self._started_ns)
         is_row = ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages) & ~self._renews(id_)
         shown = first[in_order]
         return Sidecars(
