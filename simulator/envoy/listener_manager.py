@@ -184,7 +184,7 @@ class ListenerManager:
             self._source.pause(type_)
         self._note_changes(update, good, bad)
         self._known = self._known.without(diff.removed)
-        self._remove(diff.removed)
+        self._remove(update.removed if update.is_delta else diff.removed, diff.removed)
         if diff.removed:
             self.process.publish("stop_listener", [])
         if bad or update.is_delta:
@@ -390,10 +390,14 @@ class ListenerManager:
 
     # --- removal and draining
 
-    def _remove(self, names: Names) -> None:
-        """A warming one goes at once; an active one is drained once the workers run."""
-        if names:
-            self._end(self._parts(names, (_S.WARMING, _S.ACTIVE_PENDING, _S.ACTIVE)))
+    def _remove(self, order: Names, names: Names) -> None:
+        """A warming one goes at once; an active one is drained once the workers run. Before that they go one
+        after the other: the last that start-up waits for lets the workers start with those still there."""
+        if not names:
+            return
+        is_running = self.process.workers.are_running
+        for some in (names,) if is_running else order.intersect(names).singly():
+            self._end(self._parts(some, (_S.WARMING, _S.ACTIVE_PENDING, _S.ACTIVE)))
 
     def _parts(self, names: Names, states: tuple[ListenerState, ...]) -> list[ListenerBatch]:
         """Listener objects of these names in these states, split off from what stands beside them."""

@@ -383,6 +383,29 @@ def test_a_filter_without_configuration_answers_500() -> None:
         assert played.outcome_at(6.0) == "200"
 
 
+def test_listeners_removed_while_start_up_waits_for_one_of_them_go_one_after_the_other() -> None:
+    """One that is ready, and one that start-up waits for, are removed by one delta update. Where the latter
+    goes first the workers start, and have the other, which is drained then; played in both orders."""
+    one = {"count": 1, "routes": "rds"}
+
+    def states_of_the_ready_one(*order: str) -> list[str]:
+        played = play(
+            protocol="delta",
+            listeners=[one, one],
+            answers={"rds": {"remove": ["r0", "r1"]}},
+            pushes=[
+                {"at": "2s", "type": "rds", "change": ["r0"]},
+                {"at": "3s", "type": "lds", "remove": list(order)},
+            ],
+            duration="5s",
+        )
+        assert round(played.at("workers_started"), 1) == 3.0
+        return [state for _, state, _ in played.states("listener", "l0")]
+
+    assert states_of_the_ready_one("l0", "l1") == ["ACTIVE_PENDING", "GONE"]
+    assert states_of_the_ready_one("l1", "l0") == ["ACTIVE_PENDING", "ACTIVE", "DRAINING"]
+
+
 def test_clusters_removed_while_start_up_waits_for_one_of_them_go_one_after_the_other() -> None:
     """A cluster whose DNS never answers, and an EDS cluster that waits behind it, are removed by one update.
     Where the former goes first, the other's EDS is subscribed to, and dropped, before it goes itself: SotW
