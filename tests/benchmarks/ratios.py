@@ -1,7 +1,8 @@
 """Fleet engine, event engine, and the obvious models of the same scenario (`twin`), in turns.
 
-Processor time of playing, medians. The twins do less: they are told the costs, and play one push and nothing
-of istiod, agent or Envoy beside it.
+Processor time of playing, medians. The twins do less: they are told the costs and the delays, and play one
+push and nothing of istiod, agent or Envoy beside it. "twin, draws" is the SimPy twin that draws its delays by
+itself, as the engines do.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from simulator.fleet.compiled import compiled
 from simulator.fleet.compiled_streams import LOADED_FROM
 from simulator.scenario.build import build
-from tests.benchmarks.twin import numbers, salabim_twin, scenario, simpy_twin
+from tests.benchmarks.twin import drawing, numbers, salabim_twin, scenario, simpy_twin
 
 SIZES = (1000, 10_000, 100_000)
 ROUNDS, FLEET_IN_TURN = 3, 5
@@ -48,6 +49,7 @@ def timed(proxies: int) -> dict[str, list[float]]:
     models: dict[str, Callable[[], float]] = {
         "fleet": playing(proxies, "fleet"),
         "simpy twin": lambda: seconds(lambda: simpy_twin(told)),
+        "twin, draws": lambda: seconds(lambda: simpy_twin(drawing(told))),
     }
     if proxies <= MOST_BY_EVENTS:
         models["events"] = playing(proxies, "events")

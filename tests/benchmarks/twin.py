@@ -6,8 +6,8 @@ of the push queue, the delay of each message, the costs. It gives the same insta
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
 from itertools import chain, repeat
 from typing import Any
 
@@ -46,9 +46,9 @@ class Numbers:
     cores: int
     first_push_ns: int
     push_ns: int
-    network_ns: list[list[int]]
+    network_ns: Sequence[Sequence[int]]
     main_thread_ns: list[int]
-    back_ns: list[list[int]]
+    back_ns: Sequence[Sequence[int]]
     ack_after: list[int]
     active_at: int
     active_ns: int
@@ -116,6 +116,36 @@ def _network(draws: Draws, latency: Delay, hop: Delay | None, ids: Any, message:
             index = np.full(len(ids), message, np.int64)
             total += delay.ns_array(draws.uniform_array(keyed, ids, index))
     return total.tolist()
+
+
+class _Drawn(Sequence[int]):
+    """How long a message takes by proxy, drawn when it is asked for."""
+
+    def __init__(self, of: xs.Scenario, message: int, way: str) -> None:
+        self._draws, self._message = Draws(of.seed, 0), message
+        self._laws = [
+            (delay, f"network.latency.{way}{suffix}")
+            for delay, suffix in ((of.network.latency, ""), (of.agent.hop, ".agent"))
+            if delay is not None
+        ]
+
+    def __len__(self) -> int:
+        raise NotImplementedError
+
+    def __getitem__(self, proxy: Any) -> Any:
+        return sum(
+            delay.ns(self._draws.uniform(purpose, proxy, self._message)) for delay, purpose in self._laws
+        )
+
+
+def drawing(told: Numbers) -> Numbers:
+    """The same, but that the model draws the delays itself, one by one, as the event engine does."""
+    of = scenario(1)
+    return replace(
+        told,
+        network_ns=[_Drawn(of, message, "to_client") for message in range(len(told.network_ns))],
+        back_ns=[_Drawn(of, message, "to_server") for message in range(len(told.back_ns))],
+    )
 
 
 def simpy_twin(of: Numbers) -> tuple[list[int], list[int]]:

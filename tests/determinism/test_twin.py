@@ -8,7 +8,7 @@ import pytest
 
 from simulator.results.tables import build_tables
 from simulator.scenario.build import build
-from tests.benchmarks.twin import numbers, salabim_twin, scenario, simpy_twin
+from tests.benchmarks.twin import drawing, numbers, salabim_twin, scenario, simpy_twin
 
 
 def instants(proxies: int, engine: str) -> tuple[list[int], list[int]]:
@@ -22,7 +22,9 @@ def instants(proxies: int, engine: str) -> tuple[list[int], list[int]]:
 
 @pytest.mark.parametrize("proxies", [200, 300])
 def test_processes_of_simpy_give_the_instants_of_both_engines(proxies: int) -> None:
-    twin = simpy_twin(numbers(proxies))
+    told = numbers(proxies)
+    twin = simpy_twin(told)
+    assert simpy_twin(drawing(told)) == twin
     assert twin == instants(proxies, "fleet") == instants(proxies, "events")
 
 
