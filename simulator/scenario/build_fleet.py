@@ -50,7 +50,11 @@ from simulator.xds.resources import Names
 
 
 class FleetWorld(SidecarsWorld):
-    """A mesh in arrays; see the module, and `SidecarsWorld` for what it is made from."""
+    """A mesh in arrays; see the module.
+
+    Args:
+        by_messages: Proxies that are no rows, for reasons that an earlier run showed.
+    """
 
     def __init__(
         self,
@@ -59,7 +63,8 @@ class FleetWorld(SidecarsWorld):
         replication: int,
         by_messages: Sequence[int] | NDArray[np.int64] = (),
     ) -> None:
-        super().__init__(scenario, seed, replication, by_messages)
+        super().__init__(scenario, seed, replication)
+        self._by_messages = by_messages
         self._recorder.counts_all = False
         self._has_begun = False
         self._rows: list[ReplicaRows] = []

@@ -22,7 +22,6 @@ from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.istiod_lives import IstiodLives
 from simulator.scenario.mesh_parts import BEFORE_NS
 from simulator.scenario.mesh_start import ProxyNames
-from simulator.scenario.schema import Scenario
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -50,24 +49,12 @@ class Sidecars:
 
 
 class SidecarsWorld(MeshWorld):
-    """A mesh, and who of it is a row.
+    """A mesh, and who of it is a row."""
 
-    Args:
-        by_messages: Proxies that are no rows, for reasons that an earlier run showed.
-    """
-
+    _by_messages: Sequence[int] | NDArray[np.int64]
+    """Proxies that are no rows, for reasons that an earlier run showed."""
     _has_streams = True
     """Its connections reach an age; who polls or reads files has none."""
-
-    def __init__(
-        self,
-        scenario: Scenario,
-        seed: int,
-        replication: int,
-        by_messages: Sequence[int] | NDArray[np.int64] = (),
-    ) -> None:
-        super().__init__(scenario, seed, replication)
-        self._by_messages = by_messages
 
     def _proxy_names(self) -> Mapping[int, str]:
         return ProxyNames(self._proxies)
@@ -84,7 +71,7 @@ class SidecarsWorld(MeshWorld):
         replica = self._first_replicas(id_)
         of_class = class_[own % each]
         key = (replica * (int(class_.max(initial=0)) + 1) + of_class) * zones + own % zones
-        which, shown = _by_first(key)
+        which, shown = by_first(key)
         is_row = np.ones(len(id_), bool)
         is_row[shown] = False
         if has_certificates(self._scenario):
@@ -192,7 +179,7 @@ class SidecarsWorld(MeshWorld):
         return [self._proxies[p] for p in (*self._sidecars.others, *self._proxies.gateways)]
 
 
-def _by_first(key: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
+def by_first(key: NDArray[np.int64]) -> tuple[NDArray[np.int32], NDArray[np.int64]]:
     """Of each position the number of its key, and where each key is first, in this order. Keys are small, and
     many are equal."""
     last = len(key) - 1

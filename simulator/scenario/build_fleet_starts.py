@@ -28,7 +28,7 @@ from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.rows import StartupRow
 from simulator.scenario.build_fleet import FleetWorld
-from simulator.scenario.build_fleet_sidecars import Sidecars
+from simulator.scenario.build_fleet_sidecars import Sidecars, by_first
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
 from simulator.scenario.engine_choice import dials_in_arrays, streams_end
@@ -53,20 +53,14 @@ class StartedFleetWorld(FleetWorld):
         each, zones = max(1, len(self._services)), self._scenario.mesh.zones
         class_ = np.array([self._visibility.of(proxies[p]).index for p in proxies.sidecars[:each]], np.int64)
         of_class = class_[id_ % each]
-        found, first, which = np.unique(
-            of_class * zones + id_ % zones, return_index=True, return_inverse=True
-        )
-        in_order = np.argsort(first)
-        number = np.empty(len(found), np.int32)
-        number[in_order] = np.arange(len(found), dtype=np.int32)
+        which, shown = by_first(of_class * zones + id_ % zones)
         touched = self._touched(self._started_ns)
         is_row = ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages) & ~self._renews(id_)
-        shown = first[in_order]
         return Sidecars(
             of_class[shown].tolist(),
             id_[shown].tolist(),
             id_[is_row],
-            number[which[is_row]],
+            which[is_row],
             np.zeros(int(is_row.sum()), np.int64),
             [*id_[~is_row].tolist(), *proxies.vms],
             touched.to_come,

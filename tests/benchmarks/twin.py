@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from itertools import chain, repeat
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 import simpy
@@ -19,6 +19,12 @@ from simulator.engine.delays import Constant, Delay
 from simulator.engine.draws import Draws
 from simulator.fleet.kernel import LIMIT, SERVERS
 from simulator.scenario.build_fleet import FleetWorld
+
+
+class ByProxy(Protocol):
+    """A number for each proxy."""
+
+    def __getitem__(self, proxy: int, /) -> int: ...
 
 
 @dataclass(frozen=True)
@@ -46,9 +52,9 @@ class Numbers:
     cores: int
     first_push_ns: int
     push_ns: int
-    network_ns: Sequence[Sequence[int]]
+    network_ns: Sequence[ByProxy]
     main_thread_ns: list[int]
-    back_ns: Sequence[Sequence[int]]
+    back_ns: Sequence[ByProxy]
     ack_after: list[int]
     active_at: int
     active_ns: int
@@ -84,12 +90,11 @@ def numbers(proxies: int) -> Numbers:
     (rows,) = fleet._rows
     (move,) = {id(m): m for m in rows.streams._moves.values() if m.carried}.values()
     (change,) = move.carried
-    latency, draws, ids = of.network.latency, Draws(of.seed, 0), np.arange(proxies, dtype=np.int64)
+    ids = np.arange(proxies, dtype=np.int64)
     order = ids[rows.replica.random_order(ids, 0)].tolist()
     slots = int(rows.line._reg[LIMIT])
     assert 0 not in order[:slots], "p0 is no row: what the first push costs would not be seen"
     service = rows.line._service[np.concatenate(rows.streams.log.place)]
-    assert latency is not None
     return Numbers(
         order,
         change.instants[2],
@@ -97,44 +102,47 @@ def numbers(proxies: int) -> Numbers:
         int(rows.line._reg[SERVERS]),
         int(service.max()),
         int(service.min()),
-        [_network(draws, latency, of.agent.hop, ids, m, "to_client") for m in range(len(move.sizes))],
+        [_network(of, proxies, m, "to_client") for m in range(len(move.sizes))],
         list(move.costs),
-        [_network(draws, latency, of.agent.hop, ids, m, "to_server") for m in range(len(move.sizes))],
+        [_network(of, proxies, m, "to_server") for m in range(len(move.sizes))],
         [request.after for request in move.requests],
         change.active,
         change.active_delay_ns,
     )
 
 
-def _network(draws: Draws, latency: Delay, hop: Delay | None, ids: Any, message: int, way: str) -> list[int]:
-    total = np.zeros(len(ids), np.int64)
-    purpose = f"network.latency.{way}"
-    for delay, keyed in ((latency, purpose), (hop, purpose + ".agent")):
-        if isinstance(delay, Constant):
-            total += delay.value_ns
-        elif delay is not None:
-            index = np.full(len(ids), message, np.int64)
-            total += delay.ns_array(draws.uniform_array(keyed, ids, index))
+def _laws(of: xs.Scenario, way: str) -> tuple[int, list[tuple[Delay, str]]]:
+    """What each message takes whoever it is for, and the laws of the rest, with what is drawn for."""
+    delays = [(of.network.latency, ""), (of.agent.hop, ".agent")]
+    constant_ns = sum(delay.value_ns for delay, _ in delays if isinstance(delay, Constant))
+    drawn = [
+        (delay, f"network.latency.{way}{suffix}")
+        for delay, suffix in delays
+        if not (delay is None or isinstance(delay, Constant))
+    ]
+    return constant_ns, drawn
+
+
+def _network(of: xs.Scenario, proxies: int, message: int, way: str) -> list[int]:
+    draws, ids, index = Draws(of.seed, 0), np.arange(proxies), np.full(proxies, message)
+    constant_ns, laws = _laws(of, way)
+    total = np.full(proxies, constant_ns, np.int64)
+    for delay, purpose in laws:
+        total += delay.ns_array(draws.uniform_array(purpose, ids, index))
     return total.tolist()
 
 
-class _Drawn(Sequence[int]):
+class _Drawn:
     """How long a message takes by proxy, drawn when it is asked for."""
 
     def __init__(self, of: xs.Scenario, message: int, way: str) -> None:
         self._draws, self._message = Draws(of.seed, 0), message
-        self._laws = [
-            (delay, f"network.latency.{way}{suffix}")
-            for delay, suffix in ((of.network.latency, ""), (of.agent.hop, ".agent"))
-            if delay is not None
-        ]
+        self._constant_ns, self._laws = _laws(of, way)
 
-    def __len__(self) -> int:
-        raise NotImplementedError
-
-    def __getitem__(self, proxy: Any) -> Any:
-        return sum(
-            delay.ns(self._draws.uniform(purpose, proxy, self._message)) for delay, purpose in self._laws
+    def __getitem__(self, proxy: int, /) -> int:
+        draws, message = self._draws, self._message
+        return self._constant_ns + sum(
+            delay.ns(draws.uniform(purpose, proxy, message)) for delay, purpose in self._laws
         )
 
 
