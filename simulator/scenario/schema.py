@@ -237,6 +237,9 @@ class Scenario(Settings):
         """The entries of the workload that send requests, in order."""
         return tuple(entry for entry in self.workload if isinstance(entry, TrafficEntry))
 
+    def _changed_copy(self, key: str) -> str:
+        return f"scenario.with_({key}=...), which gives a changed copy"
+
     @classmethod
     def from_tree(cls, origin: Origin) -> Scenario:
         """The scenario written in a tree; raises ScenarioError with the place of every problem."""

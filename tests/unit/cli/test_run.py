@@ -1,8 +1,10 @@
+import errno
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -215,6 +217,35 @@ def test_a_second_run_replaces_the_first_and_leaves_other_files_alone(
     assert (out / "notes.txt").read_text() == "mine"
     assert json.loads((out / "manifest.json").read_text())["seed"] == 2
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_played(
+    here, scenario_file, played, monkeypatch, capsys
+):
+    path = str(scenario_file())
+    (here / "file").write_text("mine")
+    before = sorted(here.rglob("*"))
+
+    def is_full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for place, into in (("file/below/it", here / "file"), ("n" * 300, here), ("nul\0", here)):
+        assert main(["run", path, "--out", place]) == 2
+        assert capsys.readouterr().err.startswith(f"xdsim: --out {place}: cannot write into {into}: ")
+    monkeypatch.setattr(Path, "write_bytes", is_full)
+    assert main(["run", path, "--out", "new/place"]) == 2
+    said = "No space left on device; name another directory\n"
+    assert capsys.readouterr().err == f"xdsim: --out new/place: cannot write into {here}: {said}"
+    assert sorted(here.rglob("*")) == before
+    assert played == []
+
+
+def test_looking_whether_results_can_be_written_leaves_nothing(here, scenario_file, capsys):
+    """The scenario is refused after the place was looked at."""
+    path = str(scenario_file())
+    assert main(["run", path, "--out", "new/place", "--resume"]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert not (here / "new").exists()
 
 
 def test_results_never_replace_what_is_no_result(here, scenario_file, played, capsys):
