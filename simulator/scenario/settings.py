@@ -21,6 +21,8 @@ class Settings(BaseModel):
 
     shorthand: ClassVar[dict[str, Any] | None] = None
     """JSON Schema of what may be written in place of the mapping, if anything."""
+    keys_of_files: ClassVar[tuple[str, ...]] = ()
+    """Keys that files have and the model has not."""
 
     if not TYPE_CHECKING:  # mypy knows already that what is frozen has no attributes to set
 
