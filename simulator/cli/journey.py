@@ -10,10 +10,11 @@ from rich.console import Console
 from rich.text import Text
 
 from simulator.cli.tables import FEW, TOO_FEW, footnote, new_table, show
-from simulator.report.delays import MARKS, OUTCOMES, ChangeOutcomes, change_outcomes, delays_ns, reached_ns
+from simulator.report.delays import MARKS, OUTCOMES, change_outcomes, delays_ns, reached_ns
 from simulator.report.requests import harm, harm_text
 from simulator.report.stages import bottleneck_text, stage_times
 from simulator.report.wording import count_text, seconds_text, share_text
+from simulator.results.statistics import quantile
 
 if TYPE_CHECKING:
     from simulator.results.result import Result
@@ -56,6 +57,8 @@ def print_convergence(console: Console, result: Result) -> None:
         f"time since the change, over {pairs:,} pairs of a change and a proxy that it concerns "
         f"({changes:,} {'change' if changes == 1 else 'changes'})",
     )
+    if any(_differs(values, share) for values in delays.values() for share in MARKS):
+        footnote(console, "a share is there with the last of its pairs; a percentile may lie between two")
 
 
 def print_stages(console: Console, result: Result) -> None:
@@ -135,17 +138,18 @@ def print_deliveries(console: Console, result: Result) -> None:
             f"{each.kind} {_shortened(each.name)}" if by_change else each.kind,
             seconds_text(each.t_changed_ns) if by_change else f"{each.changes:,}",
             *(f"{count:,}" if count else "-" for count in counts),
-            *([_median(each)] if is_single else _reached(each.active_ns)),
+            *([seconds_text(each.median_ns)] if is_single else _reached(each.active_ns)),
         )
     show(console, table, ("active 90 %", "active\n90 %"))
 
 
-def _median(told: ChangeOutcomes) -> str:
-    return "-" if told.median_ns is None else seconds_text(told.median_ns)
-
-
 def _reached(delays: Values) -> list[str]:
     return [seconds_text(reached_ns(delays, share)) for share in _SHARES]
+
+
+def _differs(delays: Values, share: Fraction) -> bool:
+    """Whether a reader sees another number than the percentile of that name."""
+    return seconds_text(reached_ns(delays, share)) != seconds_text(quantile(delays, share))
 
 
 def _share(share: Fraction) -> str:

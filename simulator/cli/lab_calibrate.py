@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from simulator.cli.lab_arguments import check_playable, duration_argument
 from simulator.cli.refusal import BadInput
+from simulator.cli.writable import check_file
 
 if TYPE_CHECKING:
     from simulator.lab.calibration_file import Calibrated
@@ -45,8 +46,7 @@ def execute(options: argparse.Namespace) -> int:
     """0; BadInput where nothing can be measured or written."""
     if options.out.suffix not in (".yaml", ".yml"):
         raise BadInput(f"--out {options.out}: a scenario names a calibration file by its ending .yaml")
-    if not options.out.parent.is_dir():
-        raise BadInput(f"--out {options.out}: there is no directory {options.out.parent}")
+    check_file(options.out)
     check_playable([])
     from simulator.lab.bench import BenchFailed
     from simulator.lab.calibrate import calibrate

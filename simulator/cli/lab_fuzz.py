@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from simulator.cli.lab_arguments import check_playable, duration_argument, runs_argument
 from simulator.cli.progress_bar import progress_bar
+from simulator.cli.writable import check_directory
 
 if TYPE_CHECKING:
     from simulator.experiment.progress import Progress
@@ -76,6 +77,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def execute(options: argparse.Namespace) -> int:
     """0 if all agree, 1 if not; BadInput where nothing can be played."""
     check_playable([])
+    directory = options.out or Path("results") / f"fuzz-{options.seed}"
+    check_directory(directory)
     from simulator.cli.lab_tables import print_fuzzed, print_fuzzed_case
     from simulator.experiment.progress import Progress
     from simulator.lab.fuzz import Fuzzer, fuzz
@@ -87,7 +90,7 @@ def execute(options: argparse.Namespace) -> int:
             options.seed,
             first=options.first,
             budget_s=options.time_budget,
-            directory=options.out or Path("results") / f"fuzz-{options.seed}",
+            directory=directory,
             fuzzer=Fuzzer(options.runs, options.width),
             is_shrinking=not options.no_shrink,
             on_case=_teller(progress, bar, print_fuzzed_case),

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from simulator.cli.lab_arguments import check_playable, runs_argument
 from simulator.cli.scenario_arguments import add_scenario_arguments, load
+from simulator.cli.writable import check_writable
 
 __all__ = ["DESCRIPTION", "HELP", "add_arguments", "execute"]
 
@@ -36,6 +37,8 @@ def execute(options: argparse.Namespace) -> int:
     """0 if both worlds agree, 1 if not; BadInput where nothing can be played."""
     scenario = load(options.scenario, options.overrides)
     check_playable([scenario])
+    if options.out is not None:
+        check_writable(options.out / "simulated")
     from simulator.lab.verify import verify
 
     verdict = verify(scenario, options.seed, runs=options.runs)

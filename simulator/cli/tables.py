@@ -26,9 +26,10 @@ FEW: Final = "*"
 TOO_FEW: Final = f"{FEW} too few samples for this percentile"
 
 
-def new_table(title: str) -> Table:
+def new_table(title: str, *columns: Column) -> Table:
     """A table without lines, its title in bold above it."""
     return Table(
+        *columns,
         title=title,
         title_justify="left",
         title_style="bold",
@@ -49,7 +50,7 @@ def show(console: Console, table: Table, dispensable: Sequence[str] = ()) -> Non
     room = console.width - _INDENT
     for heading in dispensable:
         if _needed(table) > room:
-            _drop(table, heading)
+            table = _without(table, heading)
     if console.measure(table, options=console.options.update(max_width=_ENDLESS)).maximum > room:
         for column in table.columns:
             if _is_prose(column):
@@ -62,10 +63,13 @@ def show(console: Console, table: Table, dispensable: Sequence[str] = ()) -> Non
     console.width = shown
 
 
-def _drop(table: Table, heading: str) -> None:
-    table.columns = [column for column in table.columns if column.header != heading]
-    for place, column in enumerate(table.columns):
-        column._index = place  # by it rich knows the first and the last, which have no edge
+def _without(table: Table, heading: str) -> Table:
+    """The table without the column of that heading."""
+    kept = [column for column in table.columns if column.header != heading]
+    narrower = new_table(str(table.title), *(column.copy() for column in kept))
+    for row, *cells in zip(table.rows, *(column.cells for column in kept), strict=True):
+        narrower.add_row(*cells, style=row.style, end_section=row.end_section)
+    return narrower
 
 
 def _needed(table: Table) -> int:

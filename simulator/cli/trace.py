@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from simulator.cli.nearest import did_you_mean
 from simulator.cli.refusal import BadInput
 from simulator.cli.scenario_arguments import add_scenario_arguments, has_scenario_arguments, load
+from simulator.cli.writable import check_file
 
 if TYPE_CHECKING:
     from simulator.results.result import Result
@@ -39,7 +40,7 @@ def execute(options: argparse.Namespace) -> int:
     """Write the trace; 0."""
     source = Path(options.source)
     if options.out is not None:
-        _check_writable(options.out)
+        check_file(options.out)
     result = _read(source, options) if source.is_dir() else _played(options)
     _check_proxy(result, options.proxy)
     lines = _perfetto(result, options.proxy) if options.format == "perfetto" else _text(result, options.proxy)
@@ -76,13 +77,6 @@ def _read(directory: Path, options: argparse.Namespace) -> Result:
     if missing:
         print(f"xdsim: this run did not record its {' and '.join(missing)}", file=sys.stderr)
     return result
-
-
-def _check_writable(file: Path) -> None:
-    if file.is_dir():
-        raise BadInput(f"--out {file}: that is a directory; name a file")
-    if not file.absolute().parent.is_dir():
-        raise BadInput(f"--out {file}: there is no directory {file.parent}")
 
 
 def _check_proxy(result: Result, proxy: str | None) -> None:

@@ -23,6 +23,10 @@ class DurationError(ValueError):
     """A text is not a Go duration; the message says what is wrong and how to write it."""
 
 
+class DurationTooLongError(DurationError):
+    """A duration, well written, of more nanoseconds than an int64 holds."""
+
+
 def parse_duration(text: str) -> int:
     """The nanoseconds of a Go duration such as `1m30s`, `-1.5h` or `250us`.
 
@@ -30,7 +34,8 @@ def parse_duration(text: str) -> int:
     write `0s`.
 
     Raises:
-        DurationError: the text is not a duration, or is beyond int64 nanoseconds (about 292 years).
+        DurationError: the text is not a duration.
+        DurationTooLongError: it is beyond int64 nanoseconds (about 292 years).
     """
     if len(text) > _LONGEST_TEXT:
         raise DurationError(f"invalid duration: a text of {len(text)} characters")
@@ -39,7 +44,9 @@ def parse_duration(text: str) -> int:
         raise DurationError(f"invalid duration {text!r}: write a number and a unit, such as 100ms or 1m30s")
     total_ns = sum(_term_ns(term, text) for term in _TERM.finditer(rest) if term.group())
     if total_ns > _LONGEST_NS:
-        raise DurationError(f"duration {text!r} is longer than int64 nanoseconds can hold (about 292 years)")
+        raise DurationTooLongError(
+            f"duration {text!r} is longer than int64 nanoseconds can hold (about 292 years)"
+        )
     return sign * total_ns
 
 

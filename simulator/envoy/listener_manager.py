@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 from simulator.calibration.costs import lds_cost_ns
 from simulator.engine.events import Band
+from simulator.envoy.listener_targets import ListenerTargets
 from simulator.envoy.listeners import ListenerBatch, ListenerSignal, ListenerState, listener_of
 from simulator.envoy.subscription import Subscription
 from simulator.wire.contract import ConfigSource, Update
@@ -36,6 +37,7 @@ class ListenerManager:
     Attributes:
         batches: Every listener object that exists, draining ones included.
         server_init: The server's init manager.
+        targets: What the listeners wait for.
     """
 
     def __init__(
@@ -53,20 +55,13 @@ class ListenerManager:
         self.server_init = server_init
         self.batches: list[ListenerBatch] = []
         self._source = source
-        self._routes = routes
-        self._secrets = secrets
-        self._extensions = extensions
-        self._scopes = scopes
+        self.targets = ListenerTargets(self, routes, secrets, extensions, scopes)
         self._known_clusters = known_clusters
         self._static = process.settings.static_listeners
         self._known = NO_RESOURCES
         self._clusters_when_read: Names | None = None
         self._lds: Subscription | None = None
         self._lds_target_is_open = False
-        self._waits_for_scopes: Resource[object] | None = None
-        scopes.release_unused = self._release_unused
-        for awaited in (routes, secrets, extensions, scopes):
-            awaited.on_released(self.check_targets)
 
     # --- state others ask for
 
@@ -151,7 +146,7 @@ class ListenerManager:
         """See ConfigConsumer."""
         resources, diff = update.against(self._known, self._static.names)
         built = diff.added.union(diff.changed)
-        routes = _route_names(resources.only(built)).minus(self._routes.interest)
+        routes = self.targets.new_routes(resources.only(built))
         cost_ns = self.process.costs.ns(
             "lds",
             lambda c: lds_cost_ns(
@@ -194,7 +189,7 @@ class ListenerManager:
         rolled_back = self._rolled_back(resources, diff.changed.intersect(good))
         self._add(resources, good.minus(rolled_back), diff.changed)
         self._roll_back(rolled_back)
-        self._release_unused()
+        self.targets.release_unused()
         # Listeners joined the init manager above, so it cannot finish in between.
         self._lds_outcome()
         for type_ in (RDS, SRDS, SDS):
@@ -236,7 +231,7 @@ class ListenerManager:
             if cluster is not None and str(cluster) not in known:
                 bad, why = bad.union(names), f"route: unknown cluster '{cluster}'"
         # A route that others use has its subscription already; its file need not be there any more.
-        missing = self._source.missing(RDS, _route_names(resources.only(built)).minus(self._routes.interest))
+        missing = self._source.missing(RDS, self.targets.new_routes(resources.only(built)))
         if missing:
             bad = bad.union(Names(r.name for r in resources.only(built) if _needs(r, missing)))
             why = f"paths must refer to an existing path: {next(iter(missing))}"
@@ -312,62 +307,8 @@ class ListenerManager:
         return changed.where((before, resources), differs_in_filter_chains)
 
     def start_targets(self, batch: ListenerBatch) -> None:
-        """Subscribes what the listeners refer to; what others already have does not keep them waiting.
-
-        Types come in the order in which the listeners, one after the other, refer to them: so they are asked
-        for when a stream opens again (D5).
-        """
-        configs = batch.configs
-        start: dict[str, Callable[[], None]] = {
-            "secret": lambda: self._secrets.require(
-                configs.collect("secret", lambda r: _optional(listener_of(r).secret))
-            ),
-            "routes": lambda: self._routes.require(_route_names(configs)),
-            "scopes": lambda: self._start_scopes(configs),
-            "filters": lambda: self._extensions.require(
-                configs.collect("filters", lambda r: listener_of(r).filters)
-            ),
-        }
-        for kind in configs.collect("targets", _targets):
-            start[kind]()
-        self._check(batch)
-
-    def _start_scopes(self, configs: Resources) -> None:
-        """All listeners with scopes share one subscription, which is a target of the first one only
-        (config_provider_impl.h, ConfigProviderManagerImplBase::getSubscription)."""
-        if not self._scopes.is_started:
-            first = next(iter(configs.grouped("scopes", _has_scopes)[True]))
-            self._waits_for_scopes = configs[first]
-        self._scopes.require()
-
-    def check_targets(self) -> None:
-        """Something was released: who waits for nothing more goes on."""
-        for batch in list(self.batches):
-            self._check(batch)
-
-    def _check(self, batch: ListenerBatch) -> None:
-        if batch.is_ready or batch.state not in (_S.WARMING, _S.ACTIVE_PENDING):
-            return
-        if self.server_init.state.value == "Uninitialized":
-            return  # Its targets have not been started.
-        awaiting = self._waits_for_scopes
-        routes, secrets, extensions = self._routes.released, self._secrets.released, self._extensions.released
-        scopes_done = self._scopes.is_released and not self._scopes.route_names.minus(routes)
-
-        def is_ready(name: str) -> bool:
-            body = listener_of(batch.configs[name])
-            return (
-                (body.route_name is None or body.route_name in routes)
-                and (body.secret is None or body.secret in secrets)
-                and all(f in extensions for f in body.filters)
-                and (scopes_done or batch.configs[name] is not awaiting)
-            )
-
-        ready = batch.names.where(
-            (batch.configs, routes, secrets, extensions, scopes_done, awaiting), is_ready
-        )
-        if ready:
-            batch.split(ready).fire(_G.TARGETS_READY)
+        """See ListenerOwner."""
+        self.targets.start(batch)
 
     def swap_in(self, batch: ListenerBatch) -> None:
         """Workers add the new and stop the old; connections of an in-place update stay where they are."""
@@ -432,25 +373,7 @@ class ListenerManager:
         """The objects are destroyed, one after the other; watches of routes and extensions that nobody else
         uses end with them."""
         self.batches.remove(batch)
-        self._release_unused()
-
-    def _release_unused(self) -> None:
-        used = filters = NO_NAMES
-        for batch in self.batches:
-            used = used.union(_route_names(batch.configs))
-            filters = filters.union(batch.configs.collect("filters", lambda r: listener_of(r).filters))
-            if batch.configs.grouped("scopes", _has_scopes).get(True):
-                used = used.union(self._scopes.route_names)
-        self._routes.release_unused(used, one_by_one=True)
-        self._extensions.release_unused(filters, one_by_one=True)
-
-    @property
-    def secret_names(self) -> Names:
-        """Secrets that listeners use."""
-        used = NO_NAMES
-        for batch in self.batches:
-            used = used.union(batch.configs.collect("secret", lambda r: _optional(listener_of(r).secret)))
-        return used
+        self.targets.release_unused()
 
 
 _GAUGES = {
@@ -462,34 +385,9 @@ _GAUGES = {
 }
 
 
-def _targets(resource: Resource[object]) -> tuple[str, ...]:
-    """What a listener waits for, in the order in which it is built (filter_chain_manager_impl.cc: transport
-    socket, then filters; http_connection_manager config.cc: routes, then HTTP filters)."""
-    body = listener_of(resource)
-    uses = {
-        "secret": body.secret is not None,
-        "routes": body.route_name is not None,
-        "scopes": body.scopes,
-        "filters": bool(body.filters),
-    }
-    return tuple(kind for kind, is_used in uses.items() if is_used)
-
-
-def _route_names(listeners: Resources) -> Names:
-    return listeners.collect("route", lambda r: _optional(listener_of(r).route_name))
-
-
 def _needs(resource: Resource[object], routes: Names) -> bool:
     route_name = listener_of(resource).route_name
     return route_name is not None and route_name in routes
-
-
-def _has_scopes(resource: Resource[object]) -> bool:
-    return listener_of(resource).scopes
-
-
-def _optional(name: str | None) -> tuple[str, ...]:
-    return () if name is None else (name,)
 
 
 def _inline_cluster(resource: Resource[object]) -> str | None:

@@ -91,7 +91,7 @@ class Server:
         self.clusters.eds = EdsSubscriptions(self.clusters)
         self.clusters.secrets = self.secrets
         self.secrets.on_released(self.clusters.on_secrets_released)
-        self.clusters.secrets_of_listeners = lambda: self.listeners.secret_names
+        self.clusters.secrets_of_listeners = lambda: self.listeners.targets.secret_names
         self.listeners = ListenerManager(
             process,
             source,

@@ -12,109 +12,24 @@ from __future__ import annotations
 
 from bisect import bisect_left, bisect_right
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
-from typing import Generic, Protocol, TypeVar
+from typing import Generic
 
-from simulator.recording.open_deliveries import NameSet, OpenDeliveries
+from simulator.recording.carriages import (
+    Carriage,
+    Change,
+    Delivery,
+    Directly,
+    N,
+    Parts,
+    Sender,
+    Sending,
+    note_sending,
+)
+from simulator.recording.open_deliveries import OpenDeliveries
 from simulator.recording.recorder import Recorder
-from simulator.recording.rows import DeliveryRow
 
-N = TypeVar("N", bound=NameSet)
-
-
-@dataclass(frozen=True, slots=True, eq=False)
-class Change(Generic[N]):
-    """One exogenous change.
-
-    Attributes:
-        id: Row number in the table of changes.
-        kind: What kind of thing changed: a kind of Istio, or a resource type in a script.
-        objects: What changed. A newer change of the same kind that covers them supersedes this one.
-        t_changed_ns: When it happened.
-    """
-
-    id: int
-    kind: str
-    objects: N
-    t_changed_ns: int
-
-
-@dataclass(frozen=True, slots=True)
-class Sending:
-    """How the content of a change came to leave in one message (see the columns of ``deliveries``)."""
-
-    carried_by: str
-    t_observed_ns: int
-    t_debounced_ns: int
-    t_enqueued_ns: int
-    t_dequeued_ns: int
-    t_sent_ns: int
-    replica: int = 0
-    push_id: int | None = None
-
-
-class Sender(Protocol[N]):
-    """The message about to leave, as the control plane that sends it knows it."""
-
-    def sending(self, change: Change[N]) -> Sending | None:
-        """How the change comes to travel in it; None if its content does not hold the change yet."""
-
-
-Parts = Mapping[str, N]
-"""What a change changes in one proxy: resource names by type name."""
-
-
-@dataclass(slots=True, eq=False)
-class _Delivery(Generic[N]):
-    """One change on its way to one proxy: by type its names not applied there, not serving, not ACKed."""
-
-    change: Change[N]
-    row: DeliveryRow
-    announced: Parts[N]
-    parts: Parts[N]
-    unapplied: Parts[N]
-    inactive: Parts[N]
-    unacked: Parts[N]
-    first_carriage: int = 0
-    """Carriages before this one went to a process of the proxy that is gone."""
-    is_superseded: bool = False
-    """A newer change of the same objects was applied before it served."""
-    followers: list[_Delivery[N]] = field(default_factory=list)
-    """Newer changes that alter nothing beyond it: they take effect when it does."""
-
-    @property
-    def is_pending(self) -> bool:
-        """Whether its outcome is still open."""
-        return self.row.outcome == "pending"
-
-
-@dataclass(slots=True, eq=False)
-class _Carriage(Generic[N]):
-    """The part of a delivery that one message carries."""
-
-    delivery: _Delivery[N]
-    type_name: str
-    names: N
-    sending: Sending
-    t_received_ns: int | None = None
-
-
-class _Directly(Generic[N]):
-    """A control plane without stages of its own: what happens is sent."""
-
-    def __init__(self, carried_by: str, t_sent_ns: int, t_enqueued_ns: int, t_dequeued_ns: int) -> None:
-        self._carried_by = carried_by
-        self._t_sent_ns = t_sent_ns
-        self._t_enqueued_ns = t_enqueued_ns
-        self._t_dequeued_ns = t_dequeued_ns
-
-    def sending(self, change: Change[N]) -> Sending | None:
-        """It holds every change announced so far."""
-        changed_ns = change.t_changed_ns
-        enqueued_ns = max(self._t_enqueued_ns, changed_ns)
-        dequeued_ns = max(self._t_dequeued_ns, enqueued_ns)
-        return Sending(self._carried_by, changed_ns, changed_ns, enqueued_ns, dequeued_ns, self._t_sent_ns)
+__all__ = ["Change", "ChangeLedger", "Sender", "Sending"]
 
 
 class ChangeLedger(Generic[N]):
@@ -129,10 +44,10 @@ class ChangeLedger(Generic[N]):
         self._recorder = recorder
         self._minus = minus
         self._changes: list[Change[N]] = []
-        self._deliveries: dict[tuple[int, int], _Delivery[N]] = {}
-        self._open: dict[int, OpenDeliveries[_Delivery[N]]] = {}
+        self._deliveries: dict[tuple[int, int], Delivery[N]] = {}
+        self._open: dict[int, OpenDeliveries[Delivery[N]]] = {}
         """Deliveries without an outcome, by proxy."""
-        self._carriages: list[_Carriage[N]] = []
+        self._carriages: list[Carriage[N]] = []
 
     # --- the control plane's side
 
@@ -162,7 +77,7 @@ class ChangeLedger(Generic[N]):
 
     def _begin(self, change: Change[N], proxy: int, parts: Parts[N]) -> None:
         row = self._recorder.delivery(change.id, proxy, change.t_changed_ns)
-        delivery = _Delivery(change, row, parts, parts, unapplied=parts, inactive=parts, unacked=parts)
+        delivery = Delivery(change, row, parts, parts, unapplied=parts, inactive=parts, unacked=parts)
         self._deliveries[change.id, proxy] = delivery
         open_ones = self._open.get(proxy)
         if open_ones is None:
@@ -208,7 +123,7 @@ class ChangeLedger(Generic[N]):
         t_dequeued_ns: int | None = None,
     ) -> tuple[int, ...]:
         """`carry_in` for a control plane that sends what happened without stages of its own."""
-        sender: _Directly[N] = _Directly(carried_by, t_sent_ns, t_enqueued_ns or 0, t_dequeued_ns or 0)
+        sender: Directly[N] = Directly(carried_by, t_sent_ns, t_enqueued_ns or 0, t_dequeued_ns or 0)
         return self.carry_in(sender, proxy, type_name, covered)
 
     def carry_in(self, sender: Sender[N], proxy: int, type_name: str, covered: N | None) -> tuple[int, ...]:
@@ -233,10 +148,10 @@ class ChangeLedger(Generic[N]):
             sending = sender.sending(delivery.change)
             if sending is None:
                 continue
-            carriage = _Carriage(delivery, type_name, names, sending)
+            carriage = Carriage(delivery, type_name, names, sending)
             self._carriages.append(carriage)
             if delivery.row.t_sent_ns is None:
-                _note_sending(delivery.row, carriage)
+                note_sending(delivery.row, carriage)
         return tuple(range(first_id, len(self._carriages)))
 
     def on_nothing_new(self, changes: Sequence[int], proxies: Iterable[int], replica: int, t_ns: int) -> None:
@@ -255,13 +170,13 @@ class ChangeLedger(Generic[N]):
                 else:
                     before.followers.append(delivery)
 
-    def _before(self, delivery: _Delivery[N]) -> _Delivery[N] | None:
+    def _before(self, delivery: Delivery[N]) -> Delivery[N] | None:
         """The newest open delivery of an older change of the same objects."""
         parts = delivery.parts.items()
         older = [other for type_name, names in parts for other in self._older(delivery, type_name, names)]
         return max(older, key=lambda other: other.change.id, default=None)
 
-    def _follow(self, delivery: _Delivery[N], t_ns: int) -> None:
+    def _follow(self, delivery: Delivery[N], t_ns: int) -> None:
         """It takes effect without a message of its own: each instant skipped equals the one before it."""
         row = delivery.row
         row.carried_by, observed_ns = "earlier_push", row.t_observed_ns
@@ -312,7 +227,7 @@ class ChangeLedger(Generic[N]):
             delivery.unapplied = delivery.inactive = delivery.unacked = delivery.parts
             delivery.first_carriage, delivery.row.t_acked_ns = len(self._carriages), None
 
-    def _open_of(self, proxy: int) -> Iterable[_Delivery[N]]:
+    def _open_of(self, proxy: int) -> Iterable[Delivery[N]]:
         open_ones = self._open.get(proxy)
         return () if open_ones is None else open_ones.all()
 
@@ -367,7 +282,7 @@ class ChangeLedger(Generic[N]):
         delivery.unapplied = self._less(delivery.unapplied, part.type_name, part.names)
         if delivery.unapplied:
             return
-        _note_sending(delivery.row, part)
+        note_sending(delivery.row, part)
         delivery.row.t_applied_ns = t_ns
         # Content that does not serve yet gives way to the newer one, of this message or of a later one.
         for type_name, names in delivery.parts.items():
@@ -378,7 +293,7 @@ class ChangeLedger(Generic[N]):
         """The proxy refused it."""
         part = self._carriages[carriage]
         if part.delivery.is_pending:
-            _note_sending(part.delivery.row, part)
+            note_sending(part.delivery.row, part)
             self._end(part.delivery, "rejected")
 
     def on_active(self, carriage: int, proxy: int, t_ns: int) -> None:
@@ -399,7 +314,7 @@ class ChangeLedger(Generic[N]):
         part = self._carriages[carriage]
         return part.type_name, part.names
 
-    def _older(self, delivery: _Delivery[N], type_name: str, names: N) -> list[_Delivery[N]]:
+    def _older(self, delivery: Delivery[N], type_name: str, names: N) -> list[Delivery[N]]:
         """Open deliveries of older changes of the same objects and, of that type, of nothing but these
         names."""
         change = delivery.change
@@ -412,7 +327,7 @@ class ChangeLedger(Generic[N]):
             and self._covers(names, other.parts[type_name])
         ]
 
-    def _take_effect(self, delivery: _Delivery[N], t_ns: int) -> None:
+    def _take_effect(self, delivery: Delivery[N], t_ns: int) -> None:
         if delivery.is_pending:
             delivery.row.t_active_ns = t_ns
             self._end(delivery, "superseded" if delivery.is_superseded else "active")
@@ -420,14 +335,6 @@ class ChangeLedger(Generic[N]):
                 if follower.is_pending:
                     self._follow(follower, t_ns)
 
-    def _end(self, delivery: _Delivery[N], outcome: str) -> None:
+    def _end(self, delivery: Delivery[N], outcome: str) -> None:
         delivery.row.outcome = outcome
         self._open[delivery.row.proxy].remove(delivery.change.id, delivery.announced)
-
-
-def _note_sending(row: DeliveryRow, carriage: _Carriage[N]) -> None:
-    sending = carriage.sending
-    row.replica, row.push_id, row.carried_by = sending.replica, sending.push_id, sending.carried_by
-    row.t_observed_ns, row.t_debounced_ns = sending.t_observed_ns, sending.t_debounced_ns
-    row.t_enqueued_ns, row.t_dequeued_ns = sending.t_enqueued_ns, sending.t_dequeued_ns
-    row.t_sent_ns, row.t_received_ns = sending.t_sent_ns, carriage.t_received_ns

@@ -13,7 +13,7 @@ from simulator.recording.instants import METRICS
 from simulator.results.folded import FoldedChange, FoldedDeliveries
 from simulator.results.metrics import metric_rows, metric_values
 from simulator.results.samples import Samples
-from simulator.results.statistics import Values
+from simulator.results.statistics import Values, quantile
 
 if TYPE_CHECKING:
     from simulator.results.result import Result
@@ -63,10 +63,9 @@ class ChangeOutcomes:
     active_ns: Values
 
     @property
-    def median_ns(self) -> float | None:
-        """Median delay of the deliveries that became active; None if none did."""
-        finite = self.active_ns[np.isfinite(self.active_ns)]
-        return float(np.median(finite)) if len(finite) else None
+    def median_ns(self) -> float:
+        """Median delay until active, infinite where that never came to half of the deliveries."""
+        return quantile(self.active_ns, MARKS[0])
 
 
 def change_outcomes(result: Result, *, by_kind: bool) -> list[ChangeOutcomes]:
@@ -136,7 +135,9 @@ def spread(samples: Samples) -> Values:
 def reached_ns(delays: Values, share: Fraction) -> float:
     """How long until that share of the deliveries is there: the smallest delay that is not exceeded by more.
 
-    No interpolation: "90 % of the proxies" is a number of proxies, and this is when the last of them came.
+    This is no percentile (`statistics.quantile`) and has no interpolation: "90 % of the proxies" is a number
+    of proxies, and this is when the last of them came. Of ten of which one never comes it is finite, while
+    the p90 is infinite.
     """
     if not len(delays):
         return float("nan")

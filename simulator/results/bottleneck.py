@@ -34,7 +34,7 @@ from simulator.recording.bottlenecks import (
 from simulator.recording.columns import DELIVERY_INSTANTS
 from simulator.recording.instants import METRICS, STAGES
 from simulator.results.metrics import Filters, Observed, metric_rows, metric_values
-from simulator.results.statistics import percent
+from simulator.results.statistics import percent, quantile
 
 __all__ = ["Owner", "owner_of", "owners_of"]
 
@@ -109,14 +109,18 @@ def _owner(observed: Observed, at: str, rows: pd.DataFrame, delays: Nanoseconds)
 
 
 def _around(delays: Nanoseconds, q: Fraction) -> tuple[npt.NDArray[np.int64], float]:
-    """Which deliveries stand around a quantile of the delay, and the quantile."""
+    """Which deliveries stand around a quantile of the delay, and the quantile, as the summary has it.
+
+    Of few deliveries it lies between two of them: both are among those around it, or the later one is.
+    """
     count = len(delays)
     order = np.argsort(delays, kind="stable")
     half = min(_HALF_WIDTH, 1 - q)
-    place = math.ceil(q * count) - 1  # the order statistic that is the quantile
-    low, high = min(math.floor((q - half) * count), place), max(math.ceil((q + half) * count), place + 1)
+    place = math.ceil(q * count) - 1  # the first delivery with which that share of them is there
+    above = math.ceil(q * (count - 1))  # the upper one of those between which the quantile lies
+    low, high = min(math.floor((q - half) * count), place), max(math.ceil((q + half) * count), above + 1)
     near = order[low:high]
-    delay = float(delays[order[place]])
+    delay = quantile(delays, q)
     return near[np.isinf(delays[near]) == math.isinf(delay)], delay
 
 

@@ -18,21 +18,20 @@ met, unless it counts them: it would have tested nothing.
 from __future__ import annotations
 
 import math
-import operator
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Final, Protocol
+from typing import Any, Final, Protocol
 
 import numpy as np
 import pandas as pd
 
-from simulator.engine.clock import format_duration
 from simulator.recording.bottlenecks import QUANTILES
 from simulator.recording.columns import TABLES
 from simulator.recording.instants import GOOD_OUTCOMES, Metric, Shape, UnknownMetric, find_metric
 from simulator.results.bottleneck import owner_of
 from simulator.results.errors import MetricError
-from simulator.results.histograms import RELATIVE_ERROR
+from simulator.results.expected_values import compare, duration_text, literal_text, plain_text
+from simulator.results.folded_expectations import FOLDED_SHAPES, judge_histograms, judge_pushes
 from simulator.results.metrics import (
     NEVER,
     TOTALS,
@@ -43,23 +42,6 @@ from simulator.results.metrics import (
     passes,
 )
 from simulator.results.statistics import Values, percent, quantile, supports
-
-if TYPE_CHECKING:
-    from simulator.results.folded import FoldedDeliveries
-    from simulator.results.samples import Samples
-
-_SAME: Final = (
-    1e-12  # relative; below a nanosecond for any time under a quarter of an hour, above float rounding
-)
-
-_COMPARISONS: Final[Mapping[str, Callable[[Any, Any], bool]]] = {
-    "<": operator.lt,
-    "<=": operator.le,
-    "==": operator.eq,
-    "!=": operator.ne,
-    ">=": operator.ge,
-    ">": operator.gt,
-}
 
 _PLAIN_STATISTICS: Final[Mapping[str, Callable[[Values], float]]] = {
     "mean": lambda values: float(values.mean()),
@@ -121,7 +103,7 @@ class _Asked:
 
     def text(self, value: float) -> str:
         """A value of the metric, in its unit."""
-        return _seconds(value) if self.metric.unit == "s" else _plain(value)
+        return duration_text(value) if self.metric.unit == "s" else plain_text(value)
 
 
 def evaluate(expectation: Expectation, observed: Observed) -> Outcome:
@@ -136,15 +118,19 @@ def evaluate(expectation: Expectation, observed: Observed) -> Outcome:
 
 def _judge(expectation: Expectation, metric: Metric, observed: Observed) -> tuple[bool, str, int]:
     def holds(value: object) -> bool:
-        return _compare(expectation.op, value, expectation.literal)
+        return compare(expectation.op, value, expectation.literal)
 
     stat = expectation.stat
     if stat is None:
         stat = "sum" if metric.totalled else "count" if metric.shape is Shape.ROWS else None
-    if observed.folded is not None and metric.table == "deliveries" and metric.shape in _FOLDED_SHAPES:
-        return _judge_histograms(expectation, metric, observed.folded.after(observed.warm_up_ns), stat, holds)
+    if observed.folded is not None and metric.table == "deliveries" and metric.shape in FOLDED_SHAPES:
+        return judge_histograms(
+            metric, expectation.filters, observed.folded.after(observed.warm_up_ns), stat, holds
+        )
     if metric.table == "proxy_pushes" and observed.folded is not None and observed.folded.pushes is not None:
-        return _judge_pushes(expectation, metric, observed.folded.after(observed.warm_up_ns), stat, holds)
+        return judge_pushes(
+            metric, expectation.filters, observed.folded.after(observed.warm_up_ns), stat, holds
+        )
     if stat == "share":
         return _judge_share(expectation, metric, observed, holds)
     if metric.shape is Shape.BOTTLENECK and stat is None:
@@ -156,86 +142,6 @@ def _judge(expectation: Expectation, metric: Metric, observed: Observed) -> tupl
     if stat == "count":
         return _judge_count(asked)
     return _judge_statistic(asked, stat)
-
-
-_FOLDED_SHAPES = (Shape.SPAN, Shape.LAST_OF_CHANGE, Shape.ROWS, Shape.COLUMN)
-
-
-def _judge_histograms(
-    expectation: Expectation,
-    metric: Metric,
-    folded: FoldedDeliveries,
-    stat: str | None,
-    holds: Callable[[object], bool],
-) -> tuple[bool, str, int]:
-    """The verdict where histograms stand for the deliveries: counts and shares are exact, quantiles within
-    the error of a histogram, and what only rows could tell is said to be so."""
-    conditions = [value for column, value in expectation.filters if column == "outcome"]
-    folded = folded.narrowed([item for item in expectation.filters if item[0] != "outcome"])
-    counts = folded.outcomes()
-    chosen = {str(value) for value in conditions}
-    if metric.shape in (Shape.ROWS, Shape.COLUMN) or stat in ("share", "count"):
-        if metric.shape is Shape.COLUMN and metric.column != "outcome":
-            raise MetricError(f"{metric.name}: {_ONLY_ROWS}")
-        if conditions and metric.shape not in (Shape.ROWS, Shape.COLUMN):
-            raise MetricError(f"{metric.name} of an outcome: {_ONLY_ROWS}")
-        part = sum(n for outcome, n in counts.items() if outcome in chosen) if chosen else folded.rows
-        if stat == "count":
-            count = len(folded.changes) if metric.shape is Shape.LAST_OF_CHANGE else part
-            return holds(count), str(count), folded.rows
-        if stat != "share":
-            raise MetricError(f"{metric.name}: {_ONLY_ROWS}")
-        if not folded.rows:
-            return False, "no rows", 0
-        if not chosen:
-            samples = None if metric.shape in (Shape.ROWS, Shape.COLUMN) else folded.samples(metric)
-            part = folded.good() if samples is None else samples.n - samples.never
-        told = f"{part / folded.rows:.6g} ({_plain(part)} of {_plain(folded.rows)} rows)"
-        return holds(part / folded.rows), told, folded.rows
-    if conditions:
-        raise MetricError(f"{metric.name} of an outcome: {_ONLY_ROWS}")
-    if not folded.rows:
-        return False, "no rows", 0
-    return _judge_samples(folded.samples(metric), stat, holds)
-
-
-def _judge_pushes(
-    expectation: Expectation,
-    metric: Metric,
-    folded: FoldedDeliveries,
-    stat: str | None,
-    holds: Callable[[object], bool],
-) -> tuple[bool, str, int]:
-    """The same for pushes to proxies that are counted."""
-    if metric.shape is Shape.ROWS and stat == "count" and not expectation.filters:
-        return holds(folded.proxy_pushes), str(folded.proxy_pushes), folded.proxy_pushes
-    if metric.shape not in (Shape.SPAN, Shape.REACHED_SPAN) or expectation.filters or stat == "share":
-        raise MetricError(
-            f"{metric.name}: the pushes to proxies of this run are histograms; "
-            "recording.proxy_pushes: true keeps every row"
-        )
-    samples = folded.samples_of_pushes(metric)
-    if not samples.n:
-        return False, "no rows", 0
-    if stat == "count":
-        return holds(samples.n), str(samples.n), samples.n
-    return _judge_samples(samples, stat, holds)
-
-
-def _judge_samples(
-    samples: Samples, stat: str | None, holds: Callable[[object], bool]
-) -> tuple[bool, str, int]:
-    counted = f"{samples.n} rows" + (f", {samples.never} never" if samples.never else "")
-    if stat is None:
-        met = holds(samples.min) and holds(samples.max)
-        return met, f"{_seconds(samples.min)} to {_seconds(samples.max)} ({counted})", samples.n
-    plain = {"mean": samples.mean, "sum": samples.total, "min": samples.min, "max": samples.max}
-    value = plain[stat] if stat in plain else samples.quantile(percent(stat))
-    error = "" if stat in plain or samples.is_exact else f", from histograms, within {RELATIVE_ERROR:.1%}"
-    return holds(value), f"{_seconds(value)} ({counted}{error})", samples.n
-
-
-_ONLY_ROWS = "the deliveries of this run are histograms; recording.deliveries: table keeps every row"
 
 
 def _judge_bottleneck(
@@ -270,7 +176,11 @@ def _judge_share(
         part, whole, what = float(weights[chosen].sum()), float(weights.sum()), _weighed_by(metric)
     if whole == 0:
         return False, f"no {what}", len(rows)
-    return holds(part / whole), f"{part / whole:.6g} ({_plain(part)} of {_plain(whole)} {what})", len(rows)
+    return (
+        holds(part / whole),
+        f"{part / whole:.6g} ({plain_text(part)} of {plain_text(whole)} {what})",
+        len(rows),
+    )
 
 
 def _is_condition(metric: Metric, column: str) -> bool:
@@ -311,7 +221,7 @@ def _judge_count(asked: _Asked) -> tuple[bool, str, int]:
     weights = _weights(asked.metric, asked.rows)
     if weights is not None:
         total = float((asked.values if asked.metric.shape in TOTALS else weights).sum())
-        return asked.holds(total), f"{_plain(total)} {_weighed_by(asked.metric)}", len(asked.rows)
+        return asked.holds(total), f"{plain_text(total)} {_weighed_by(asked.metric)}", len(asked.rows)
     count = len(asked.rows)
     if asked.metric.shape is Shape.TIMED_OUT:
         count = int(asked.values.sum())
@@ -361,21 +271,6 @@ def _cells(asked: _Asked, literal: object) -> list[object]:
     return [None if literal is None and math.isinf(value) else value for value in values]
 
 
-def _compare(op: str, value: object, literal: object) -> bool:
-    """`value op literal`; texts, flags and missing values know only equality."""
-    if isinstance(literal, (int, float)) and isinstance(value, (int, float)):
-        if math.isclose(value, literal, rel_tol=_SAME, abs_tol=0.0):
-            return op in ("<=", "==", ">=")
-        return _COMPARISONS[op](value, literal)
-    if op not in ("==", "!="):
-        raise MetricError(
-            f"{_literal_text(value)} and {_literal_text(literal)} can only be compared by == and !="
-        )
-    if isinstance(value, str) and literal is not None:
-        literal = _literal_text(literal)
-    return (value == literal) is (op == "==")
-
-
 def _weights(metric: Metric, rows: pd.DataFrame) -> Values | None:
     """What each row weighs in counts and shares: its requests or attempts in traffic, nothing special
     elsewhere.
@@ -409,23 +304,4 @@ def _range_text(asked: _Asked, cells: Sequence[object]) -> str:
 def _cell_text(asked: _Asked, cell: object) -> str:
     if isinstance(cell, (int, float)) and not isinstance(cell, bool):
         return asked.text(cell)
-    return _literal_text(cell)
-
-
-def _literal_text(value: object) -> str:
-    """A value as one would write it in an expectation."""
-    if value is None:
-        return "null"
-    if isinstance(value, bool):
-        return str(value).lower()
-    return _plain(value) if isinstance(value, (int, float)) else str(value)
-
-
-def _seconds(value: float) -> str:
-    if math.isinf(value):
-        return "never"
-    return format_duration(round(value * 1e9))
-
-
-def _plain(value: float) -> str:
-    return str(int(value)) if math.isfinite(value) and value == int(value) else f"{value:.6g}"
+    return literal_text(cell)

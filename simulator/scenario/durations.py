@@ -7,12 +7,13 @@ import re
 from dataclasses import dataclass
 from typing import Annotated, Any
 
-from simulator.engine.clock import DurationError, S, format_duration, parse_duration
+from simulator.engine.clock import DurationError, DurationTooLongError, S, format_duration, parse_duration
 from simulator.scenario.problems import described, refusal, written
 from simulator.scenario.quantities import JsonSchema, Marker
 
 LONGEST_NS = 3650 * 24 * 3600 * S
 """Durations beyond ten years are taken for mistakes."""
+_LONGEST = f"{LONGEST_NS // (3600 * S)}h"
 
 DURATION_PATTERN = r"^\+?(([0-9]+(\.[0-9]*)?|\.[0-9]+)(h|m|s|ms|us|µs|ns))+$"
 
@@ -49,6 +50,8 @@ def duration_ns(value: Any, *within: str | int, low: int = 0) -> int:
         raise refusal(f"must be a duration, such as 5s or 1m30s, not {described(value)}", *within)
     try:
         parsed = parse_duration(value.strip()[:200])
+    except DurationTooLongError:
+        parsed = -1 if value.strip().startswith("-") else LONGEST_NS + 1
     except DurationError as error:
         raise refusal(_explained(value.strip(), error), *within) from None
     if parsed < 0:
@@ -56,7 +59,7 @@ def duration_ns(value: Any, *within: str | int, low: int = 0) -> int:
     if parsed < low:
         raise refusal(f"must be at least {format_duration(low)}, not {value.strip()[:40]!r}", *within)
     if parsed > LONGEST_NS:
-        raise refusal(f"{value.strip()[:40]!r} is longer than ten years (87600h)", *within)
+        raise refusal(f"{value.strip()[:40]!r} is longer than ten years: write {_LONGEST} at most", *within)
     return parsed
 
 

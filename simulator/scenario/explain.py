@@ -12,12 +12,14 @@ from pydantic import ValidationError
 from pydantic_core import ErrorDetails, PydanticCustomError
 
 from simulator.scenario.later import is_later
-from simulator.scenario.problems import REFUSED, Location, Problem, described, refusals, suggestion
+from simulator.scenario.problems import REFUSED, Location, Problem, described, nearest, refusals, suggestion
 from simulator.scenario.settings import Settings
 from simulator.scenario.yaml_text import Node
 
 _FEW_PLACES: Final = 3
 """Places of a key that are worth naming to somebody who wrote it in another."""
+_BY_ENTRY: Final = "workload"
+"""The list whose elements do not depend on one another."""
 _ALMOST: Final = 0.8
 """Likeness from which a key is taken for a slip of the pen, whatever other sections have."""
 
@@ -27,12 +29,13 @@ def explained(
 ) -> list[Problem]:
     """Every problem of a validation error, placed in the tree that was validated against `model`.
 
-    Those at or around the `known` places are left out.
+    What is wrong at the `known` places had been taken out of it; problems at or around these are left out.
     """
     problems: dict[Problem, None] = {}
     for detail in error.errors(include_url=False):
         of_key = detail["type"] == "extra_forbidden" or "[key]" in detail["loc"]
-        for location, message in _found(detail, model):
+        for reduced, message in _found(detail, model):
+            location = as_written(reduced, known)
             if not any(location == place[: len(location)] for place in known):
                 problems[tree.problem(location, message, of_key=of_key)] = None
     return list(problems)
@@ -84,7 +87,7 @@ def _message(kind: str, value: Any, detail: ErrorDetails) -> str:
 
 def _unknown_key(location: Location, model: type[Settings]) -> str:
     key = str(location[-1])
-    if location == ("extends",):
+    if len(location) == 1 and key in model.keys_of_files:
         return "is a key of files only: it says which other file to read first"
     if is_later(location):
         return "is not available in this version"
@@ -106,14 +109,14 @@ def _paths(model: type[Settings], above: str = "") -> Iterator[str]:
 
 
 def _keys_at(model: type[Settings], location: Location) -> list[str]:
-    """The keys of the settings at `location`; `extends` is one of a file, not of the model."""
+    """The keys of the settings at `location`, and what only files have."""
     found: Any = model
     for part in location:
         found = _below(found, part)
     if not _is_settings(found):
         return []
     keys = [field.alias or name for name, field in found.model_fields.items()]
-    return keys if location else [*keys, "extends"]
+    return [*keys, *found.keys_of_files]
 
 
 def _below(annotation: Any, part: str | int) -> Any:
@@ -152,8 +155,59 @@ def is_within(location: Location, *prefix: str) -> bool:
     return parts[:shorter] == prefix[:shorter]
 
 
-def without(data: Mapping[str, Any], wrong: list[Location]) -> dict[str, Any]:
-    """The data without the values at the wrong locations; a list with a wrong element goes as a whole."""
+def doubtful(wrong: Sequence[Location], model: type[Settings]) -> list[Location]:
+    """The places of which nobody knows what was meant to be there: the wrong ones, and where the keys belong
+    that there are not.
+    """
+    found: dict[Location, None] = dict.fromkeys(wrong)
+    for place in filter(None, wrong):
+        keys, key = _keys_at(model, place[:-1]), str(place[-1])
+        if not keys or key in keys:
+            continue
+        near = nearest(key, keys)
+        if near is not None:
+            found[(*place[:-1], near)] = None
+        elif len(place) > 1:
+            found[place[:-1]] = None
+        for path in _paths(model):
+            if path.rpartition(".")[2] == key:
+                found[tuple(path.split("."))] = None
+    return list(found)
+
+
+def is_known(doubts: Sequence[Location], *section: str) -> bool:
+    """Whether nothing in a section, or around it, is in doubt."""
+    return not any(is_within(place, *section) for place in doubts)
+
+
+def without(data: Mapping[str, Any], wrong: Sequence[Location]) -> dict[str, Any]:
+    """The data without the values at the wrong locations; a list with a wrong element goes as a whole, but of
+    the workload, whose entries stand for themselves, only the wrong ones go.
+    """
+    kept = _without(data, wrong)
+    entries, gone = data.get(_BY_ENTRY), _entries_at(wrong)
+    if isinstance(entries, list | tuple) and gone and (_BY_ENTRY,) not in wrong:
+        kept[_BY_ENTRY] = [entry for position, entry in enumerate(entries) if position not in gone]
+    return kept
+
+
+def as_written(location: Location, wrong: Sequence[Location]) -> Location:
+    """Where a location in the data `without` what is wrong was before that was taken out."""
+    if location[:1] != (_BY_ENTRY,) or len(location) == 1 or not isinstance(location[1], int):
+        return location
+    position = location[1]
+    for gone in _entries_at(wrong):
+        position += gone <= position
+    return (_BY_ENTRY, position, *location[2:])
+
+
+def _entries_at(wrong: Sequence[Location]) -> list[int]:
+    """The positions of the wrong entries of the workload, in order."""
+    places = (place[1] for place in wrong if place[:1] == (_BY_ENTRY,) and len(place) > 1)
+    return sorted(dict.fromkeys(position for position in places if isinstance(position, int)))
+
+
+def _without(data: Mapping[str, Any], wrong: Sequence[Location]) -> dict[str, Any]:
     kept = dict(data)
     heads: dict[str | int, list[Location]] = {}
     for location in wrong:
@@ -162,7 +216,7 @@ def without(data: Mapping[str, Any], wrong: list[Location]) -> dict[str, Any]:
         key = str(head)
         child = kept.get(key)
         if isinstance(child, dict) and all(tail and isinstance(tail[0], str) for tail in tails):
-            kept[key] = without(child, tails)
+            kept[key] = _without(child, tails)
         else:
             kept.pop(key, None)
     return kept

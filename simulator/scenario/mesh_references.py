@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Protocol
 
 from simulator.mesh.services import ROOT_NAMESPACE, Service
+from simulator.scenario.explain import is_known
 from simulator.scenario.problems import Location, suggestion
 from simulator.scenario.sections.control_plane import ControlPlane
 from simulator.scenario.sections.mesh import Mesh
@@ -54,29 +55,44 @@ class Checked(Protocol):
         """Section `workload`."""
 
 
-def unknown_in_mesh(scenario: Checked) -> Found:
-    """Every name in the workload that the mesh does not have, and entries that happen beyond measure."""
+def unknown_in_mesh(scenario: Checked, doubts: Sequence[Location] = ()) -> Found:
+    """Every name in the workload that the mesh does not have, and entries that happen beyond measure.
+
+    What would follow from what is in doubt is left out.
+    """
     mesh, workload, replicas = scenario.mesh, scenario.workload, scenario.control_plane.replicas
     added = sum(entry.add_istiod for entry in workload if isinstance(entry, AddIstiodEntry))
     migrations = [entry.migrate_revision for entry in workload if isinstance(entry, MigrateRevisionEntry)]
     installed = {migration.to: migration.replicas for migration in reversed(migrations)}
     added += sum(count for revision, count in installed.items() if revision != "default")
+    knows_duration = is_known(doubts, "duration")
+    knows_services = is_known(doubts, "mesh", "services") and is_known(doubts, "mesh", "namespaces")
+    knows_proxies = is_known(doubts, "mesh", "proxies")
+    # Other entries add replicas.
+    knows_replicas = is_known(doubts, "control_plane", "replicas") and is_known(doubts, "workload")
     for position, entry in enumerate(workload):
         place: Location = ("workload", position)
-        if isinstance(entry, Timed) and entry.expected(scenario.duration) > MOST_HAPPENINGS:
+        if (
+            knows_duration
+            and isinstance(entry, Timed)
+            and entry.expected(scenario.duration) > MOST_HAPPENINGS
+        ):
             yield place, f"would happen more than {MOST_HAPPENINGS} times in the run"
-        misplaced = list(_namespaces(mesh, entry, place))
-        yield from misplaced or _services(mesh, entry, place)
-        yield from _proxies(mesh, entry, place)
-        if isinstance(entry, UnhealthyEntry):
-            yield from _vms(mesh, entry, place)
-        if isinstance(entry, RestartIstiodEntry) and entry.restart_istiod >= replicas + added:
-            yield (*place, "restart_istiod"), _no_replica(entry.restart_istiod, replicas, added)
+        if knows_services:
+            misplaced = list(_namespaces(mesh, entry, place))
+            yield from misplaced or _services(mesh, entry, place)
+        if knows_proxies:
+            yield from _proxies(mesh, entry, place)
+        if knows_replicas and isinstance(entry, RestartIstiodEntry):
+            yield from _replica(entry, replicas, added, place)
 
 
-def _no_replica(number: int, replicas: int, added: int) -> str:
-    later = f", and {added} more come" if added else ""
-    return f"there is no replica {number}: control_plane.replicas is {replicas}, counted from 0{later}"
+def _replica(entry: RestartIstiodEntry, replicas: int, added: int, place: Location) -> Found:
+    number = entry.restart_istiod
+    if number >= replicas + added:
+        later = f", and {added} more come" if added else ""
+        told = f"there is no replica {number}: control_plane.replicas is {replicas}, counted from 0{later}"
+        yield (*place, "restart_istiod"), told
 
 
 def _namespaces(mesh: Mesh, entry: WorkloadEntry, place: Location) -> Found:
@@ -149,6 +165,8 @@ def _proxies(mesh: Mesh, entry: WorkloadEntry, place: Location) -> Found:
             choice = entry.partition.proxies
         case SlowReaderEntry():
             choice = entry.slow_reader.proxies
+        case UnhealthyEntry():
+            yield from _vms(mesh, entry, place)
     if choice is None:
         return
     where: Location = (*place, entry.KIND, "proxies")

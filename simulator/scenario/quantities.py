@@ -20,6 +20,8 @@ from simulator.scenario.problems import described, refusal, suggestion, written
 MOST_RESOURCES = 1_000_000
 """Counts of resources beyond this are taken for mistakes."""
 
+ANY = "any"
+"""In the place of a name: whichever, or one that is drawn."""
 ALL = ("all",)
 """What the word ``all`` becomes in a list of resource names; no resource can be called so."""
 

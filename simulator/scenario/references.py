@@ -7,6 +7,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Protocol
 
 from simulator.engine.clock import format_duration
+from simulator.scenario.explain import is_known
 from simulator.scenario.problems import Location, suggestion
 from simulator.scenario.quantities import ALL
 from simulator.scenario.sections.control_plane import ControlPlane
@@ -104,13 +105,20 @@ class Catalogues:
         return self._by_type[type_name]
 
 
-def unknown_names(scenario: Checked) -> Found:
-    """Every name in the scenario that does not exist when it is needed."""
+def unknown_names(scenario: Checked, doubts: Sequence[Location] = ()) -> Found:
+    """Every name in the scenario that does not exist when it is needed.
+
+    What would follow from what is in doubt is left out.
+    """
     control_plane = scenario.control_plane
+    if not is_known(doubts, "control_plane", "resources"):
+        return
     catalogues = Catalogues(control_plane.resources, scenario.envoy.static)
     yield from _in_resources(control_plane.resources, catalogues, ("control_plane", "resources"))
     yield from _in_resources(scenario.envoy.static, catalogues, ("envoy", "static"))
     yield from _in_layers(scenario.envoy, catalogues)
+    if not is_known(doubts, "control_plane", "pushes"):
+        return  # pushes add names
     yield from _in_pushes(control_plane, catalogues)
     yield from _in_answers(control_plane, catalogues)
     yield from _among(scenario.lab.removal_order, catalogues["cds"], ("lab", "removal_order"), "")

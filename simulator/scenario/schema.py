@@ -21,7 +21,7 @@ from simulator.scenario.by_kind import MESH_KINDS, filled_in_by_kind, out_of_pla
 from simulator.scenario.certificate_references import unusable_certificates
 from simulator.scenario.durations import DurationNs, PositiveDurationNs
 from simulator.scenario.expectation import Expectation, ExpectationProblem, ExpectationText
-from simulator.scenario.explain import explained, is_within, locations, without
+from simulator.scenario.explain import as_written, doubtful, explained, is_known, locations, without
 from simulator.scenario.mesh_references import unknown_in_mesh
 from simulator.scenario.problems import Location, Problem, ScenarioError, suggestion
 from simulator.scenario.quantities import ALL, Choice, Rate, Text, Whole
@@ -124,6 +124,8 @@ class Origin:
 
 class Scenario(Settings):
     """One scenario. Raises ScenarioError, with every problem at once, when it cannot be used."""
+
+    keys_of_files = ("extends",)
 
     name: Annotated[
         str,
@@ -237,6 +239,9 @@ class Scenario(Settings):
         """The entries of the workload that send requests, in order."""
         return tuple(entry for entry in self.workload if isinstance(entry, TrafficEntry))
 
+    def _changed_copy(self, key: str) -> str:
+        return f"scenario.with_({key}=...), which gives a changed copy"
+
     @classmethod
     def from_tree(cls, origin: Origin) -> Scenario:
         """The scenario written in a tree; raises ScenarioError with the place of every problem."""
@@ -261,8 +266,12 @@ class Scenario(Settings):
             data = {"name": origin.name, **data}
         scenario, problems, wrong = _validated(cls, handler, data, origin.tree)
         if scenario is not None and not origin.is_incomplete:
-            found = [*out_of_place(data, scenario.workload), *_between_sections(scenario, wrong)]
-            problems += [origin.tree.problem(place, text) for place, text in found]
+            listed = without(data, wrong).get("workload", ())
+            found = [
+                *out_of_place({**data, "workload": listed}, scenario.workload),
+                *_between_sections(scenario, wrong),
+            ]
+            problems += [origin.tree.problem(as_written(place, wrong), text) for place, text in found]
         if problems or scenario is None:
             raise ScenarioError(problems)
         scenario._given = copy.deepcopy(data)
@@ -286,7 +295,8 @@ def _validated(
         try:
             return handler(_prepared(data, wrong)), problems, wrong
         except ValidationError as error:
-            found = [place for place in locations(error) if place not in wrong]
+            placed = (as_written(place, wrong) for place in locations(error))
+            found = [place for place in placed if place not in wrong]
             problems += explained(error, model, tree, known=wrong)
             wrong += found
             if not found or not isinstance(data, dict):
@@ -318,21 +328,16 @@ def _unusable_conditions(scenario: Scenario) -> list[tuple[Location, str]]:
 def _between_sections(scenario: Scenario, wrong: list[Location]) -> list[tuple[Location, str]]:
     """Problems between sections, as far as they do not follow from those at the `wrong` places."""
     found: list[tuple[Location, str]] = []
-    if scenario.control_plane.kind in MESH_KINDS:
-        if not any(is_within(place, "mesh") or is_within(place, "workload") for place in wrong):
-            found += unknown_in_mesh(scenario)
-    elif not any(
-        is_within(place, "control_plane", "resources") or is_within(place, "control_plane", "pushes")
-        for place in wrong
-    ):
-        found += unknown_names(scenario)
-    if scenario.warm_up >= scenario.duration and not any(
-        place[:1] in (("duration",), ("warm_up",)) for place in wrong
-    ):
+    doubts = doubtful(wrong, Scenario)
+    if is_known(doubts, "control_plane", "kind"):
+        unknown = unknown_in_mesh if scenario.control_plane.kind in MESH_KINDS else unknown_names
+        found += unknown(scenario, doubts)
+        found += unusable_certificates(scenario)
+        found += unusable_vms(scenario)
+    if scenario.warm_up >= scenario.duration and is_known(doubts, "duration") and is_known(doubts, "warm_up"):
         found.append((("warm_up",), "must be shorter than duration: nothing would be counted"))
-    found += unusable_certificates(scenario)
-    found += unusable_vms(scenario)
-    found += _unusable_flags(scenario)
+    if is_known(doubts, "envoy", "runtime_layers"):
+        found += _unusable_flags(scenario)
     found += _unusable_conditions(scenario)
     if scenario.propagation.strategy != "push":
         found += [

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from pydantic import BaseModel, ConfigDict, Field, GetJsonSchemaHandler
 from pydantic_core import CoreSchema
+
+
+class FrozenScenarioError(AttributeError):
+    """A scenario, or a section of one, was to be changed in place; the message says how to get another."""
 
 
 class Settings(BaseModel):
@@ -17,6 +21,30 @@ class Settings(BaseModel):
 
     shorthand: ClassVar[dict[str, Any] | None] = None
     """JSON Schema of what may be written in place of the mapping, if anything."""
+    keys_of_files: ClassVar[tuple[str, ...]] = ()
+    """Keys that files have and the model has not."""
+
+    if not TYPE_CHECKING:  # mypy knows already that what is frozen has no attributes to set
+
+        def __setattr__(self, name: str, value: Any) -> None:
+            if not name.startswith("_"):
+                raise self._frozen(name)
+            super().__setattr__(name, value)
+
+        def __delattr__(self, name: str) -> None:
+            if not name.startswith("_"):
+                raise self._frozen(name)
+            super().__delattr__(name)
+
+    def _frozen(self, name: str) -> FrozenScenarioError:
+        """What to say to somebody who would change an attribute in place."""
+        field = type(self).model_fields.get(name)
+        key = name if field is None else field.alias or name
+        return FrozenScenarioError(f"a scenario is frozen: use {self._changed_copy(key)}")
+
+    def _changed_copy(self, key: str) -> str:
+        """The call that gives a scenario with another value at a key of this section."""
+        return f"scenario.with_(**{{'PATH.{key}': ...}}), where PATH leads to this {type(self).__name__}"
 
     @classmethod
     def __get_pydantic_json_schema__(

@@ -59,6 +59,34 @@ def test_changes_before_the_warm_up_are_left_out(recorder):
     assert "(1 change)" in text
 
 
+def test_where_a_share_of_few_proxies_is_not_the_percentile_of_that_number_it_says_so():
+    said = "a share is there with the last of its pairs; a percentile may lie between two"
+    for delays, is_said in (((100, 200), True), ((200, 200), False)):
+        recorder = Recorder(["p0", "p1"], messages=False, states=False)
+        recorder.change("cds", "c0", 0, 2)
+        for proxy, delay in enumerate(delays):
+            delivery = recorder.delivery(0, proxy, 0)
+            delivery.outcome = "active"
+            delivery.t_received_ns = delivery.t_acked_ns = delivery.t_active_ns = delay * MS
+        text = printed(journey.print_convergence, recorder)
+        assert row(text, "active")[1] == f"{delays[0]} ms"
+        assert (said in text) == is_said
+
+
+@pytest.mark.parametrize(
+    ("delays", "told"), [((100, 200), "150 ms"), ((100, 150, None), "150 ms"), ((100, None), "∞")]
+)
+def test_the_median_of_a_kind_of_change_is_that_of_all_of_them_and_what_never_came_is_infinite(delays, told):
+    recorder = Recorder(["p0"], messages=False, states=False)
+    for number in range(journey.CHANGES_AT_MOST + 1):
+        delay = delays[number % len(delays)] if number < 12 else delays[0]
+        kind = "cds" if number < 12 else "eds"
+        delivery = recorder.delivery(recorder.change(kind, f"c{number}", 0, 1), 0, 0)
+        delivery.outcome = "pending" if delay is None else "active"
+        delivery.t_active_ns = None if delay is None else delay * MS
+    assert row(printed(journey.print_deliveries, recorder), "cds")[-1] == told
+
+
 def test_it_says_where_the_time_goes_and_leaves_out_stages_that_took_none(recorder):
     text = printed(journey.print_stages, recorder)
     assert row(text, "watch") == ["watch", "100 ms", "100 ms*", "26 %"]

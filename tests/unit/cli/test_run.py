@@ -1,8 +1,10 @@
+import errno
 import json
 import os
 import re
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -75,7 +77,7 @@ def test_a_run_prints_question_phases_metrics_deliveries_warnings_and_place(
     assert re.search(r"health-check round +2.06 s +2.00 s +EDS timed out \(3\)$", lines["clusters"].rstrip())
     assert "listeners begin to accept" in lines["workers"]
     assert lines["time_to_ready"].split()[:3] == ["time_to_ready", "2.06", "s"]
-    assert re.search(r"20.0 s +- +1 +-$", lines["cds c0"].rstrip())  # the later of the two pushes
+    assert re.search(r"20.0 s +- +1 +∞$", lines["cds c0"].rstrip())  # the later of the two pushes
     assert "warning: a queue is too long" in printed
     assert "results: results/small-1" in printed
     assert "Expectations" not in printed
@@ -215,6 +217,35 @@ def test_a_second_run_replaces_the_first_and_leaves_other_files_alone(
     assert (out / "notes.txt").read_text() == "mine"
     assert json.loads((out / "manifest.json").read_text())["seed"] == 2
     assert not [path for path in out.iterdir() if path.name.startswith(".")]
+
+
+def test_a_place_that_cannot_be_written_is_refused_before_anything_is_played(
+    here, scenario_file, played, monkeypatch, capsys
+):
+    path = str(scenario_file())
+    (here / "file").write_text("mine")
+    before = sorted(here.rglob("*"))
+
+    def is_full(self: Path, content: bytes) -> int:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    for place, into in (("file/below/it", here / "file"), ("n" * 300, here), ("nul\0", here)):
+        assert main(["run", path, "--out", place]) == 2
+        assert capsys.readouterr().err.startswith(f"xdsim: --out {place}: cannot write into {into}: ")
+    monkeypatch.setattr(Path, "write_bytes", is_full)
+    assert main(["run", path, "--out", "new/place"]) == 2
+    said = "No space left on device; name another directory\n"
+    assert capsys.readouterr().err == f"xdsim: --out new/place: cannot write into {here}: {said}"
+    assert sorted(here.rglob("*")) == before
+    assert played == []
+
+
+def test_looking_whether_results_can_be_written_leaves_nothing(here, scenario_file, capsys):
+    """The scenario is refused after the place was looked at."""
+    path = str(scenario_file())
+    assert main(["run", path, "--out", "new/place", "--resume"]) == 2
+    assert "--resume" in capsys.readouterr().err
+    assert not (here / "new").exists()
 
 
 def test_results_never_replace_what_is_no_result(here, scenario_file, played, capsys):

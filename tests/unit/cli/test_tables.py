@@ -57,6 +57,27 @@ def test_columns_go_in_order_and_only_where_there_is_no_room() -> None:
     assert max(map(len, printed(60, order))) <= 60
 
 
+def sections(width: int, headings: tuple[str, ...], dispensable: tuple[str, ...] = ()) -> str:
+    """Two rows in sections of their own, one in bold, as a terminal with colours gets them."""
+    console = Console(width=width, file=io.StringIO(), force_terminal=True, color_system="standard")
+    table = new_table("Sections")
+    for heading in headings:
+        table.add_column(heading, justify="right", no_wrap=True)
+    table.add_row(*(f"1 {heading}" for heading in headings), style="bold")
+    table.add_section()
+    table.add_row(*(f"2 {heading}" for heading in headings))
+    show(console, table, dispensable)
+    assert isinstance(console.file, io.StringIO)
+    return console.file.getvalue()
+
+
+@pytest.mark.parametrize("gone", ["first", "middle", "last"])
+def test_a_table_without_a_column_is_as_if_it_had_never_had_it(gone: str) -> None:
+    headings = ("first", "middle", "last")
+    kept = tuple(heading for heading in headings if heading != gone)
+    assert sections(22, headings, (gone,)) == sections(22, kept)
+
+
 def test_prose_is_broken_before_anything_goes() -> None:
     lines = printed(90, ("n",))
     assert max(map(len, lines)) <= 90

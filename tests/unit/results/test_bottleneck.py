@@ -122,6 +122,32 @@ def test_median_and_tail_may_have_different_owners() -> None:
     assert result.met, result.expectations
 
 
+@pytest.mark.parametrize("proxies", [1, 2, 3, 10])
+def test_the_delay_whose_owner_is_told_is_the_percentile_of_the_summary(proxies: int) -> None:
+    """Also of two deliveries, between which p50 lies."""
+    workload = [{"edit": "VirtualService", "at": "5s"}]
+    scenario = planted("network", workload=workload, mesh={"proxies": proxies, "services": 3})
+    scenario = scenario.with_(**{"network.latency": {"exponential": {"mean": "1s"}}})
+    result = xs.run(scenario, seed=1)
+    line = result.summary().loc["active_delay"]
+    assert line["n"] == proxies
+    assert {owner.at: owner.delay for owner in result.bottlenecks} == {"p50": line["p50"], "p99": line["p99"]}
+
+
+def test_where_half_of_two_deliveries_never_comes_the_owner_is_what_that_one_waits_for() -> None:
+    workload = [
+        {"edit": "VirtualService", "at": "5s"},
+        {"partition": {"proxies": ["p1"]}, "at": "1s", "lasts": "50s"},
+    ]
+    scenario = planted("debounce", workload=workload, mesh={"proxies": 2, "services": 3}, duration="20s")
+    result = xs.run(scenario, seed=1)
+    assert sorted(result.deliveries["outcome"]) == ["active", "pending"]
+    median = result.bottlenecks[0]
+    assert math.isinf(median.delay)
+    assert math.isinf(result.summary().loc["active_delay", "p50"])
+    assert median.stage != "debounce"
+
+
 def test_a_change_that_envoy_rejects_is_owned_by_that() -> None:
     workload = [{"edit": "EnvoyFilter", "at": "5s", "rejected_by_envoy": True}]
     result = xs.run(planted("watch", workload=workload), seed=1)

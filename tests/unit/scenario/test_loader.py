@@ -70,6 +70,64 @@ def test_every_problem_is_told_in_one_pass_in_the_order_of_the_file(files: Files
     ]
 
 
+ISTIOD = "control_plane: {kind: istiod}\n"
+NO_SUCH_SERVICE = "workload: [{at: 1s, endpoints: s99}]"
+NO_SUCH_PROXY = "workload: [{at: 1s, restart: {proxies: [p9]}}]"
+ENDPOINTS_OF_A = "workload: [{at: 1s, endpoints: a}]"
+SEVERAL = """\
+workload:
+  - {at: soon, edit: VirtualService}
+  - {at: 1s, edit: VirtualService, service: s99}
+  - {at: 1s, nothing: 1}
+  - {at: 1s, restart: {proxies: [p9]}}
+  - {traffic: {to: s0, rate: 1/s, connection: kept}}
+"""
+FAR_TOO_OFTEN = "workload: [{every: 40us, from: 0s, until: 50s, endpoints: s0}]"
+PUSHES = """\
+control_plane:
+  resources: {clusters: {count: 1, secret: x}}
+  pushes: [{at: soon, type: cds, add: [c1]}, {at: 2s, type: cds, change: [c1]}]
+"""
+LAYERS = "envoy: {runtime_layers: [{name: a, disk: 1}]}\nworkload: [{at: 1s, runtime_flag: x, value: 1}]"
+
+IN_ONE_PASS = {
+    # A wrong entry of the workload hides nothing of the others, and these keep their places.
+    ISTIOD + SEVERAL: (
+        "workload[0].at",
+        "workload[1].service",
+        "workload[2]",
+        "workload[3].restart.proxies[0]",
+        "workload[4].traffic.connection",
+    ),
+    # What is wrong with the mesh beside its services does not make these unknown.
+    f"{ISTIOD}mesh: {{proxies: few}}\n{NO_SUCH_SERVICE}": ("mesh.proxies", "workload[0].endpoints"),
+    f"{ISTIOD}mesh: {{zoness: 2}}\n{NO_SUCH_SERVICE}": ("mesh.zoness", "workload[0].endpoints"),
+    f"{ISTIOD}duration: 5\n{NO_SUCH_SERVICE}": ("duration", "workload[0].endpoints"),
+    f"{ISTIOD}duratoin: 5s\n{NO_SUCH_SERVICE}": ("duratoin", "workload[0].endpoints"),
+    f"{ISTIOD}mesh: {{services: few}}\n{NO_SUCH_PROXY}": ("mesh.services", "workload[0].restart.proxies[0]"),
+    # What may follow from another mistake is not told.
+    f"{ISTIOD}mesh: {{services: few}}\n{NO_SUCH_SERVICE}": ("mesh.services",),
+    f"{ISTIOD}mesh: {{servics: [{{name: a}}]}}\n{ENDPOINTS_OF_A}": ("mesh.servics",),
+    f"{ISTIOD}msh: {{services: [{{name: a}}]}}\n{ENDPOINTS_OF_A}": ("msh",),
+    f"{ISTIOD}services: [{{name: a}}]\n{ENDPOINTS_OF_A}": ("services",),
+    f"{ISTIOD}mesh: {{proxies: few}}\n{NO_SUCH_PROXY}": ("mesh.proxies",),
+    f"{ISTIOD}duration: 5\n{FAR_TOO_OFTEN}": ("duration",),
+    f"{ISTIOD}workload: [{{at: soon, add_istiod: 1}}, {{at: 9s, restart_istiod: 1}}]": ("workload[0].at",),
+    "control_plane: {kind: istiod, replicas: x}\nworkload: [{at: 9s, restart_istiod: 1}]": (
+        "control_plane.replicas",
+    ),
+    "control_plane: {kind: isitod}\nworkload: [{traffic: {to: s0, rate: 1/s}}]": ("control_plane.kind",),
+    PUSHES: ("control_plane.pushes[0].at", "control_plane.resources.clusters.secret"),
+    LAYERS: ("envoy.runtime_layers[0].disk",),
+}
+
+
+@pytest.mark.parametrize("text", IN_ONE_PASS)
+def test_one_pass_tells_every_mistake_and_none_that_follows_from_another(files: Files, text: str) -> None:
+    found = files.problems(text + "\n")
+    assert sorted(problem.split(": ")[1] for problem in found) == sorted(IN_ONE_PASS[text]), found
+
+
 def test_a_kind_that_there_is_not_is_told_once_and_nothing_that_would_follow_from_it(files: Files) -> None:
     text = "control_plane: {kind: istio, replicas: 2}\nmesh: {services: 3}\nagent: {hop: 1ms}\n"
     with pytest.raises(ScenarioError) as caught:
@@ -118,8 +176,10 @@ def test_a_kind_that_there_is_not_is_told_once_and_nothing_that_would_follow_fro
         ("duration: soon", "duration: the text 'soon' is not a duration"),
         ("duration: -5s", "duration: must not be negative: '-5s'"),
         ("duration: 0s", "duration: must be at least 1ns"),
-        ("duration: 90000h", "longer than ten years"),
-        ("duration: 9999999999999999h", "duration: "),
+        ("duration: 90000h", "'90000h' is longer than ten years: write 87600h at most"),
+        ("duration: 300000000h", "'300000000h' is longer than ten years: write 87600h at most"),
+        ("duration: 9999999999999999h", "is longer than ten years: write 87600h at most"),
+        ("duration: -300000000h", "must not be negative: '-300000000h'"),
         ("duration: [5s]", "duration: must be a duration, such as 5s or 1m30s, not a list"),
         ("duration:", "duration: must be a duration, such as 5s or 1m30s, not nothing"),
         ("duration: true", "not true"),

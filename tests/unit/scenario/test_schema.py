@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import html
 import pickle
+import re
 from typing import Any
 
 import pytest
 import yaml
-from pydantic import ValidationError
 
 from simulator.engine.clock import MS, S
 from simulator.engine.delays import Constant, Exponential
@@ -110,10 +110,23 @@ def test_keywords_make_a_scenario_and_their_mistakes_are_all_told() -> None:
     ]
 
 
-def test_a_scenario_cannot_be_changed() -> None:
+def test_a_scenario_cannot_be_changed_and_says_how_to_get_another() -> None:
     scenario = Scenario()
-    with pytest.raises(ValidationError, match="frozen"):
+    told = re.escape("a scenario is frozen: use scenario.with_(seed=...)")
+    with pytest.raises(AttributeError, match=told):
         scenario.seed = 4
+    with pytest.raises(AttributeError, match=told):
+        del scenario.seed
+    assert (scenario.seed, scenario.with_(seed=4).seed) == (1, 4)
+
+
+def test_a_section_of_a_scenario_cannot_be_changed_and_names_the_key_as_a_file_has_it() -> None:
+    listeners = {"resources": {"listeners": {"count": 1}}}
+    workload = [{"traffic": {"to": "l0", "rate": "1/s"}}]
+    traffic = Scenario(control_plane=listeners, workload=workload).traffic[0].traffic
+    told = re.escape("use scenario.with_(**{'PATH.from': ...}), where PATH leads to this Traffic")
+    with pytest.raises(AttributeError, match=told):
+        traffic.source = "s1"
 
 
 def test_names_are_numbered_through_the_whole_list_of_mappings() -> None:
