@@ -350,11 +350,16 @@ class FleetWorld(SidecarsWorld):
             raise RowsTouched(self._cut_off) from error
 
     def _write_traffic(
-        self, entity: NDArray[np.int64], group: NDArray[np.int32], views: Views | None
+        self,
+        entity: NDArray[np.int64],
+        group: NDArray[np.int32],
+        views: Views | None,
+        begins_ns: NDArray[np.int64] | None = None,
     ) -> None:
         if self._requests is not None:
             assert views is not None, "nobody kept what the workers hold"
-            self._requests.write(entity, group, views, self._proxies, list(self._services.values()))
+            services = list(self._services.values())
+            self._requests.write(entity, group, views, self._proxies, services, begins_ns)
 
     def _lost(self) -> NDArray[np.int64]:
         """Rows of whom a message was lost, and the stream with it (wire/trouble.py): they were none."""

@@ -22,7 +22,7 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.redials import Redials
 from simulator.fleet.standing import Standing
 from simulator.fleet.streams import NEVER, Ints, Small, Streams
-from simulator.propagation.push import DeltaSession
+from simulator.propagation.push import DeltaSession, SotwSession
 from simulator.scenario.build_fleet_rows import settled_envoy
 from simulator.scenario.fleet_connections import RowRequest
 from simulator.scenario.fleet_start_connections import StartConnection
@@ -64,6 +64,9 @@ class StartingEnvoys(Protocol):
 
     def is_done(self, proxy: int) -> bool:
         """Whether nothing comes to it any more but what istiod sends."""
+
+    def requests_met(self, proxy: int) -> Sequence[tuple[int, int]]:
+        """What requests met there so far, from when on (fleet/views.py); nobody follows them any more."""
 
     def forget_envoy(self, proxy: int) -> None:
         """It is a row."""
@@ -223,8 +226,9 @@ class Starts:
         return StartConnection(self, rows, place, stream, proxy, is_reconnect=is_reconnect)
 
     def look_at(self, connection: StartConnection) -> None:
-        """Perhaps nothing is under way any more."""
-        if connection.is_looked_at or not self._servers[connection.proxy].is_at_rest:
+        """Perhaps nothing is under way any more, as soon as its workers have what was published."""
+        server = self._servers[connection.proxy]
+        if connection.is_looked_at or not server.is_at_rest:
             return
         connection.is_looked_at = True
 
@@ -233,7 +237,8 @@ class Starts:
             if self._is_at_rest(connection):
                 self._settle(connection)
 
-        self._clock.after(0, look, band=Band.DISPATCH, entity=connection.proxy)
+        at_ns = max(self._clock.now_ns, server.process.workers.last_ns)
+        self._clock.at(at_ns, look, band=Band.DISPATCH, entity=connection.proxy)
 
     def _is_at_rest(self, connection: StartConnection) -> bool:
         """Whether nothing is under way, and nothing that has happened is still to come."""
@@ -243,6 +248,7 @@ class Starts:
             and connection in replica.connections
             and connection.rows.line.is_idle(connection.place)
             and self._servers[proxy].is_at_rest
+            and self._servers[proxy].process.workers.last_ns <= self._clock.now_ns
             and self._envoys.is_done(proxy)
             and not self._ledger.has_open(proxy)
             and not self._deployment.behind(replica)
@@ -267,10 +273,9 @@ class Starts:
         for rows in self._rows:
             rows.making.groups[group].learn(subscribed, connection.sent_names)
         session = connection.session
-        if not isinstance(session, DeltaSession):
-            return  # no stream ends that anybody begins again
+        assert isinstance(session, DeltaSession | SotwSession), "a session is one or the other"
         requests = [
-            RowRequest(request.type, request.resource_names_subscribe, request.size_bytes)
+            RowRequest(request.type, session.names(request.type), request.size_bytes)
             for request in session.asked_again()
         ]
         self.reconnects.learn(group, requests)
@@ -290,6 +295,9 @@ class Starts:
         )
         state = self._moves.begin(group, settled_envoy(server), len(self._concerning[group]))
         self._streams.settle_in(place, state, standing)
+        met = self._envoys.requests_met(proxy)
+        if self._streams.views is not None:
+            self._streams.views.take_over(place, met)
         redials = self._redials
         redials.kind[place], redials.drawn[place] = group, self._envoys.mux_of(server).backoff.drawn
         redials.opened[place] = process.costs.drawn("stream_open")
@@ -326,6 +334,10 @@ class Starts:
                 row = startup(proxy, started_ns)
                 if constructed_ns <= end_ns:
                     _note_constructed(row, constructed_ns)
+
+    def send_from_ns(self) -> Ints:
+        """When the application of each begins to send; `NEVER` for who is played by messages."""
+        return np.where(self.phase == PLAYED, NEVER, self._times.started_ns)
 
     def lives_ns(self, end_ns: int) -> Ints:
         """How long each has lived at the end of the run."""

@@ -222,14 +222,6 @@ def test_auto_takes_the_fleet_for_a_mesh_that_starts(monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        (
-            {
-                "propagation.protocol": "sotw",
-                "control_plane.max_connection_age": "5s",
-                "control_plane.max_connection_age_grace": "0s",
-            },
-            "propagation.protocol: sotw and streams that end",
-        ),
         ({"propagation.strategy": "poll"}, "by polls or files"),
         ({"network.loss": 0.001}, "network.loss"),
     ],
