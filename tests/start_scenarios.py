@@ -31,7 +31,6 @@ def start(seed: int) -> xs.Scenario:
         "mesh.start": one(["cold", "cold", {"over": "3s"}, {"over": "12s"}, {"over": "1ms"}]),
         **_keys(of),
     }
-    keys["network.loss"] = 0
     return scenario.with_(**keys, workload=entries)
 
 

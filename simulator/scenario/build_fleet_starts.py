@@ -34,6 +34,7 @@ from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
 from simulator.scenario.engine_choice import dials_in_arrays, streams_end
 from simulator.scenario.envoys import envoy_settings
+from simulator.scenario.fleet_losses import who_loses
 from simulator.scenario.fleet_reconnects import Reconnects
 from simulator.scenario.fleet_replica import FleetReplica
 from simulator.scenario.fleet_starts import Starts, StartTimes
@@ -288,6 +289,13 @@ class StartedFleetWorld(FleetWorld):
         if self.rows and not self._rows:
             # No istiod was ever there.
             self._write_traffic(self._sidecars.entity, self._sidecars.group, self._ways.streams.views)
+
+    def _lost(self) -> NDArray[np.int64]:
+        loss = self._scenario.network.loss
+        if loss == 0 or not self.rows:
+            return np.empty(0, np.int64)
+        sent, but = self._ways.streams.sent(), self._starts.by_messages
+        return who_loses(self._draws, loss, self._sidecars.entity, sent, but)
 
     def _write_traffic(
         self,

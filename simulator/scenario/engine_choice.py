@@ -147,7 +147,6 @@ def _beside_starts(scenario: Scenario) -> dict[str, bool]:
     start = "mesh.start other than connected"
     return {
         f"{start} by polls or files": propagation.strategy != "push",
-        f"{start} with network.loss": scenario.network.loss > 0,
     }
 
 

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.engine.events import Band, Clock
+from simulator.envoy.delta_mux import DeltaMux
 from simulator.envoy.main_thread import MainThreadPast
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.redials import Redials
@@ -26,8 +27,8 @@ from simulator.propagation.push import DeltaSession, SotwSession
 from simulator.scenario.build_fleet_rows import settled_envoy
 from simulator.scenario.fleet_connections import RowRequest
 from simulator.scenario.fleet_start_connections import StartConnection
-from simulator.xds.resource_types import RESOURCE_TYPES, ResourceType, resource_type
-from simulator.xds.resources import Names
+from simulator.xds.resource_types import CDS, EDS, LDS, RDS, RESOURCE_TYPES, ResourceType, resource_type
+from simulator.xds.resources import NO_NAMES, Names
 
 if TYPE_CHECKING:
     from simulator.control_plane.istiod.connection import Connection
@@ -104,6 +105,7 @@ class Starts:
 
     Attributes:
         phase: Where each stands.
+        by_messages: By place, from behind which of its messages to which one it was played by messages.
         reconnects: What becomes of rows that lose their streams; set right after.
     """
 
@@ -129,6 +131,7 @@ class Starts:
         self._times, self._entity, self._group = times, entity, group
         self._concerning, self._rows = concerning, rows
         self.phase = np.full(len(entity), DIALS, np.int8)
+        self.by_messages = np.zeros((2, len(entity)), np.int64)
         self._since = streams.since = np.full(len(entity), NEVER, np.int64)
         self._places: dict[int, int] = {}
         """Of proxies that are played by messages."""
@@ -205,6 +208,9 @@ class Starts:
         # The last two messages, the stream's first packet and its request, leave once more.
         path.to_server.continue_from(standing.sent_up - 2, int(redials.linked_ns[place]))
         _continue_link(path.to_client, standing.sent_down, standing.last_down_ns)
+        assert path.trouble is not None, "streams have their troubles"
+        path.trouble.continue_from(standing.sent)
+        self.by_messages[:, place] = standing.sent, NEVER
         server.process.costs.skip("stream_open", int(redials.opened[place]) - 1)
         backoff = self._envoys.mux_of(server).backoff
         backoff.continue_from(int(redials.drawn[place]), redials.interval_ns(place))
@@ -252,8 +258,21 @@ class Starts:
             and self._envoys.is_done(proxy)
             and not self._ledger.has_open(proxy)
             and not self._deployment.behind(replica)
+            and self._holds_all(connection)
             and self._knows_group(connection)
         )
+
+    def _holds_all(self, connection: StartConnection) -> bool:
+        """Whether it has all that istiod sent, and says so when it dials: what it refused it had before."""
+        server = self._servers[connection.proxy]
+        envoy, mux = settled_envoy(server), self._envoys.mux_of(server)
+        held = {CDS: envoy.clusters, EDS: envoy.hosts, LDS: envoy.listeners, RDS: envoy.routes}
+        for type_, resources in held.items():
+            sent = connection.sent_names.get(type_, NO_NAMES) if type_.wildcard else connection.names(type_)
+            says_less = isinstance(mux, DeltaMux) and len(mux.held(type_)) < len(sent)
+            if len(resources) < len(sent) or says_less:
+                return False
+        return True
 
     def _knows_group(self, connection: StartConnection) -> bool:
         """Whether it subscribes what the others of its group do; the first one tells."""
@@ -290,9 +309,11 @@ class Starts:
         process, path = server.process, self._envoys.path_of(proxy)
         past = process.main_thread.past
         (sent_up, last_up_ns), (sent_down, last_down_ns) = path.to_server.past, path.to_client.past
-        standing = Standing(
-            sent_up, _number(last_up_ns), sent_down, _number(last_down_ns), *past, process.workers.last_ns
-        )
+        assert path.trouble is not None, "streams have their troubles"
+        messages = self.by_messages[1, place] = path.trouble.messages
+        opened = sent_up + sent_down - messages
+        links = sent_up, _number(last_up_ns), sent_down, _number(last_down_ns)
+        standing = Standing(*links, *past, opened, process.workers.last_ns)
         state = self._moves.begin(group, settled_envoy(server), len(self._concerning[group]))
         self._streams.settle_in(place, state, standing)
         met = self._envoys.requests_met(proxy)
