@@ -43,6 +43,11 @@ class UpdateSettings:
     end_ns: int
 
 
+_Kind = tuple[Rows, int, tuple[Step, int], bool]
+"""Rows of answers to one subscription; it; the step, and the content held after it; whether they are for the
+cluster in service while its successor warms."""
+
+
 @dataclass(frozen=True, slots=True, eq=False)
 class _Waiting:
     """Changes of clusters that warm on the same proxies: each with the EDS subscriptions it waits for."""
@@ -164,18 +169,10 @@ class Updates:
 
     def jobs(self, place: Places, at_ns: Ints, which: Rows, arrived: Arrived, way_ns: int) -> Ints:
         """Jobs of these proxies, of which some apply answers that cost their way too; when each is done."""
-        keys = self._subscriptions.layout.keys_of(arrived.place, arrived.sub)
-        warms = self._warms_since_ns[keys] != NEVER
-        kinds = [
-            (rows, sub, self._step(sub, held, content, bool(is_warm)), bool(is_old))
-            for rows, (sub, held, content, is_warm, is_old) in groups(
-                arrived.sub, self._held[keys], arrived.content, warms, arrived.is_superseded
-            )
-        ]
+        keys, kinds = self._kinds(arrived)
         cost_ns = np.zeros(len(place), np.int64)
         for rows, _, (step, _), _ in kinds:
             cost_ns[which[rows]] = step.cost_ns + way_ns
-            arrived.is_refused[rows] = bool(step.refused)
         busy_ns = self._busy_until_ns[place]
         start_ns = np.maximum(at_ns, busy_ns)
         done_ns = start_ns + cost_ns
@@ -183,7 +180,30 @@ class Updates:
             done_ns += self._flushes.stall_ns(place, start_ns, busy_ns, self._clusters[place])
         self._busy_until_ns[place] = done_ns
         self._note_busy(place, start_ns, done_ns)
-        applied_ns = done_ns[which]
+        self._take(arrived, keys, kinds, done_ns[which])
+        return done_ns
+
+    def take(self, arrived: Arrived, applied_ns: Ints) -> None:
+        """Main threads apply these answers, as was worked out elsewhere, and are done with it then."""
+        self._take(arrived, *self._kinds(arrived), applied_ns)
+        self.take_warmed()
+        self.take_served()
+
+    def _kinds(self, arrived: Arrived) -> tuple[Rows, list[_Kind]]:
+        """Their keys; and what they do, those that do the same together."""
+        keys = self._subscriptions.layout.keys_of(arrived.place, arrived.sub)
+        warms = self._warms_since_ns[keys] != NEVER
+        kinds = [
+            (rows, sub, self.step(sub, held, content, bool(is_warm)), bool(is_old))
+            for rows, (sub, held, content, is_warm, is_old) in groups(
+                arrived.sub, self._held[keys], arrived.content, warms, arrived.is_superseded
+            )
+        ]
+        for rows, _, (step, _), _ in kinds:
+            arrived.is_refused[rows] = bool(step.refused)
+        return keys, kinds
+
+    def _take(self, arrived: Arrived, keys: Rows, kinds: Sequence[_Kind], applied_ns: Ints) -> None:
         for rows, sub, (step, after), is_old in kinds:
             self._received(arrived, rows, sub)
             kept = (applied_ns[rows] <= self._settings.end_ns) & (applied_ns[rows] < arrived.stopped_ns[rows])
@@ -191,9 +211,9 @@ class Updates:
             if len(rows):
                 self._held[keys[rows]] = after
                 self._apply(arrived, rows, sub, step, applied_ns[rows], keys[rows], is_old=is_old)
-        return done_ns
 
-    def _step(self, sub: int, held: int, content: int, is_warm: bool) -> tuple[Step, int]:
+    def step(self, sub: int, held: int, content: int, is_warm: bool) -> tuple[Step, int]:
+        """What the answer with a content does where another one is held; the content held after it."""
         key = sub, held, content, is_warm
         found = self._steps.get(key)
         if found is None:
@@ -325,7 +345,7 @@ class Updates:
             if not len(rows):
                 return
         place = arrived.place[rows]
-        subs = [self._eds[sub][name] for name in step.awaited]
+        subs = self.begun(sub, step)
         for eds in subs:
             self._warms_since_ns[self._subscriptions.layout.keys(place, eds)] = t_ns
         self._warming[place] = len(subs)
@@ -377,6 +397,10 @@ class Updates:
                 for parted, part in self._late.pop((one, sub), ()):
                     parted.activated(part, self._rank[[one]], t_ns[[at]], self._workers_ns[[one]])
         self._served.append((place, sub, t_ns))
+
+    def begun(self, sub: int, step: Step) -> list[int]:
+        """The subscriptions that clusters begin which an answer to one of CDS makes warm."""
+        return [self._eds[sub][name] for name in step.awaited]
 
     def take_warmed(self) -> list[tuple[Places, Sequence[int], Ints]]:
         """Proxies with the subscriptions that warming clusters started, and when."""
