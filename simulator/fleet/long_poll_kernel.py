@@ -382,6 +382,10 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                         reg, subs, loops, keys, places, entity, heap, buckets, spare, up, down, fresh_up,
                         fresh_down, awaited, first, count, place, done,
                     )  # fmt: skip
+                if loops[loop, s.STOPPED_NS] <= done:
+                    # It brought what the cluster waited for that takes its place.
+                    end_loop(reg, loops, spare, loop)
+                    continue
                 loops[loop, s.SENT] += 1
                 up_ns = reg[s.LATENCY_UP_NS]
                 if up.size:

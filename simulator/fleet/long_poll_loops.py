@@ -273,6 +273,6 @@ class LongPollLoops:
         made = []
         for keys in (self._up_key, self._down_key):
             u = self._draws.uniform_of(keys[layout.key_sub][:, None], entity[:, None], message)
-            made.append(law.ns_array(u))
+            made.append(np.ascontiguousarray(law.ns_array(u)))
         self.fresh_up, self.fresh_down = made
         self.reg[s.IS_FRESH] = 1
