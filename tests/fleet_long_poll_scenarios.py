@@ -1,9 +1,9 @@
-"""Random scenarios in which proxies ask by long polls, by a seed: as `fleet_scenarios`, with waits that are short.
+"""Random scenarios in which proxies ask by long polls, by a seed: as `fleet_scenarios`.
 
-So holds end, meet publications, warming clusters and each other, and a server that is too small. In some of
-them clusters and their endpoints change all the time, so that a new loop of a cluster asks while those before
-it are still held. In half of them pods come and go, and proxies or istiods restart or are cut off; in half of
-them services send requests.
+Waits are short, so holds end, meet publications, warming clusters and each other, and a server that is too
+small. In some of them clusters and their endpoints change all the time, so that a new loop of a cluster asks
+while those before it are still held. In half of them pods come and go, and proxies or istiods restart or are
+cut off; in half of them services send requests.
 """
 
 from __future__ import annotations

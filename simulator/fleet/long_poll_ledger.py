@@ -66,18 +66,19 @@ class LongPollLedger:
 
     def _apply(self, log: Ints) -> None:
         arrived = Arrived(
-            *(
-                _small(log, column)
-                for column in (s.OF_SUB, s.AT_PLACE, s.OF_CONTENT, s.SINCE, s.UNTIL)
-            ),
-            *(
-                np.ascontiguousarray(log[:, column])
-                for column in (s.ENQUEUED, s.SERVED_NS, s.LEFT_NS, s.RECEIVED_NS)
-            ),
+            _small(log, s.OF_SUB),
+            _small(log, s.AT_PLACE),
+            _small(log, s.OF_CONTENT),
+            _small(log, s.SINCE),
+            _small(log, s.UNTIL),
+            log[:, s.ENQUEUED],
+            log[:, s.SERVED_NS],
+            log[:, s.LEFT_NS],
+            log[:, s.RECEIVED_NS],
             log[:, s.IS_OLD].astype(bool),
-            np.ascontiguousarray(log[:, s.STOPPED]),
+            log[:, s.STOPPED],
         )
-        self._updates.take(arrived, np.ascontiguousarray(log[:, s.DONE_NS]))
+        self._updates.take(arrived, log[:, s.DONE_NS])
 
     def _acknowledge(self, log: Ints) -> None:
         """Requests arrive that state a version (propagation/http_server.py: Acknowledgements)."""

@@ -1,4 +1,4 @@
-"""The arrays of long polls: one row for each loop, each subscription of a proxy, each proxy; and what is drawn.
+"""The arrays of long polls: a row for each loop, each subscription of a proxy, each proxy; what is drawn.
 
 Delays that are even or constant are worked out in the kernel. Those of other laws are calls of numpy and
 scipy: the next `MESSAGES_AHEAD` messages of each loop have theirs drawn beforehand, those of all loops at
@@ -100,7 +100,7 @@ class LongPollLoops:
         self._make_registers(flushes)
         self._make_rows(clusters)
         self._make_agenda()
-        self._make_room_for_draws()
+        self.up, self.down, self.fresh_up, self.fresh_down, self.service = self._rooms_for_draws()
         self.learn()
 
     def _keys_of_draws(self, flushes: StatsFlushes) -> None:
@@ -227,13 +227,13 @@ class LongPollLoops:
 
     # --- draws
 
-    def _make_room_for_draws(self) -> None:
-        count, law = len(self.keys), self._settings.service_time
-        is_drawn = law is not None and not isinstance(law, Constant)
-        self.service = np.zeros((count if is_drawn else 0, SERVICES_AHEAD), np.int64)
-        rows = 0 if isinstance(self._settings.latency, Constant) else len(self.loops)
-        self.up, self.down = (np.zeros((rows, MESSAGES_AHEAD), np.int64) for _ in range(2))
-        self.fresh_up, self.fresh_down = (np.zeros((0, MESSAGES_AHEAD), np.int64) for _ in range(2))
+    def _rooms_for_draws(self) -> list[Ints]:
+        """Of messages, of those of new loops, and of services; empty where nothing is drawn."""
+        law = self._settings.service_time
+        messages = 0 if isinstance(self._settings.latency, Constant) else len(self.loops)
+        services = 0 if law is None or isinstance(law, Constant) else len(self.keys)
+        shapes = [(messages, MESSAGES_AHEAD)] * 2 + [(0, MESSAGES_AHEAD)] * 2 + [(services, SERVICES_AHEAD)]
+        return [np.zeros(shape, np.int64) for shape in shapes]
 
     def draw(self) -> None:
         """The next messages and services of all loops have their delays."""

@@ -1,5 +1,5 @@
-"""Where the state of long polls stands: the places of scalars and columns that `long_poll_kernel` works on, and
-the small steps it is made of.
+"""Where the state of long polls stands: the places of scalars and columns that `long_poll_kernel` works on,
+and the small steps it is made of.
 
 Written so that numba compiles it. (What is compiled is kept by the text of this file and of that one: no
 constant of theirs stands elsewhere.)
@@ -219,7 +219,7 @@ def heap_pop(reg: Ints, heap: Ints) -> None:
 
 
 def place_of(state: int, entity: int) -> int:
-    """Of what a loop in that state waits for, among the happenings of its instant (engine/events.py: rank)."""
+    """Of what a loop in that state waits for, in its instant (engine/events.py: rank)."""
     if state == HELD:
         return TIMER_RANK + entity
     return (COMPLETION_RANK if state == SENDS else MESSAGE_RANK) + entity

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Callable, Sequence
 from functools import partial
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,11 +23,9 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.long_poll_kernel import advance
 from simulator.fleet.long_poll_ledger import LongPollLedger
 from simulator.fleet.long_poll_loops import BEFORE, LongPollingSettings, LongPollLoops
-from simulator.fleet.machine_code import Bound, MachineCode
 from simulator.fleet.stats_flushes import StatsFlushes
 from simulator.fleet.subscriptions import Subscriptions
 from simulator.fleet.updates import Updates
-from simulator.propagation.long_poll import Released
 from simulator.xds.resources import Names, Resources
 
 Ints = NDArray[np.int64]
@@ -37,6 +36,26 @@ _OTHERS = -1
 """Of the queue: the first request of others that is in it."""
 _ENTRIES = 2**16
 _LAST_RANK = 2**62
+
+
+class Released(Protocol):
+    """A request of others that was held, and gets something new (propagation/long_poll.py)."""
+
+    @property
+    def position(self) -> int:
+        """Of its name among those that were published."""
+
+    @property
+    def place(self) -> int:
+        """Among those that are held."""
+
+    @property
+    def proxy(self) -> int:
+        """Whose it is."""
+
+    @property
+    def serve(self) -> Callable[[], int]:
+        """Its service, which says what it takes, in ns."""
 
 
 class LongPolls:
@@ -163,7 +182,8 @@ class LongPolls:
         begin = 0
         for one in sorted(others, key=lambda one: (one.position, one.place)):
             end = int(np.searchsorted(position, one.position))
-            end += int(np.searchsorted(since[end : np.searchsorted(position, one.position, "right")], one.place))
+            until = int(np.searchsorted(position, one.position, "right"))
+            end += int(np.searchsorted(since[end:until], one.place))
             self._submit(ids[begin:end])
             begin = end
             self.submit(one.serve, one.proxy)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.fleet.answer_steps import Step, Stepping
+from simulator.fleet.answer_steps import KnownSteps, Step, Stepping
 from simulator.fleet.arrived import Arrived, groups
 from simulator.fleet.parted import Parted
 from simulator.fleet.stats_flushes import StatsFlushes
@@ -78,7 +78,7 @@ class Updates:
         count = len(rank)
         self._views = views
         self._touched: list[Places] = []
-        self._settings, self._subscriptions, self._stepping = settings, subscriptions, stepping
+        self._settings, self._subscriptions = settings, subscriptions
         self._flushes, self._rank, self._clusters = flushes, rank, clusters.copy()
         self._busy_until_ns = np.full(count, -1, np.int64)
         self._workers_ns = np.zeros(count, np.int64)
@@ -92,21 +92,9 @@ class Updates:
         self._waiting: list[_Waiting] = []
         self._late: dict[tuple[int, int], list[tuple[Parted, int]]] = {}
         """EDS parts that were applied while the cluster warmed, by place and subscription."""
-        self._steps: dict[tuple[int, int, int, bool], tuple[Step, int]] = {}
-        """Steps, and number of the content that is held after each."""
+        self._steps = KnownSteps(subscriptions, stepping)
         self._warmed: list[tuple[Places, Sequence[int], Ints]] = []
         self._served: list[tuple[Places, int, Ints]] = []
-        by_name = {(s.group, s.type_name, s.name): n for n, s in enumerate(subscriptions.all)}
-        self._eds = [
-            {}
-            if s.type_name != "cds"
-            else {
-                name: sub
-                for (group, type_name, name), sub in by_name.items()
-                if group == s.group and type_name == "eds"
-            }
-            for s in subscriptions.all
-        ]
 
     @property
     def least_ns(self) -> int:
@@ -213,27 +201,15 @@ class Updates:
                 self._apply(arrived, rows, sub, step, applied_ns[rows], keys[rows], is_old=is_old)
 
     def step(self, sub: int, held: int, content: int, is_warm: bool) -> tuple[Step, int]:
-        """What the answer with a content does where another one is held; the content held after it."""
-        key = sub, held, content, is_warm
-        found = self._steps.get(key)
-        if found is None:
-            contents, type_name = self._subscriptions.contents[sub], self._subscriptions.all[sub].type_name
-            step = self._stepping.step(type_name, contents[held], contents[content], warms=is_warm)
-            after = content
-            if step.refused:
-                # What is held then was never published.
-                after = held if step.held is contents[held] else len(contents)
-                contents.extend([step.held] * (after == len(contents)))
-            found = self._steps[key] = step, after
-        return found
+        """See KnownSteps."""
+        return self._steps.step(sub, held, content, is_warm)
 
     def may_warm(self, key: Rows, sub: NDArray[np.int32], content: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Whether these contents of clusters may make some warm where they are applied next: not where it is
         known that all that is new is refused."""
         may = np.ones(len(key), bool)
         for rows, (number, held, new) in groups(sub, self._held[key], content):
-            known = self._steps.get((number, held, new, False))
-            may[rows] = known is None or bool(known[0].awaited)
+            may[rows] = self._steps.may_warm(number, held, new)
         return may
 
     def _received(self, arrived: Arrived, rows: Rows, sub: int) -> None:
@@ -356,7 +332,11 @@ class Updates:
             self._waiting.append(
                 _Waiting(
                     [
-                        (c.parted, sub, tuple(self._eds[sub][n] for n in c.names.intersect(step.awaited)))
+                        (
+                            c.parted,
+                            sub,
+                            tuple(self._steps.eds[sub][n] for n in c.names.intersect(step.awaited)),
+                        )
                         for c in waits
                     ]
                 )
@@ -399,8 +379,8 @@ class Updates:
         self._served.append((place, sub, t_ns))
 
     def begun(self, sub: int, step: Step) -> list[int]:
-        """The subscriptions that clusters begin which an answer to one of CDS makes warm."""
-        return [self._eds[sub][name] for name in step.awaited]
+        """See KnownSteps."""
+        return self._steps.begun(sub, step)
 
     def take_warmed(self) -> list[tuple[Places, Sequence[int], Ints]]:
         """Proxies with the subscriptions that warming clusters started, and when."""
