@@ -222,8 +222,9 @@ class LongPolls:
         return s.NEVER if not self._others or self._is_offered else int(self._reg[s.ARMED_NS])
 
     def pass_to(self, place: Place) -> None:
-        """What the clock does from here on is at that place or later."""
-        self._present = place
+        """What the clock does from here on is at that place or later. What takes no time leads back to an
+        earlier place of the same instant, and comes behind what was there all the same."""
+        self._present = max(self._present, place)
 
     def ahead(self, horizon_ns: int, rank: int = 0) -> bool:
         """See Coming."""
