@@ -106,28 +106,28 @@ def serve(
             of = entity[loops[loop, s.PLACE]]
             expires_ns = now + drawn_ns(law[WAIT_LOW], law[WAIT_HIGH], bits[sub], of, now)
             loops[loop, s.EXPIRES_NS] = expires_ns
-        schedule(reg, loops, heap, buckets, entity, loop, s.HELD, expires_ns)
-        return
-    back_ns = now + service_ns
-    loops[loop, s.STARTED_NS], loops[loop, s.LEFT] = now, back_ns
-    sent = loops[loop, s.SENT]
-    back_ns += down[loop, sent % down.shape[1]] if down.size else reg[s.LATENCY_DOWN_NS]
-    loops[loop, s.CONTENT] = s.NOTHING
-    if is_new:
-        size = subs[sub, s.SIZE] + reg[s.ENVELOPE]
-        reg[s.MESSAGES] += 1
-        reg[s.BYTES] += size
-        if reg[s.BANDWIDTH] > 0:
-            back_ns += size * S // reg[s.BANDWIDTH]
-        loops[loop, s.CONTENT] = content
-        loops[loop, s.FROM] = keys[key, s.SEEN if keys[key, s.APPLIED_NS] < now else s.SEEN_BEFORE]
-        loops[loop, s.TO] = reg[s.PUBLICATIONS]
-        note(reg, log, loops, loop, s.STARTED)
-        keys[key, s.OPEN] = content
-    due_ns = loops[loop, s.DEPARTS_NS] + reg[s.GIVES_UP_NS]
-    if due_ns < back_ns and due_ns <= reg[s.END_NS] and due_ns <= loops[loop, s.STOPPED_NS]:
-        note(reg, log, loops, loop, s.TIMED_OUT)
-    schedule(reg, loops, heap, buckets, entity, loop, s.BACK, back_ns)
+        state, until_ns = s.HELD, expires_ns
+    else:
+        left_ns = now + service_ns
+        loops[loop, s.STARTED_NS], loops[loop, s.LEFT], loops[loop, s.CONTENT] = now, left_ns, s.NOTHING
+        sent = loops[loop, s.SENT]
+        back_ns = left_ns + (down[loop, sent % down.shape[1]] if down.size else reg[s.LATENCY_DOWN_NS])
+        if is_new:
+            size = subs[sub, s.SIZE] + reg[s.ENVELOPE]
+            reg[s.MESSAGES] += 1
+            reg[s.BYTES] += size
+            if reg[s.BANDWIDTH] > 0:
+                back_ns += size * S // reg[s.BANDWIDTH]
+            loops[loop, s.CONTENT] = content
+            loops[loop, s.FROM] = keys[key, s.SEEN if keys[key, s.APPLIED_NS] < now else s.SEEN_BEFORE]
+            loops[loop, s.TO] = reg[s.PUBLICATIONS]
+            note(reg, log, loops, loop, s.STARTED)
+            keys[key, s.OPEN] = content
+        due_ns = loops[loop, s.DEPARTS_NS] + reg[s.GIVES_UP_NS]
+        if due_ns < back_ns and due_ns <= reg[s.END_NS] and due_ns <= loops[loop, s.STOPPED_NS]:
+            note(reg, log, loops, loop, s.TIMED_OUT)
+        state, until_ns = s.BACK, back_ns
+    schedule(reg, loops, heap, buckets, entity, loop, state, until_ns)
 
 
 def enqueue(reg: Ints, loops: Ints, ring: Ints, servers: Ints, loop: int, now: int) -> bool:

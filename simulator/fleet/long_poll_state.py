@@ -264,15 +264,22 @@ def open_bucket(reg: Ints, loops: Ints, heap: Ints, buckets: Ints, entity: Ints)
     """What comes within the next bucket's length goes to the heap."""
     reg[LAST_BUCKET] += 1
     number = reg[LAST_BUCKET]
-    loop = buckets[number % buckets.size]
+    loop, later = buckets[number % buckets.size], NO_LOOP
     while loop >= 0:
         after = loops[loop, NEXT]
         ns = loops[loop, AT_NS]
         if ns // reg[BUCKET_NS] == number:
-            unlink(loops, buckets, loop)
+            loops[loop, BUCKET] = NO_BUCKET
             of = entity[loops[loop, PLACE]]
             heap_push(reg, heap, ns, place_of(loops[loop, STATE], of), loops[loop, SERIAL], loop)
+        else:
+            # Of a later turn of the ring.
+            loops[loop, NEXT], loops[loop, PREVIOUS] = later, NO_LOOP
+            if later >= 0:
+                loops[later, PREVIOUS] = loop
+            later = loop
         loop = after
+    buckets[number % buckets.size] = later
 
 
 def forestall(reg: Ints, loops: Ints, buckets: Ints, loop: int) -> None:

@@ -32,6 +32,10 @@ Ints = NDArray[np.int64]
 Place = tuple[int, int]
 """An instant, and a place among its happenings."""
 
+COMPILED_FROM = 50_000
+"""Requests of a run from which on the compiled kernel is used, where numba is installed: the first time on a
+machine that costs as much as playing these without."""
+
 _OTHERS = -1
 """Of the queue: the first request of others that is in it."""
 _ENTRIES = 2**16
@@ -310,8 +314,14 @@ class LongPolls:
             self._awaited,
             self._log,
         )
-        kernel = compiled_long_polls()
+        kernel = compiled_long_polls() if self._requests >= COMPILED_FROM else None
         return kernel.bound(arguments) if kernel is not None else partial(_uncompiled, arguments)
+
+    @property
+    def _requests(self) -> int:
+        """How many there are in the run where nothing changes."""
+        of = self._settings
+        return len(self._loops.keys) * int(1 + of.end_ns // of.wait.high_ns)
 
     def _offer(self) -> None:
         """The first of the others is next: the clock is told."""

@@ -25,7 +25,11 @@ SLOW = sorted({*range(130, 300)} - {*FAST})
 PLAIN = (138, 150, 192)
 """Without numba as well."""
 
-DURATION_NS = 6_000_000_000
+
+@pytest.fixture(autouse=True)
+def compiled_where_it_can_be(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Otherwise that is for runs of many requests alone."""
+    monkeypatch.setattr("simulator.fleet.long_polls.COMPILED_FROM", 0)
 
 
 @pytest.mark.parametrize("seed", FAST)
@@ -189,8 +193,6 @@ def test_a_run_that_ends_while_answers_are_on_their_way_leaves_the_same_rows_pen
 
 
 def test_auto_takes_the_arrays_for_many_proxies_that_poll_long() -> None:
-    if compiled_long_polls() is None:
-        pytest.skip("numba is not installed: xdsim[fast]")
     assert build(mesh(**{"mesh.proxies": 2000}), 1).engine == "fleet"
 
 
@@ -212,7 +214,7 @@ def test_the_kernel_compiled_gives_the_same_tables(of: xs.Scenario, monkeypatch:
     if compiled_long_polls() is None:
         pytest.skip("numba is not installed: xdsim[fast]")
     fast = by_rows(of)
-    monkeypatch.setattr("simulator.fleet.long_polls.compiled_long_polls", lambda: None)
+    monkeypatch.setattr("simulator.fleet.long_polls.COMPILED_FROM", 10**18)
     plain = by_rows(of)
     assert digest_of(build_tables(fast)) == digest_of(build_tables(plain))
     assert (fast.xds_messages, fast.xds_bytes) == (plain.xds_messages, plain.xds_bytes)
