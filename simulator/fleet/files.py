@@ -96,6 +96,15 @@ class Files:
         """What is read is worked off with it."""
         self._advance(self._clock.now_ns)
 
+    @property
+    def clients(self) -> None:
+        """Everybody has files, whoever writes them."""
+        return None
+
+    def before_end(self) -> None:
+        """The istiod that writes ends now: files stay as they are."""
+        self._advance(self._clock.now_ns - 1)
+
     def finish(self) -> None:
         """The run is over."""
         self._advance(self._settings.end_ns)

@@ -45,7 +45,8 @@ class LoopSettings:
         timeout_ns: ``request_timeout``.
         latency: Of each message.
         loss: Share of messages with which the connection breaks.
-        replica: Whom they ask.
+        replica: Whom they ask first.
+        nobody_ns: Times at which nobody answers, as rows of a first and a last instant, in order.
     """
 
     refresh_ns: int
@@ -53,6 +54,7 @@ class LoopSettings:
     latency: Delay
     loss: float
     replica: int
+    nobody_ns: Ints
 
 
 class Loops:
@@ -119,7 +121,16 @@ class Loops:
         self._down_key = keys([f"network.latency.to_client.{name}" for name in names])
         self._lost_up_key = keys([f"network.loss.to_server.{name}" for name in names])
         self._lost_down_key = keys([f"network.loss.to_client.{name}" for name in names])
-        self._service_key = keys([f"istiod.poll/{self._settings.replica}/{name}" for name in names])
+        self._service_key = self._keys_of_service(self._settings.replica)
+
+    def _keys_of_service(self, replica: int) -> NDArray[np.uint64]:
+        names = [f"{s.type_name}/{s.name}" for s in self._subscriptions.all]
+        return self._draws.keys([f"istiod.poll/{replica}/{name}" for name in names])
+
+    def ask(self, replica: int) -> None:
+        """Another process of istiod answers from here on, and has answered none of them before."""
+        self._service_key = self._keys_of_service(replica)
+        self.served[:] = 0
 
     def _latency_ns(self, keys: NDArray[np.uint64], ids: Ids) -> Ints | int:
         law = self._settings.latency
@@ -246,11 +257,23 @@ class Loops:
             raise CannotTakeFleet("requests that take longer than propagation.request_timeout to arrive")
         self.arrival_ns[ids] = arrival_ns
         self.state[ids] = AWAY
+        is_broken = self._finds_nobody(arrival_ns)
         if self._settings.loss:
-            broken = ids[self._loses(self._lost_up_key, ids)]
+            is_broken |= self._loses(self._lost_up_key, ids)
+        if is_broken.any():
+            broken = ids[is_broken]
             self.answer[broken] = NOTHING
             self.come_back(broken, self.arrival_ns[broken] + self.back_ns(broken))
             self._broken.append(broken)
+
+    def _finds_nobody(self, arrival_ns: Ints) -> NDArray[np.bool_]:
+        """Requests that arrive where nobody serves: the connection cannot be made."""
+        first, last = self._settings.nobody_ns.T
+        if not len(first):
+            return np.zeros(len(arrival_ns), bool)
+        at = np.searchsorted(first, arrival_ns, "right") - 1
+        finds: NDArray[np.bool_] = (at >= 0) & (arrival_ns <= last[at])
+        return finds
 
     def come_back(self, ids: Ids, back_ns: Ints) -> None:
         """Answers, or the news that a connection broke, are at the proxies then, or time-outs before."""
@@ -264,8 +287,13 @@ class Loops:
         if self._settings.loss:
             self.is_lost[ids] = self._loses(self._lost_down_key, ids)
 
+    def waiting(self, until_ns: int) -> NDArray[np.int32]:
+        """Places of the requests that have arrived before then and are not served."""
+        place: NDArray[np.int32] = self.place[(self.state == AWAY) & (self.arrival_ns < until_ns)]
+        return place
+
     def take_broken(self) -> list[Ids]:
-        """Requests that were lost on their way since the last time."""
+        """Requests that were lost on their way, or found nobody, since the last time."""
         taken, self._broken = self._broken, []
         return taken
 

@@ -7,6 +7,7 @@ since the content before.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -108,6 +109,7 @@ class Subscriptions(Generic[C, N]):
         unchanged_ns: What an answer without content costs.
         request_bytes: Size of a request.
         publications: How many there were.
+        lives: Of the istiods that publish one after the other, the first publication of each.
         changes: By subscription, in order of publication.
     """
 
@@ -119,6 +121,7 @@ class Subscriptions(Generic[C, N]):
     request_bytes: Ints
     unchanged_ns: int
     publications: int = 0
+    lives: list[int] = field(default_factory=lambda: [0])
     changes: list[list[Carries[N]]] = field(init=False)
     current: NDArray[np.int32] = field(init=False)
     is_cds: NDArray[np.bool_] = field(init=False)
@@ -127,6 +130,20 @@ class Subscriptions(Generic[C, N]):
         self.changes = [[] for _ in self.all]
         self.current = np.zeros(len(self.all), np.int32)
         self.is_cds = np.array([s.type_name == "cds" for s in self.all], bool)
+
+    @property
+    def life(self) -> int:
+        """Number of the istiod that publishes now."""
+        return len(self.lives) - 1
+
+    def life_of(self, publication: int) -> int:
+        """Number of the istiod that made it."""
+        return bisect_right(self.lives, publication) - 1
+
+    def begin_life(self) -> None:
+        """Another istiod publishes from here on."""
+        self.publications += 1
+        self.lives.append(self.publications)
 
     def brought(self, sub: int, after: int, until: int) -> list[Carries[N]]:
         """The changes that were first published after one publication, up to another, by id."""

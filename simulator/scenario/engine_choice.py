@@ -106,8 +106,10 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "recording.queues: true": keep.queues is True,
         f"agent.certificates.provider: {certificates}": certificates not in ("none", "istiod"),
     }
-    if not is_pushed and (outage := _everybody_is_cut_off(scenario)):
-        wanted[f"{outage} by polls or files"] = True
+    if propagation.strategy == "poll" and plane.replicas > 1:
+        # Which of those that are left a proxy asks next is drawn when it does.
+        is_rolled = any(isinstance(e, RolloutIstiodEntry) for e in entries)
+        wanted["rollout_istiod of several istiods by polls"] = is_rolled
     if mesh.start.kind != "connected":
         wanted |= _beside_starts(scenario)
     found = [name for name, is_used in wanted.items() if is_used]
@@ -115,16 +117,6 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         e.KIND for e in entries if not isinstance(e, _PLAYED_BY_FLEET) and e.KIND != "traffic"
     )
     return found + [f"workload entry {kind}" for kind in others] + _drawn_costs(scenario)
-
-
-def _everybody_is_cut_off(scenario: Scenario) -> str | None:
-    """By what, if there are times at which no istiod goes on that was there before."""
-    if any(isinstance(e, RolloutIstiodEntry) for e in scenario.workload):
-        return "rollout_istiod"
-    is_alone = scenario.control_plane.replicas == 1
-    if is_alone and any(isinstance(e, RestartIstiodEntry) for e in scenario.workload):
-        return "restart_istiod of the only istiod"
-    return None
 
 
 def _istiods_end(scenario: Scenario) -> bool:
