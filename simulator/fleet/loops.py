@@ -75,7 +75,7 @@ class Loops:
         is_lost: whether that is lost on its way to the proxy,
         carry_from: the publication after which its changes begin,
         carry_to: the one that ends them,
-        started_ns: when its service began,
+        started_ns: when its service began; where requests may break, also when it did,
         left_ns: when the answer left,
         superseded_ns: since when a newer loop exists,
         stopped_ns: since when nobody waits for it.
@@ -92,6 +92,7 @@ class Loops:
         open_from: the publication after which these begin,
         open_to: the one that ends them.
         doubles: How many loops there are beyond one for each key.
+        may_break: Requests may be lost or find nobody.
         has_cancelled: Some of those that were under way are not.
     """
 
@@ -106,6 +107,7 @@ class Loops:
         self._subscriptions, self._entity = subscriptions, entity
         self.shortest_ns = int(settings.latency.ns(0.0))
         self.doubles = 0
+        self.may_break = bool(settings.loss) or bool(len(settings.nobody_ns))
         self.has_cancelled = False
         self._broken: list[Ids] = []
         self._keys_of_draws()
@@ -233,6 +235,20 @@ class Loops:
             return ids
         return ids[np.lexsort((self.turn[ids], self.place[ids], arrival_ns))]
 
+    def answered_in_order(self, ids: Ids) -> Ids:
+        """By the instants at which they are done with at the proxies; those of one instant as they were
+        served."""
+        instant = self.instant[ids]
+        ranked = _ranked(instant)
+        ids, instant = ids[ranked], instant[ranked]
+        if self.may_break:
+            # Those that broke stand where they were sent.
+            same = np.flatnonzero(instant[1:] == instant[:-1])
+            tied = distinct(np.concatenate([same, same + 1]))
+            those = ids[tied]
+            ids[tied] = those[np.lexsort((self.turn[those], self.started_ns[those], instant[tied]))]
+        return ids
+
     # --- requests
 
     def wait(self, ids: Ids, done_ns: Ints) -> None:
@@ -257,23 +273,24 @@ class Loops:
             raise CannotTakeFleet("requests that take longer than propagation.request_timeout to arrive")
         self.arrival_ns[ids] = arrival_ns
         self.state[ids] = AWAY
-        is_broken = self._finds_nobody(arrival_ns)
+        if self.may_break:
+            self._break(ids[self._is_broken(ids, arrival_ns)])
+
+    def _is_broken(self, ids: Ids, arrival_ns: Ints) -> NDArray[np.bool_]:
+        """Requests that are lost, or arrive where nobody serves: the connection cannot be made."""
+        first, last = self._settings.nobody_ns.T
+        at = np.searchsorted(first, arrival_ns, "right") - 1
+        is_broken: NDArray[np.bool_] = at >= 0
+        is_broken[is_broken] = arrival_ns[is_broken] <= last[at[is_broken]]
         if self._settings.loss:
             is_broken |= self._loses(self._lost_up_key, ids)
-        if is_broken.any():
-            broken = ids[is_broken]
-            self.answer[broken] = NOTHING
-            self.come_back(broken, self.arrival_ns[broken] + self.back_ns(broken))
-            self._broken.append(broken)
+        return is_broken
 
-    def _finds_nobody(self, arrival_ns: Ints) -> NDArray[np.bool_]:
-        """Requests that arrive where nobody serves: the connection cannot be made."""
-        first, last = self._settings.nobody_ns.T
-        if not len(first):
-            return np.zeros(len(arrival_ns), bool)
-        at = np.searchsorted(first, arrival_ns, "right") - 1
-        finds: NDArray[np.bool_] = (at >= 0) & (arrival_ns <= last[at])
-        return finds
+    def _break(self, ids: Ids) -> None:
+        if len(ids):
+            self.answer[ids], self.started_ns[ids] = NOTHING, self.arrival_ns[ids]
+            self.come_back(ids, self.arrival_ns[ids] + self.back_ns(ids))
+            self._broken.append(ids)
 
     def come_back(self, ids: Ids, back_ns: Ints) -> None:
         """Answers, or the news that a connection broke, are at the proxies then, or time-outs before."""
@@ -342,6 +359,18 @@ class Loops:
         self.state[ids] = FREE
         self.doubles -= len(ids)
         self._cancelled += ids.tolist()
+
+
+def _ranked(instant: Ints) -> NDArray[np.int64]:
+    """Positions by instant, those of one instant in the order they are in."""
+    first = int(instant.min())
+    bits = max(1, (len(instant) - 1).bit_length())
+    if int(instant.max()) - first < 1 << (62 - bits):
+        packed = ((instant - first) << bits) | np.arange(len(instant))
+        packed.sort()
+        ranked: NDArray[np.int64] = packed & ((1 << bits) - 1)
+        return ranked
+    return np.argsort(instant, kind="stable")
 
 
 _BY_SLOT = (

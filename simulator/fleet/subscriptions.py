@@ -104,6 +104,7 @@ class Subscriptions(Generic[C, N]):
         contents: What each gave so far, by number of the content; between them what proxies made of it that
             refused a part.
         current: Number of the content that is published now.
+        version: Number of the first content of the same version: who has one has the other.
         answer_ns: What an answer with it costs the server.
         size_bytes: Size of the content.
         unchanged_ns: What an answer without content costs.
@@ -124,12 +125,35 @@ class Subscriptions(Generic[C, N]):
     lives: list[int] = field(default_factory=lambda: [0])
     changes: list[list[Carries[N]]] = field(init=False)
     current: NDArray[np.int32] = field(init=False)
+    version: NDArray[np.int32] = field(init=False)
+    _repeats: Ints = field(init=False)
+    """Keys of contents that are not the first of their version, ascending."""
+    _first: NDArray[np.int32] = field(init=False)
+    """The first ones of theirs."""
     is_cds: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         self.changes = [[] for _ in self.all]
-        self.current = np.zeros(len(self.all), np.int32)
+        self.current, self.version = (np.zeros(len(self.all), np.int32) for _ in range(2))
+        self._repeats, self._first = np.empty(0, np.int64), np.empty(0, np.int32)
         self.is_cds = np.array([s.type_name == "cds" for s in self.all], bool)
+
+    def publish(self, sub: int, content: int, version: int) -> None:
+        """What is published of a subscription from now on."""
+        self.current[sub], self.version[sub] = content, version
+        if content != version:
+            key = (sub << 32) + content
+            at = int(np.searchsorted(self._repeats, key))
+            self._repeats = np.insert(self._repeats, at, key)
+            self._first = np.insert(self._first, at, version)
+
+    def versions_of(self, sub: NDArray[np.int32], content: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Versions of contents."""
+        if not len(self._repeats):
+            return content
+        key = (sub.astype(np.int64) << 32) + content
+        at = np.minimum(np.searchsorted(self._repeats, key), len(self._repeats) - 1)
+        return np.where(self._repeats[at] == key, self._first[at], content)
 
     @property
     def life(self) -> int:

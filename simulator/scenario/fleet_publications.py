@@ -74,9 +74,9 @@ class Publications:
             for number in range(len(shown))
         ]
         contents = [self._content(sub, all_) for sub in range(len(all_))]
-        self._numbers = [{version_of(content): 0} for content in contents]
-        """By subscription the contents by their versions: an istiod that starts may lag behind the one before
-        it, and has older ones again."""
+        self._versions = [version_of(content) for content in contents]
+        self._first = [{version: 0} for version in self._versions]
+        """By subscription the first content of each version."""
         self.subscriptions: Subscriptions[Resources, Names] = Subscriptions(
             all_,
             Layout(all_, group),
@@ -232,13 +232,12 @@ class Publications:
     def _renew(self, sub: int) -> None:
         subscriptions = self.subscriptions
         content = self._content(sub, subscriptions.all)
-        contents, numbers = subscriptions.contents[sub], self._numbers[sub]
-        number = numbers.setdefault(version_of(content), len(contents))
-        if number == subscriptions.current[sub]:
+        version, contents = version_of(content), subscriptions.contents[sub]
+        if version == self._versions[sub] and _are_alike(content, contents[subscriptions.current[sub]]):
             return
-        subscriptions.current[sub] = number
-        if number == len(contents):
-            contents.append(content)
+        self._versions[sub] = version
+        subscriptions.publish(sub, len(contents), self._first[sub].setdefault(version, len(contents)))
+        contents.append(content)
         subscriptions.answer_ns[sub] = self._answer_ns(sub, content)
         subscriptions.size_bytes[sub] = content.size_bytes
 
@@ -279,6 +278,11 @@ class Publications:
             return Way(observed_ns, observed_ns, None)
         assert known.push.t_started_ns is not None
         return Way(observed_ns, known.push.t_started_ns, known.push.push_id)
+
+
+def _are_alike(content: Resources, other: Resources) -> bool:
+    """Whether Envoys do the same with both, of one version: istiods may have the same in another order."""
+    return content is other or list(content.names) == list(other.names)
 
 
 def _covers(
