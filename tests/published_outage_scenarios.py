@@ -40,8 +40,8 @@ def _scenario(of: random.Random, seed: int, keys: dict[str, Any]) -> xs.Scenario
     base = fleet_poll_scenarios.scenario(1000 + seed)
     others = [entry for entry in base.workload if not _is_of_istiod(entry)]
     keys |= {
-        "duration": one(["9s", "9s", "14s", "6s"]),
-        "mesh.proxies.sidecars": of.randint(3, 24),
+        "duration": one(["7s", "7s", "9s", "5s"]),
+        "mesh.proxies.sidecars": of.randint(3, 12),
         "control_plane.readiness": one([{}, {"initial_delay": "100ms", "period": "200ms"}]),
         "workload": [*others, *_changes(of), *_ends(of)],
     }
@@ -57,7 +57,7 @@ def _is_of_istiod(entry: Any) -> bool:
 
 def _ends(of: random.Random) -> list[dict[str, Any]]:
     """Of istiods."""
-    at = of.randint(500, 4000)
+    at = of.randint(500, 3500)
     again = [f"{at + of.choice([300, 1500, 4000])}ms"] if of.random() < 0.4 else []
     when = [f"{at}ms", *again]
     if of.random() < 0.35:
@@ -80,7 +80,7 @@ def _changes(of: random.Random) -> list[dict[str, Any]]:
             edit["name"] = of.choice(["one", "two"])
         if of.random() < 0.15:
             edit["rejected_by_envoy"] = True
-        entries.append(edit | {"every": f"{of.choice([97, 400, 1300])}ms", "from": "500ms", "until": "8s"})
+        entries.append(edit | {"every": f"{of.choice([97, 400, 1300])}ms", "from": "500ms", "until": "6s"})
     if of.random() < 0.5:
-        entries.append({"endpoints": "any", "poisson": of.choice(["1/s", "4/s", "30/s"]), "until": "8s"})
+        entries.append({"endpoints": "any", "poisson": of.choice(["1/s", "4/s", "20/s"]), "until": "6s"})
     return entries
