@@ -51,7 +51,7 @@ class FiledFleetWorld(PublishedFleetWorld):
                 assert isinstance(files, Files)
                 assert isinstance(writer, PublishingReplica)
                 files.before_end()
-                rows.go_on_with(writer, files)
+                rows.go_on_with(writer, files, may_lag=True)
                 self._follow_writer(rows, files)
                 for type_name in RESOURCE_TYPES:
                     self._told(rows, files, type_name, None)

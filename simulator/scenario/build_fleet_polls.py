@@ -57,7 +57,7 @@ class PolledFleetWorld(PublishedFleetWorld):
                 replica = self._deployment.replicas[serving[0]]
                 assert isinstance(replica, PublishingReplica)
                 polls.go_on_with(replica.number, source.share(replica.number, polls))
-                rows.go_on_with(replica, polls)
+                rows.go_on_with(replica, polls, may_lag=False)
 
     @property
     def _mesh_polls(self) -> mesh_sources.Polls:

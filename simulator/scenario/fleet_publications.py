@@ -186,24 +186,45 @@ class Publications:
             self._renew(sub)
         self._hold_what_is_known()
 
-    def go_on_with(self, replica: Replica) -> None:
+    def go_on_with(self, replica: Replica, *, may_lag: bool) -> None:
         """Another istiod publishes from now on, with what it has.
 
+        Args:
+            replica: That one.
+            may_lag: Whether it may have less than the one before: who gets that loses a change again, which
+                files do not tell anybody, and polls do (`Deployment.note_regressions`).
+
         Raises:
-            CannotTakeFleet: The one before had published a change that this one has not.
+            CannotTakeFleet: It has less, and may not.
         """
         self._replica, self._context = replica, replica.context
         self.subscriptions.begin_life()
         for sub in range(len(self.subscriptions.all)):
             self._renew(sub)
-        for change, made, _ in self._published:
+        published, self._published = self._published, []
+        withdrawn = []
+        for entry in published:
+            change, made, _ = entry
             way = self._way(change)
             if way is None:
-                raise CannotTakeFleet("istiods that lag behind the one before them, by polls or files")
+                withdrawn.append(entry)
+                continue
+            self._published.append(entry)
             for parted in made:
                 if parted.open:
                     parted.learn(self.subscriptions.life, way)
+        if withdrawn and not may_lag:
+            raise CannotTakeFleet("istiods that lag behind the one before them, by polls")
+        self._withdraw(withdrawn)
         self._hold_what_is_known()
+
+    def _withdraw(self, entries: Sequence[_Announced]) -> None:
+        """Nobody brings these until they are published again; who has them is not concerned by that."""
+        if entries:
+            gone = dict.fromkeys(id(parted) for _, made, _ in entries for parted in made)
+            for changes in self.subscriptions.changes:
+                changes[:] = [carries for carries in changes if id(carries.parted) not in gone]
+            self._unpublished = [*entries, *self._unpublished]
 
     def _hold_what_is_known(self) -> None:
         waiting, self._unpublished = self._unpublished, []

@@ -120,11 +120,11 @@ class PublishedRows:
 
         self.replica.on_published, self.replica.on_nothing_new = published, came_to_nothing
 
-    def go_on_with(self, replica: PublishingReplica, coming: Coming) -> None:
-        """The replica has ended; another one publishes from now on."""
+    def go_on_with(self, replica: PublishingReplica, coming: Coming, *, may_lag: bool) -> None:
+        """The replica has ended; another one publishes from now on (see `Publications.go_on_with`)."""
         self.replica.on_published = self.replica.on_nothing_new = None
         self.replica = replica
-        self.publications.go_on_with(replica)
+        self.publications.go_on_with(replica, may_lag=may_lag)
         coming.after_publication()
         self.follow(coming)
 
