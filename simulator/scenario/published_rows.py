@@ -132,9 +132,7 @@ class PublishedRows:
         """The rows of the deliveries table."""
         groups = int(self.group.max(initial=-1)) + 1
         members = [np.flatnonzero(self.group == number) for number in range(groups)]
-        return delivery_parts(
-            self.publications.announced, self.entity, members, carried_by, self.replicas
-        )
+        return delivery_parts(self.publications.announced, self.entity, members, carried_by, self.replicas)
 
 
 def rank_in_group(group: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -106,9 +106,7 @@ def test_who_still_waits_when_the_next_istiod_answers_is_played_by_messages() ->
     assert_equal(of)
 
 
-@pytest.mark.parametrize(
-    "how", [{}, {"max_surge": 0, "max_unavailable": 1}], ids=["one more", "one less"]
-)
+@pytest.mark.parametrize("how", [{}, {"max_surge": 0, "max_unavailable": 1}], ids=["one more", "one less"])
 @pytest.mark.parametrize("strategy", ["poll", "file"])
 def test_rows_go_over_to_the_istiod_that_replaces_theirs(strategy: str, how: dict[str, Any]) -> None:
     of = mesh({"rollout_istiod": how, "at": "2s"}, **{"propagation.strategy": strategy})
@@ -200,7 +198,7 @@ def test_polls_that_lose_a_change_again_are_left_to_the_events(monkeypatch: pyte
     monkeypatch.setattr("simulator.scenario.engine_choice.FLEET_FROM", 1)
     auto = played(LAGGING.with_(engine="auto"), LAGGING.seed, 0)
     assert auto.engine == "events"
-    assert "lag behind" in auto.engine_reason
+    assert "lag behind" in auto.reason
 
 
 def test_files_that_lose_a_change_again_are_as_event_by_event(monkeypatch: pytest.MonkeyPatch) -> None:
