@@ -96,6 +96,15 @@ class Files:
         """What is read is worked off with it."""
         self._advance(self._clock.now_ns)
 
+    @property
+    def clients(self) -> None:
+        """Everybody has files, whoever writes them."""
+        return None
+
+    def before_end(self) -> None:
+        """The istiod that writes ends now: files stay as they are."""
+        self._advance(self._clock.now_ns - 1)
+
     def finish(self) -> None:
         """The run is over."""
         self._advance(self._settings.end_ns)
@@ -132,14 +141,14 @@ class Files:
         group, since = int(self._group[places[0]]), int(self._told[places[0]])
         subs = dict.fromkeys(sub for files in self._log[since:] for sub in files[group])
         rank = {"cds": 0, "eds": 1, "lds": 2, "rds": 4}
-        all_, current = self._subscriptions.all, self._subscriptions.current
+        all_, version = self._subscriptions.all, self._subscriptions.version
         at_ns = self._next_ns[places]
         reads = []
         for sub in sorted(subs, key=lambda sub: rank[all_[sub].type_name]):
             keys = self._subscriptions.layout.keys(places, sub)
-            renamed = np.flatnonzero(self._read[keys] != current[sub])
+            renamed = np.flatnonzero(self._read[keys] != version[sub])
             if len(renamed):
-                self._read[keys[renamed]] = current[sub]
+                self._read[keys[renamed]] = version[sub]
                 reads.append(self._sent(sub, places[renamed], keys[renamed], at_ns[renamed]))
         again: list[Arrived] = []
         for arrived in reads:

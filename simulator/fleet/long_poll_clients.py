@@ -126,7 +126,7 @@ def take_effect(
     keys[key, s.SEEN] = max(keys[key, s.SEEN], loops[loop, s.TO])
     keys[key, s.APPLIED_NS] = done
     keys[key, s.HELD_CONTENT] = steps[step, s.HELD_AFTER]
-    loops[loop, s.VERSION], loops[loop, s.ERROR] = loops[loop, s.CONTENT], steps[step, s.REFUSED]
+    loops[loop, s.VERSION], loops[loop, s.ERROR] = loops[loop, s.OF_VERSION], steps[step, s.REFUSED]
     if steps[step, s.KIND] == s.SERVES and now <= loops[loop, s.SUPERSEDED_NS]:
         keys[key, s.WARMS] = 0
         places[place, s.WARMING] -= 1

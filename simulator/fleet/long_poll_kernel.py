@@ -63,6 +63,7 @@ def note(reg: Ints, log: Ints, loops: Ints, loop: int, what: int) -> int:
     reg[s.LOG] += 1
     log[at, s.WHAT], log[at, s.AT_PLACE] = what, loops[loop, s.PLACE]
     log[at, s.OF_SUB], log[at, s.OF_KEY] = loops[loop, s.SUB], loops[loop, s.KEY]
+    log[at, s.ITS_VERSION] = loops[loop, s.OF_VERSION]
     log[at, s.OF_CONTENT], log[at, s.SINCE] = loops[loop, s.CONTENT], loops[loop, s.FROM]
     log[at, s.UNTIL], log[at, s.ENQUEUED] = loops[loop, s.TO], loops[loop, s.ENQUEUED_NS]
     log[at, s.SERVED_NS], log[at, s.LEFT_NS] = loops[loop, s.STARTED_NS], loops[loop, s.LEFT]
@@ -88,8 +89,8 @@ def serve(
 ) -> None:
     """Its service starts: it is held, or the answer is on its way."""
     sub, key = loops[loop, s.SUB], loops[loop, s.KEY]
-    content = subs[sub, s.CURRENT]
-    is_new = content != loops[loop, s.VERSION]
+    content, version = subs[sub, s.CURRENT], subs[sub, s.CURRENT_VERSION]
+    is_new = version != loops[loop, s.VERSION]
     if service.size:
         service_ns = service[key, keys[key, s.SERVED] % service.shape[1]]
         keys[key, s.SERVED] += 1
@@ -118,11 +119,11 @@ def serve(
             reg[s.BYTES] += size
             if reg[s.BANDWIDTH] > 0:
                 back_ns += size * S // reg[s.BANDWIDTH]
-            loops[loop, s.CONTENT] = content
+            loops[loop, s.CONTENT], loops[loop, s.OF_VERSION] = content, version
             loops[loop, s.FROM] = keys[key, s.SEEN if keys[key, s.APPLIED_NS] < now else s.SEEN_BEFORE]
             loops[loop, s.TO] = reg[s.PUBLICATIONS]
             note(reg, log, loops, loop, s.STARTED)
-            keys[key, s.OPEN] = content
+            keys[key, s.OPEN] = version
         due_ns = loops[loop, s.DEPARTS_NS] + reg[s.GIVES_UP_NS]
         if due_ns < back_ns and due_ns <= reg[s.END_NS] and due_ns <= loops[loop, s.STOPPED_NS]:
             note(reg, log, loops, loop, s.TIMED_OUT)
@@ -299,7 +300,7 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                 reg[s.BYTES] += subs[loops[loop, s.SUB], s.REQUEST_BYTES]
                 if keys[key, s.OPEN] != s.NO_OPEN:
                     at = note(reg, log, loops, loop, s.ACK)
-                    log[at, s.OF_CONTENT], log[at, s.IS_OLD] = loops[loop, s.VERSION], loops[loop, s.ERROR]
+                    log[at, s.ITS_VERSION], log[at, s.IS_OLD] = loops[loop, s.VERSION], loops[loop, s.ERROR]
                     log[at, s.RECEIVED_NS] = now
                     if loops[loop, s.VERSION] == keys[key, s.OPEN] and keys[key, s.OLDER] < 0:
                         keys[key, s.OPEN] = s.NO_OPEN

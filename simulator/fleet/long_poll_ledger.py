@@ -61,7 +61,7 @@ class LongPollLedger:
         enqueued_ns, served_ns, left_ns = log[:, s.ENQUEUED], log[:, s.SERVED_NS], log[:, s.LEFT_NS]
         carries = self._updates.sent(sub, place, since, enqueued_ns, served_ns, left_ns)
         keys = log[carries, s.OF_KEY]
-        self._open_version[keys] = log[carries, s.OF_CONTENT]
+        self._open_version[keys] = log[carries, s.ITS_VERSION]
         self._open_from[keys], self._open_to[keys] = log[carries, s.SINCE], log[carries, s.UNTIL]
 
     def _apply(self, log: Ints) -> None:
@@ -83,7 +83,7 @@ class LongPollLedger:
     def _acknowledge(self, log: Ints) -> None:
         """Requests arrive that state a version (propagation/http_server.py: Acknowledgements)."""
         keys = log[:, s.OF_KEY]
-        states = self._open_version[keys] == log[:, s.OF_CONTENT]
+        states = self._open_version[keys] == log[:, s.ITS_VERSION]
         accepts = states & (log[:, s.IS_OLD] == 0)
         those = keys[accepts]
         self._updates.acked(

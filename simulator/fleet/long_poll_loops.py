@@ -217,7 +217,10 @@ class LongPollLoops:
         """Contents, and what answers cost, are those that are published now."""
         subscriptions, law = self._subscriptions, self._settings.service_time
         self.reg[s.PUBLICATIONS] = subscriptions.publications
-        self.subs[:, s.CURRENT] = subscriptions.current
+        self.subs[:, s.CURRENT], self.subs[:, s.CURRENT_VERSION] = (
+            subscriptions.current,
+            subscriptions.version,
+        )
         self.subs[:, s.SIZE] = subscriptions.size_bytes
         if isinstance(law, Constant):
             self.subs[:, s.SERVICE_NS] = self.reg[s.UNCHANGED_NS] = law.value_ns

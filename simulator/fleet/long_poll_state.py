@@ -102,19 +102,21 @@ constant law; BANDWIDTH 0 is no limit; FLUSH_EACH_NS is the longest a flush take
     STARTED_NS,
     LEFT,
     CONTENT,
+    OF_VERSION,
     FROM,
     TO,
     SUPERSEDED_NS,
     STOPPED_NS,
     DRAWN,
     LOOP,
-) = range(25)
+) = range(26)
 """Of a loop, a row each: where it stands; its proxy; its subscription; the number of the two together; the
-content that its next request states, and whether it was refused; requests so far; when the latest one left;
-when what it waits for happens, and its number; where that stands; when its wait at the server ends; its place
-among those that are held; when it began to wait for service, was served, and left again; the content it gets,
-and the publications between which its changes are; since when a newer loop exists, since when nobody waits
-for it; how many messages have drawn their delays. LOOP is the width of a row."""
+version that its next request states, and whether it was refused; requests so far; when the latest one
+left; when what it waits for happens, and its number; where that stands; when its wait at the server ends;
+its place among those that are held; when it began to wait for service, was served, and left again; the
+content it gets, its version, and the publications between which its changes are; since when a newer loop
+exists, since when nobody waits for it; how many messages have drawn their delays. LOOP is the width of a
+row."""
 
 (
     HELD_CONTENT,
@@ -136,9 +138,9 @@ the version of an answer that a request may acknowledge; services so far, and ho
 BUSY_UNTIL_NS, WARMING, CLUSTERS, FIRST_KEY, PLACE_WIDTH = range(5)
 """Of a proxy: when its main thread is done; clusters that warm; cluster objects; its first key."""
 
-CURRENT, SERVICE_NS, SIZE, REQUEST_BYTES, SEAT, SUB_WIDTH = range(6)
-"""Of a subscription: the content that is published now, what an answer with it costs, its size; the size of a
-request; its place among those of the proxy."""
+CURRENT, CURRENT_VERSION, SERVICE_NS, SIZE, REQUEST_BYTES, SEAT, SUB_WIDTH = range(7)
+"""Of a subscription: the content that is published now, its version, what an answer with it costs, its size;
+the size of a request; its place among those of the proxy."""
 
 COST, HELD_AFTER, REFUSED, KIND, AWAITED_FROM, AWAITED_COUNT, STEP = range(7)
 """Of what an answer does: main-thread time; the content held after it; whether it is refused; its kind; the
@@ -155,6 +157,7 @@ arrives; a request times out."""
     OF_SUB,
     OF_KEY,
     OF_CONTENT,
+    ITS_VERSION,
     SINCE,
     UNTIL,
     ENQUEUED,
@@ -165,8 +168,9 @@ arrives; a request times out."""
     IS_OLD,
     STOPPED,
     ENTRY,
-) = range(15)
-"""Of an entry: see `fleet.arrived.Arrived`. IS_OLD of an ACK says that its request states an error."""
+) = range(16)
+"""Of an entry: see `fleet.arrived.Arrived`. An ACK is of the version that its request
+states; IS_OLD says that it states an error. (A version is the number of the first content that has it.)"""
 
 # --- what is to come: in the heap, or in a bucket
 

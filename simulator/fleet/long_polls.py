@@ -205,7 +205,7 @@ class LongPolls:
         )
         held = np.flatnonzero(loops[:, s.STATE] == s.HELD)
         sub = loops[held, s.SUB]
-        is_new = (self._position[sub] >= 0) & (subs[sub, s.CURRENT] != loops[held, s.VERSION])
+        is_new = (self._position[sub] >= 0) & (subs[sub, s.CURRENT_VERSION] != loops[held, s.VERSION])
         found: Ints = held[is_new]
         return found
 
@@ -248,6 +248,15 @@ class LongPolls:
     def work_off(self) -> None:
         """See Coming."""
         self.before_publication()
+
+    @property
+    def clients(self) -> NDArray[np.bool_] | None:
+        """See Coming: the istiod of rows does not end."""
+        return None
+
+    def before_end(self) -> None:
+        """See Coming: those of others that wait have come to it before."""
+        self._advance(self._present)
 
     def finish(self) -> None:
         """The run is over."""

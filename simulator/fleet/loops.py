@@ -45,7 +45,8 @@ class LoopSettings:
         timeout_ns: ``request_timeout``.
         latency: Of each message.
         loss: Share of messages with which the connection breaks.
-        replica: Whom they ask.
+        replica: Whom they ask first.
+        nobody_ns: Times at which nobody answers, as rows of a first and a last instant, in order.
     """
 
     refresh_ns: int
@@ -53,6 +54,7 @@ class LoopSettings:
     latency: Delay
     loss: float
     replica: int
+    nobody_ns: Ints
 
 
 class Loops:
@@ -73,7 +75,7 @@ class Loops:
         is_lost: whether that is lost on its way to the proxy,
         carry_from: the publication after which its changes begin,
         carry_to: the one that ends them,
-        started_ns: when its service began,
+        started_ns: when its service began; where requests may break, also when it did,
         left_ns: when the answer left,
         superseded_ns: since when a newer loop exists,
         stopped_ns: since when nobody waits for it.
@@ -90,6 +92,7 @@ class Loops:
         open_from: the publication after which these begin,
         open_to: the one that ends them.
         doubles: How many loops there are beyond one for each key.
+        may_break: Requests may be lost or find nobody.
         has_cancelled: Some of those that were under way are not.
     """
 
@@ -104,6 +107,7 @@ class Loops:
         self._subscriptions, self._entity = subscriptions, entity
         self.shortest_ns = int(settings.latency.ns(0.0))
         self.doubles = 0
+        self.may_break = bool(settings.loss) or bool(len(settings.nobody_ns))
         self.has_cancelled = False
         self._broken: list[Ids] = []
         self._keys_of_draws()
@@ -119,7 +123,16 @@ class Loops:
         self._down_key = keys([f"network.latency.to_client.{name}" for name in names])
         self._lost_up_key = keys([f"network.loss.to_server.{name}" for name in names])
         self._lost_down_key = keys([f"network.loss.to_client.{name}" for name in names])
-        self._service_key = keys([f"istiod.poll/{self._settings.replica}/{name}" for name in names])
+        self._service_key = self._keys_of_service(self._settings.replica)
+
+    def _keys_of_service(self, replica: int) -> NDArray[np.uint64]:
+        names = [f"{s.type_name}/{s.name}" for s in self._subscriptions.all]
+        return self._draws.keys([f"istiod.poll/{replica}/{name}" for name in names])
+
+    def ask(self, replica: int) -> None:
+        """Another process of istiod answers from here on, and has answered none of them before."""
+        self._service_key = self._keys_of_service(replica)
+        self.served[:] = 0
 
     def _latency_ns(self, keys: NDArray[np.uint64], ids: Ids) -> Ints | int:
         law = self._settings.latency
@@ -222,6 +235,20 @@ class Loops:
             return ids
         return ids[np.lexsort((self.turn[ids], self.place[ids], arrival_ns))]
 
+    def answered_in_order(self, ids: Ids) -> Ids:
+        """By the instants at which they are done with at the proxies; those of one instant as they were
+        served."""
+        instant = self.instant[ids]
+        ranked = _ranked(instant)
+        ids, instant = ids[ranked], instant[ranked]
+        if self.may_break:
+            # Those that broke stand where they were sent.
+            same = np.flatnonzero(instant[1:] == instant[:-1])
+            tied = distinct(np.concatenate([same, same + 1]))
+            those = ids[tied]
+            ids[tied] = those[np.lexsort((self.turn[those], self.started_ns[those], instant[tied]))]
+        return ids
+
     # --- requests
 
     def wait(self, ids: Ids, done_ns: Ints) -> None:
@@ -246,11 +273,24 @@ class Loops:
             raise CannotTakeFleet("requests that take longer than propagation.request_timeout to arrive")
         self.arrival_ns[ids] = arrival_ns
         self.state[ids] = AWAY
+        if self.may_break:
+            self._break(ids[self._is_broken(ids, arrival_ns)])
+
+    def _is_broken(self, ids: Ids, arrival_ns: Ints) -> NDArray[np.bool_]:
+        """Requests that are lost, or arrive where nobody serves: the connection cannot be made."""
+        first, last = self._settings.nobody_ns.T
+        at = np.searchsorted(first, arrival_ns, "right") - 1
+        is_broken: NDArray[np.bool_] = at >= 0
+        is_broken[is_broken] = arrival_ns[is_broken] <= last[at[is_broken]]
         if self._settings.loss:
-            broken = ids[self._loses(self._lost_up_key, ids)]
-            self.answer[broken] = NOTHING
-            self.come_back(broken, self.arrival_ns[broken] + self.back_ns(broken))
-            self._broken.append(broken)
+            is_broken |= self._loses(self._lost_up_key, ids)
+        return is_broken
+
+    def _break(self, ids: Ids) -> None:
+        if len(ids):
+            self.answer[ids], self.started_ns[ids] = NOTHING, self.arrival_ns[ids]
+            self.come_back(ids, self.arrival_ns[ids] + self.back_ns(ids))
+            self._broken.append(ids)
 
     def come_back(self, ids: Ids, back_ns: Ints) -> None:
         """Answers, or the news that a connection broke, are at the proxies then, or time-outs before."""
@@ -264,8 +304,13 @@ class Loops:
         if self._settings.loss:
             self.is_lost[ids] = self._loses(self._lost_down_key, ids)
 
+    def waiting(self, until_ns: int) -> NDArray[np.int32]:
+        """Places of the requests that have arrived before then and are not served."""
+        place: NDArray[np.int32] = self.place[(self.state == AWAY) & (self.arrival_ns < until_ns)]
+        return place
+
     def take_broken(self) -> list[Ids]:
-        """Requests that were lost on their way since the last time."""
+        """Requests that were lost on their way, or found nobody, since the last time."""
         taken, self._broken = self._broken, []
         return taken
 
@@ -314,6 +359,18 @@ class Loops:
         self.state[ids] = FREE
         self.doubles -= len(ids)
         self._cancelled += ids.tolist()
+
+
+def _ranked(instant: Ints) -> NDArray[np.int64]:
+    """Positions by instant, those of one instant in the order they are in."""
+    first = int(instant.min())
+    bits = max(1, (len(instant) - 1).bit_length())
+    if int(instant.max()) - first < 1 << (62 - bits):
+        packed = ((instant - first) << bits) | np.arange(len(instant))
+        packed.sort()
+        ranked: NDArray[np.int64] = packed & ((1 << bits) - 1)
+        return ranked
+    return np.argsort(instant, kind="stable")
 
 
 _BY_SLOT = (

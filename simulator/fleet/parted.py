@@ -7,12 +7,14 @@ column for each instant; the rules are those of `recording/ledger.py`.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
+
+from simulator.fleet.errors import CannotTakeFleet
 
 Ints = NDArray[np.int64]
 
@@ -25,7 +27,7 @@ _OUTCOMES = ("pending", "active", "superseded", "rejected")
 
 @dataclass(frozen=True, slots=True)
 class Way:
-    """How the control plane came to have a change in what it publishes.
+    """How an istiod came to have a change in what it publishes.
 
     Attributes:
         observed_ns: It learned of it.
@@ -57,10 +59,13 @@ class Parted:
         "_followers",
         "_follows",
         "_inactive",
+        "_known",
         "_latest_ack_ns",
+        "_life",
         "_seats",
         "_unacked",
         "_unapplied",
+        "_ways",
         "acked_ns",
         "active_ns",
         "applied_ns",
@@ -75,7 +80,6 @@ class Parted:
         "received_ns",
         "sent_ns",
         "t_changed_ns",
-        "way",
     )
 
     def __init__(
@@ -90,13 +94,18 @@ class Parted:
     ) -> None:
         self.change, self.t_changed_ns, self.group = change, t_changed_ns, group
         self.older, self.open = list(older), count
-        self.way: Way | None = None
+        self._ways: dict[int, Way] = {}
+        """By the number of the life of istiod that published it; see `Subscriptions.lives`."""
+        self._life = np.zeros(count, np.int16)
+        """Of the one that each row has it from."""
         self._seats = {part: seat for seat, part in enumerate(parts)}
         shape = len(parts) + missing, count
         self._unapplied, self._inactive, self._unacked = (np.ones(shape, bool) for _ in range(3))
         self.is_superseded = np.zeros(count, bool)
         self.outcome = np.zeros(count, np.int8)
         self._came_to_nothing = False
+        self._known = np.zeros(count, bool)
+        """Where it came to nothing."""
         self._follows = np.zeros(count, bool)
         self._followers: list[tuple[Parted, NDArray[np.bool_]]] = []
         """Newer changes that alter nothing beyond it, and where they take effect with it."""
@@ -106,16 +115,25 @@ class Parted:
         self._decided_ns = columns[8]
         """When the main thread was done with what made it take effect."""
 
-    def sent(self, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints) -> None:
+    def learn(self, life: int, way: Way) -> None:
+        """This life of istiod has it in what it publishes."""
+        self._ways[life] = way
+
+    def sent(
+        self, life: int, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints
+    ) -> None:
         """Messages that carry a part of it leave, in any order: the first one is noted."""
         first = (self.sent_ns[ranks] == NULL) | (served_ns < self.dequeued_ns[ranks])
-        self._note_sending(ranks[first], arrived_ns[first], served_ns[first], sent_ns[first])
+        self._note_sending(life, ranks[first], arrived_ns[first], served_ns[first], sent_ns[first])
 
     def _note_sending(
-        self, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints
+        self, life: int, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints
     ) -> None:
-        assert self.way is not None, "a change that is not published travels"
-        enqueued_ns = np.maximum(arrived_ns, self.way.published_ns)
+        if not len(ranks):
+            return
+        assert life in self._ways, "a change that is not published travels"
+        self._life[ranks] = life
+        enqueued_ns = np.maximum(arrived_ns, self._ways[life].published_ns)
         self.enqueued_ns[ranks] = enqueued_ns
         self.dequeued_ns[ranks] = np.maximum(served_ns, enqueued_ns)
         self.sent_ns[ranks] = sent_ns
@@ -128,6 +146,7 @@ class Parted:
     def applied(
         self,
         part: int,
+        life: int,
         ranks: NDArray[np.int64],
         arrived_ns: Ints,
         served_ns: Ints,
@@ -142,19 +161,25 @@ class Parted:
         done = np.flatnonzero(counts)
         done = done[~self._unapplied[:, ranks[done]].any(axis=0)]
         rows = ranks[done]
-        self._note_sending(rows, arrived_ns[done], served_ns[done], sent_ns[done])
+        self._note_sending(life, rows, arrived_ns[done], served_ns[done], sent_ns[done])
         self.received_ns[rows], self.applied_ns[rows] = received_ns[done], t_ns[done]
         for older in self.older:
             still = rows[older.outcome[rows] == PENDING]
             older.is_superseded[still] = True
 
     def rejected(
-        self, ranks: NDArray[np.int64], arrived_ns: Ints, served_ns: Ints, sent_ns: Ints, received_ns: Ints
+        self,
+        life: int,
+        ranks: NDArray[np.int64],
+        arrived_ns: Ints,
+        served_ns: Ints,
+        sent_ns: Ints,
+        received_ns: Ints,
     ) -> None:
         """Proxies refused a part."""
         is_open = self.outcome[ranks] == PENDING
         rows = ranks[is_open]
-        self._note_sending(rows, arrived_ns[is_open], served_ns[is_open], sent_ns[is_open])
+        self._note_sending(life, rows, arrived_ns[is_open], served_ns[is_open], sent_ns[is_open])
         self.received_ns[rows] = received_ns[is_open]
         self.outcome[rows] = REJECTED
         self.open -= len(rows)
@@ -185,19 +210,29 @@ class Parted:
 
     # --- changes that alter nothing beyond an earlier one
 
-    def come_to_nothing(self, t_ns: int, before: Sequence[Parted], *, is_last: bool) -> None:
-        """The control plane learned of it and has nothing to say: who has what was before has it too.
+    def come_to_nothing(
+        self, life: int, t_ns: int, those: NDArray[np.int64], before: Sequence[Parted], *, is_last: bool
+    ) -> None:
+        """An istiod learned of it and has nothing to say: who has what was before has it too.
 
         Args:
+            life: Which life of which istiod.
             t_ns: When it learned of it; what proxies were told before then is worked off.
+            those: Its clients.
             before: Older changes of the same objects, in order.
             is_last: It is the newest of those learned of together.
+
+        Raises:
+            CannotTakeFleet: Another istiod learned of it before.
         """
-        assert (self.outcome == PENDING).all(), "a change that nobody published took effect"
-        self.way, self._came_to_nothing = Way(t_ns, t_ns, None), True
+        if self._came_to_nothing or (self.outcome != PENDING).any():
+            raise CannotTakeFleet("endpoints that two istiods looked at, one after the other")
+        self._came_to_nothing = True
+        self.learn(life, Way(t_ns, t_ns, None))
+        self._known[those], self._life[those] = True, life
         if not is_last:
-            self.is_superseded[:] = True
-        left = np.arange(len(self.outcome))
+            self.is_superseded[those] = True
+        left = those
         for older in reversed(before):
             is_decided = older.outcome[left] != PENDING
             waits = ~is_decided | (older._decided_ns[left] >= t_ns)
@@ -213,7 +248,7 @@ class Parted:
 
     def _follow(self, ranks: NDArray[np.int64], decided_ns: Ints, t_ns: Ints) -> None:
         """It takes effect without a message of its own: each instant skipped equals the one before it."""
-        assert self.way is not None, "a change follows that nobody learned of"
+        observed_ns = self._of_ways(lambda way: way.observed_ns)[ranks]
         for column in (
             self.enqueued_ns,
             self.dequeued_ns,
@@ -221,11 +256,18 @@ class Parted:
             self.received_ns,
             self.applied_ns,
         ):
-            column[ranks] = self.way.observed_ns
+            column[ranks] = observed_ns
         self.acked_ns[ranks] = t_ns
         self._unacked[:, ranks] = False
         self._follows[ranks] = True
         self._take_effect(ranks, decided_ns, t_ns)
+
+    def _of_ways(self, instant: Callable[[Way], int]) -> Ints:
+        """What is said by the life of istiod that each row has it from."""
+        said = np.full(max(self._ways, default=0) + 1, NULL, np.int64)
+        for life, way in self._ways.items():
+            said[life] = instant(way)
+        return said[self._life]
 
     def is_carried(self, ranks: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Whether messages bring it to them: not where it followed another one, or was refused."""
@@ -248,7 +290,7 @@ def delivery_parts(
     entity: Ints,
     members: Sequence[NDArray[np.int64]],
     carried_by: str,
-    replica: int,
+    replicas: Sequence[int],
 ) -> Iterator[Mapping[str, Any]]:
     """The rows of each change as columns, in order of proxies; instants that were not reached are `NULL`.
 
@@ -257,7 +299,7 @@ def delivery_parts(
         entity: Proxies by place, ascending.
         members: Places by group.
         carried_by: What carries changes.
-        replica: Who publishes them.
+        replicas: Who publishes them, by life.
     """
     outcomes = np.array(_OUTCOMES, object)
     for groups in changes:
@@ -265,13 +307,12 @@ def delivery_parts(
         order = np.argsort(places)
         if not len(places):
             continue
-        columns = [_columns(parted) for parted in groups]
+        columns = [_columns(parted, np.array(replicas, np.int64)) for parted in groups]
         part = {name: np.concatenate([c[name] for c in columns])[order] for name in columns[0]}
         carriers = np.array([None, carried_by, "earlier_push"], object)
         carrier = np.where(part.pop("follows"), 2, part["t_sent_ns"] >= 0)
         yield {
             **part,
-            "replica": np.where(part["replica"] >= 0, replica, NULL),
             "change_id": np.full(len(order), groups[0].change, np.int64),
             "proxy": entity[places[order]],
             "t_changed_ns": np.full(len(order), groups[0].t_changed_ns, np.int64),
@@ -280,18 +321,19 @@ def delivery_parts(
         }
 
 
-def _columns(parted: Parted) -> dict[str, NDArray[Any]]:
-    way = parted.way or Way(NULL, NULL, None)
+def _columns(parted: Parted, replicas: Ints) -> dict[str, NDArray[Any]]:
     is_carried = parted.sent_ns >= 0
-    is_known = is_carried | parted._came_to_nothing
-    push_id = NULL if way.push_id is None else way.push_id
+    is_known = is_carried | parted._known
+    push_id = parted._of_ways(lambda way: NULL if way.push_id is None else way.push_id)
+    observed_ns = parted._of_ways(lambda way: way.observed_ns)
+    published_ns = parted._of_ways(lambda way: way.published_ns)
     return {
         "outcome": parted.outcome,
         "follows": parted._follows,
-        "replica": np.where(is_known, 0, NULL),
+        "replica": np.where(is_known, replicas[parted._life], NULL),
         "push_id": np.where(is_carried, push_id, NULL),
-        "t_observed_ns": np.where(is_known, way.observed_ns, NULL),
-        "t_debounced_ns": np.where(is_carried, way.published_ns, NULL),
+        "t_observed_ns": np.where(is_known, observed_ns, NULL),
+        "t_debounced_ns": np.where(is_carried, published_ns, NULL),
         "t_enqueued_ns": parted.enqueued_ns,
         "t_dequeued_ns": parted.dequeued_ns,
         "t_sent_ns": parted.sent_ns,

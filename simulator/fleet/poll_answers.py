@@ -85,7 +85,8 @@ class PolledAnswers:
     def would_warm(self, ids: Ids) -> NDArray[np.bool_]:
         """Requests whose answer may make clusters warm."""
         current = self._subscriptions.current[self._loops.sub[ids]]
-        return self._may_warm(ids, current, self._loops.version[ids] != current)
+        version = self._subscriptions.version[self._loops.sub[ids]]
+        return self._may_warm(ids, current, self._loops.version[ids] != version)
 
     def _may_warm(self, ids: Ids, content: NDArray[np.int32], is_new: NDArray[np.bool_]) -> NDArray[np.bool_]:
         loops = self._loops
@@ -113,9 +114,9 @@ class PolledAnswers:
         self._answered = []
         if not is_ready.all():
             self._answered.append(ids[~is_ready])
-            ids, instant = ids[is_ready], instant[is_ready]
+            ids = ids[is_ready]
         if len(ids):
-            self._handle(ids[_ranked(instant)])
+            self._handle(self._loops.answered_in_order(ids))
         broken = loops.take_broken()
         self._answered += broken
         return is_all and not any((loops.instant[ids] < 2 * until_ns).any() for ids in broken)
@@ -195,7 +196,8 @@ class PolledAnswers:
         self._note_applied(chosen[kept], done_ns[which][kept])
         # The next request states the version.
         accepted = chosen[kept & ~arrived.is_refused]
-        loops.version[accepted] = loops.answer[accepted]
+        answer = loops.answer[accepted]
+        loops.version[accepted] = self._subscriptions.versions_of(loops.sub[accepted], answer)
         for begun in self._updates.take_warmed():
             self._window.add(loops.start(*begun))
         for place_, sub, t_ns in self._updates.take_served():
@@ -209,15 +211,3 @@ class PolledAnswers:
         loops.seen_before[key] = loops.seen[key]
         loops.seen[key] = np.maximum(loops.seen[key], loops.carry_to[ids])
         loops.applied_ns[key] = done_ns
-
-
-def _ranked(instant: Ints) -> NDArray[np.int64]:
-    """Positions by instant, those of one instant in the order they are in."""
-    first = int(instant.min())
-    bits = max(1, (len(instant) - 1).bit_length())
-    if int(instant.max()) - first < 1 << (62 - bits):
-        packed = ((instant - first) << bits) | np.arange(len(instant))
-        packed.sort()
-        ranked: NDArray[np.int64] = packed & ((1 << bits) - 1)
-        return ranked
-    return np.argsort(instant, kind="stable")

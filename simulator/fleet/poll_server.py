@@ -96,6 +96,15 @@ class Capacity:
         """When the first server is free."""
         return int(self._free_ns[0])
 
+    def hand_over(self) -> list[int]:
+        """When each server is free: others serve from here on."""
+        return self._free_ns.tolist()
+
+    def take_over(self, free_ns: list[int], busy_ns: int, jobs: int) -> None:
+        """These are other servers, free then (a heap), who served so much and so many before."""
+        self._free_ns = np.array(free_ns, np.int64)
+        self.busy_ns, self.jobs = busy_ns, jobs
+
     def take(self, start_ns: int, service_ns: int) -> None:
         """One request starts."""
         heap = self._free_ns.tolist()

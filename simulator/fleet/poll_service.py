@@ -83,7 +83,7 @@ class PollService:
         settings, subscriptions = self._settings, self._subscriptions
         sub, key = loops.sub[ids], loops.key[ids]
         answer = subscriptions.current[sub]
-        is_new = answer != loops.version[ids]
+        is_new = subscriptions.version[sub] != loops.version[ids]
         has_new = bool(is_new.any())
         service = self._service_ns(ids, sub, key, is_new)
         arrival_ns = loops.arrival_ns[ids]
@@ -100,6 +100,8 @@ class PollService:
         if self._opened:
             self._read_acks(ids, sub, key, arrival_ns)
         self._count_requests(sub)
+        if loops.may_break:
+            loops.started_ns[ids] = starts
         left_ns = starts + service
         back_ns = left_ns + loops.back_ns(ids)
         if has_new:
@@ -186,7 +188,7 @@ class PollService:
         if carries.any():
             keys = key[carries]
             self._opened += int((loops.open_version[keys] == NO_OPEN).sum())
-            loops.open_version[keys] = answer[carries]
+            loops.open_version[keys] = self._subscriptions.version[sub[carries]]
             loops.opened_by[keys], loops.opened_ns[keys] = ids[carries], starts[carries]
             loops.open_from[keys], loops.open_to[keys] = (
                 seen[carries],

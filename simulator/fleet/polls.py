@@ -18,13 +18,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.engine.draws import Draws
-from simulator.engine.events import Band, Clock
+from simulator.engine.events import After, Band, Clock
 from simulator.fleet.loops import AWAY, FREE, NEVER, Loops
 from simulator.fleet.poll_answers import PolledAnswers
 from simulator.fleet.poll_service import PollingSettings, PollService
 from simulator.fleet.poll_window import Window
 from simulator.fleet.subscriptions import Subscriptions
 from simulator.fleet.updates import Updates
+from simulator.propagation.http_server import Slots
 from simulator.xds.resources import Names, Resources
 
 Ints = NDArray[np.int64]
@@ -61,7 +62,10 @@ class Polls:
         self._service = PollService(settings, self._loops, subscriptions, answers, self._answers, servers)
         self._capacity = self._service.capacity
         self._others: deque[tuple[int, int, Callable[[], int]]] = deque()
-        self._is_offered = False
+        self._offered: After | None = None
+        """The service of the first of them, if the clock was told of it."""
+        self._came: NDArray[np.bool_] | None = None
+        """Who came to the istiod that answers now; None for everybody."""
         self._is_over = False
 
     # --- what others see of it
@@ -101,16 +105,16 @@ class Polls:
     @property
     def next_ns(self) -> int:
         """The first of the others is served then or later, unless the clock was told when."""
-        if not self._others or self._is_offered:
+        if not self._others or self._offered:
             return NEVER
         return max(self._others[0][0], self._capacity.free_ns)
 
     def ahead(self, horizon_ns: int) -> bool:
         """Everything before the horizon that somebody on the clock waits for happens; whether the clock was
         told when."""
-        if self._others and not self._is_offered:
+        if self._others and not self._offered:
             self.advance(horizon_ns - 1)
-            return self._is_offered
+            return self._offered is not None
         return False
 
     def _offer(self, last_ns: int, *, is_strict: bool) -> bool:
@@ -122,13 +126,12 @@ class Polls:
             return True
         waited = start_ns > arrived_ns
         if start_ns < last_ns or (start_ns == last_ns and not (is_strict and waited)):
-            self._is_offered = True
-            self._clock.at(start_ns, self._serve_other, band=Band.COMPLETION)
+            self._offered = self._clock.at(start_ns, self._serve_other, band=Band.COMPLETION)
         return False
 
     def _serve_other(self) -> None:
         _, _, serve = self._others.popleft()
-        self._is_offered = False
+        self._offered = None
         self._capacity.take(self._clock.now_ns, serve())
 
     # --- time
@@ -148,6 +151,46 @@ class Polls:
         while not self._answers.work_off(self._without_time_outs(now_ns)):
             self.advance(now_ns, is_strict=True)
 
+    # --- istiods that end and start
+
+    @property
+    def clients(self) -> NDArray[np.bool_] | None:
+        """Who has come to the istiod that answers now, by place; None for everybody."""
+        if self._came is None:
+            return None
+        clients = self._came.copy()
+        clients[self._loops.waiting(self._clock.now_ns + 1)] = True
+        return clients
+
+    def before_end(self) -> None:
+        """The istiod ends now: it has told how busy it was before. Who waits for it is answered."""
+        self.advance(self._clock.now_ns - 1)
+
+    def another_starts(self) -> None:
+        """There are two: who has not come to the first one since the one before it ended may go to either."""
+        clients = self.clients
+        if clients is not None:
+            self._updates.note_touched(np.flatnonzero(~clients).astype(np.int32))
+
+    def go_on_with(self, replica: int, servers: Slots) -> None:
+        """The istiod they asked has ended, and another process answers; these were its servers so far. Those
+        who still wait for the one that ended are touched."""
+        now_ns = self._clock.now_ns
+        self.advance(now_ns - 1)
+        self._updates.note_touched(self._loops.waiting(now_ns))
+        before = Slots(self._clock, 1)
+        before.take_over(self._capacity.hand_over(), [serve for _, _, serve in self._others])
+        if self._offered is not None:
+            self._offered.cancel()
+            self._offered = None
+        free_ns, waiting = servers.hand_over()
+        self._others = deque((now_ns - 1, 0, serve) for serve in waiting)
+        self._capacity.take_over(free_ns, servers.busy_ns, servers.jobs)
+        self._came = np.zeros(len(self._entity), bool)
+        self._loops.ask(replica)
+
+    # --- the end
+
     def finish(self) -> None:
         """The run is over."""
         end_ns = self._settings.end_ns
@@ -162,7 +205,7 @@ class Polls:
     def advance(self, last_ns: int, *, is_strict: bool = False) -> None:
         """Every request is served that starts up to an instant; at that instant itself, if `is_strict`, only
         those that need not wait."""
-        while not self._is_offered and self._slice(last_ns, is_strict):
+        while not self._offered and self._slice(last_ns, is_strict):
             pass
 
     # --- windows
@@ -223,7 +266,10 @@ class Polls:
         if self._is_over:
             self._service.leave_waiting(ids)
             return len(ids)
-        return self._service.serve(ids, last_ns, is_strict=is_strict)
+        count = self._service.serve(ids, last_ns, is_strict=is_strict)
+        if self._came is not None:
+            self._came[self._loops.place[ids[:count]]] = True
+        return count
 
     def _go_on(self, last_ns: int, is_strict: bool) -> bool:
         """The requests of the window are served."""

@@ -7,6 +7,7 @@ since the content before.
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Generic, TypeVar
@@ -103,11 +104,13 @@ class Subscriptions(Generic[C, N]):
         contents: What each gave so far, by number of the content; between them what proxies made of it that
             refused a part.
         current: Number of the content that is published now.
+        version: Number of the first content of the same version: who has one has the other.
         answer_ns: What an answer with it costs the server.
         size_bytes: Size of the content.
         unchanged_ns: What an answer without content costs.
         request_bytes: Size of a request.
         publications: How many there were.
+        lives: Of the istiods that publish one after the other, the first publication of each.
         changes: By subscription, in order of publication.
     """
 
@@ -119,14 +122,52 @@ class Subscriptions(Generic[C, N]):
     request_bytes: Ints
     unchanged_ns: int
     publications: int = 0
+    lives: list[int] = field(default_factory=lambda: [0])
     changes: list[list[Carries[N]]] = field(init=False)
     current: NDArray[np.int32] = field(init=False)
+    version: NDArray[np.int32] = field(init=False)
+    _repeats: Ints = field(init=False)
+    """Keys of contents that are not the first of their version, ascending."""
+    _first: NDArray[np.int32] = field(init=False)
+    """The first ones of theirs."""
     is_cds: NDArray[np.bool_] = field(init=False)
 
     def __post_init__(self) -> None:
         self.changes = [[] for _ in self.all]
-        self.current = np.zeros(len(self.all), np.int32)
+        self.current, self.version = (np.zeros(len(self.all), np.int32) for _ in range(2))
+        self._repeats, self._first = np.empty(0, np.int64), np.empty(0, np.int32)
         self.is_cds = np.array([s.type_name == "cds" for s in self.all], bool)
+
+    def publish(self, sub: int, content: int, version: int) -> None:
+        """What is published of a subscription from now on."""
+        self.current[sub], self.version[sub] = content, version
+        if content != version:
+            key = (sub << 32) + content
+            at = int(np.searchsorted(self._repeats, key))
+            self._repeats = np.insert(self._repeats, at, key)
+            self._first = np.insert(self._first, at, version)
+
+    def versions_of(self, sub: NDArray[np.int32], content: NDArray[np.int32]) -> NDArray[np.int32]:
+        """Versions of contents."""
+        if not len(self._repeats):
+            return content
+        key = (sub.astype(np.int64) << 32) + content
+        at = np.minimum(np.searchsorted(self._repeats, key), len(self._repeats) - 1)
+        return np.where(self._repeats[at] == key, self._first[at], content)
+
+    @property
+    def life(self) -> int:
+        """Number of the istiod that publishes now."""
+        return len(self.lives) - 1
+
+    def life_of(self, publication: int) -> int:
+        """Number of the istiod that made it."""
+        return bisect_right(self.lives, publication) - 1
+
+    def begin_life(self) -> None:
+        """Another istiod publishes from here on."""
+        self.publications += 1
+        self.lives.append(self.publications)
 
     def brought(self, sub: int, after: int, until: int) -> list[Carries[N]]:
         """The changes that were first published after one publication, up to another, by id."""

@@ -113,7 +113,7 @@ class Updates:
         sent_ns: Ints,
     ) -> NDArray[np.bool_]:
         """Updates leave that bring what was published since; which of them carry changes."""
-        carries = np.zeros(len(sub), bool)
+        carries, life = np.zeros(len(sub), bool), self._subscriptions.life
         for rows, (number, since) in groups(sub, after):
             brought = self._subscriptions.brought(number, since, self._subscriptions.publications)
             if not brought:
@@ -121,7 +121,7 @@ class Updates:
             ranks = self._rank[place[rows]]
             for carried in brought:
                 carries[rows] |= carried.parted.is_carried(ranks)
-                carried.parted.sent(ranks, enqueued_ns[rows], dequeued_ns[rows], sent_ns[rows])
+                carried.parted.sent(life, ranks, enqueued_ns[rows], dequeued_ns[rows], sent_ns[rows])
         return carries
 
     def acked(
@@ -269,9 +269,11 @@ class Updates:
         """These changes are applied, or refused; those that do not serve yet."""
         place = arrived.place[rows]
         ranks = self._rank[place]
+        life = self._subscriptions.life_of(int(arrived.carry_to[rows[0]]))
         refused = [carried for carried in brought if carried.names.intersect(step.refused)]
         for carried in refused:
             carried.parted.rejected(
+                life,
                 ranks,
                 arrived.enqueued_ns[rows],
                 arrived.dequeued_ns[rows],
@@ -282,6 +284,7 @@ class Updates:
         for carried in brought:
             carried.parted.applied(
                 sub,
+                life,
                 ranks,
                 arrived.enqueued_ns[rows],
                 arrived.dequeued_ns[rows],

@@ -110,6 +110,19 @@ class Slots:
         self._tell_depth()
         self._arm()
 
+    def hand_over(self) -> tuple[list[int], list[Callable[[], int]]]:
+        """When each server is free, and the jobs that wait: others serve them from here on."""
+        waiting = list(self._waiting)
+        self._waiting.clear()
+        return self._free_ns, waiting
+
+    def take_over(self, free_ns: list[int], waiting: Sequence[Callable[[], int]]) -> None:
+        """Servers that are free then, a heap, and the jobs that waited for them elsewhere."""
+        self._free_ns = free_ns
+        self._waiting.extend(waiting)
+        if waiting:
+            self._arm()
+
     def _arm(self) -> None:
         if not self._is_armed:
             self._is_armed = True

@@ -124,10 +124,12 @@ class PollReplica:
         self._acknowledgements = acknowledgements
         self._slots: Serving = Slots(clock, concurrency, depth)
 
-    def share(self, slots: Serving) -> None:
-        """From here on these are the servers: others stand in the same queue (the arrays of the fleet)."""
-        assert self._slots.queue_length == 0, "a poll was waiting before the run"
-        self._slots = slots
+    def share(self, slots: Serving) -> Slots:
+        """From here on these are the servers: others stand in the same queue (the arrays of the fleet). The
+        servers before, who serve on what they have."""
+        before, self._slots = self._slots, slots
+        assert isinstance(before, Slots), "two share one queue"
+        return before
 
     @property
     def polls(self) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cached_property, partial
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,9 +12,10 @@ from simulator.calibration.ways import DIRECTORY
 from simulator.fleet.files import Files, FileSettings
 from simulator.mesh.kubelet import KubeletSettings
 from simulator.propagation.file import FilesystemSubscriptions
+from simulator.scenario import mesh_sources
 from simulator.scenario.build_fleet_published import PublishedFleetWorld
 from simulator.scenario.fleet_publications import Publications
-from simulator.scenario.published_rows import PublishedRows
+from simulator.scenario.published_rows import PublishedRows, PublishingReplica
 from simulator.xds.resource_types import AGENT_TYPES, RESOURCE_TYPES, ResourceType, resource_type
 from simulator.xds.resources import NO_NAMES, Names
 
@@ -34,6 +36,26 @@ class FiledFleetWorld(PublishedFleetWorld):
             for name in source.watched(type_, None)
         ]
 
+    @cached_property
+    def _is_cut_off(self) -> NDArray[np.bool_]:
+        """Files stay where they are when their writer ends."""
+        return np.zeros(len(self._proxies.sidecars) + len(self._proxies.vms), bool)
+
+    def _go_on(self) -> None:
+        source = self._sources
+        assert isinstance(source, mesh_sources.Files)
+        come = self._begun()
+        for rows, files in zip(self._published, come, strict=True):
+            writer = source.writer
+            if writer is not rows.replica:
+                assert isinstance(files, Files)
+                assert isinstance(writer, PublishingReplica)
+                files.before_end()
+                rows.go_on_with(writer, files, may_lag=True)
+                self._follow_writer(rows, files)
+                for type_name in RESOURCE_TYPES:
+                    self._told(rows, files, type_name, None)
+
     def _first_replicas(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
         """The oldest replica writes everybody's files."""
         return np.zeros(len(proxies), np.int64)
@@ -50,12 +72,15 @@ class FiledFleetWorld(PublishedFleetWorld):
             rows.group,
         )
 
-        def told(type_name: str, names: Names | None) -> None:
-            if type_name not in AGENT_TYPES:
-                files.told(_named(rows.publications, type_name, names))
-
-        rows.replica.pushes.published.append(told)
+        self._follow_writer(rows, files)
         return files
+
+    def _follow_writer(self, rows: PublishedRows, files: Files) -> None:
+        rows.replica.pushes.published.append(partial(self._told, rows, files))
+
+    def _told(self, rows: PublishedRows, files: Files, type_name: str, names: Names | None) -> None:
+        if type_name not in AGENT_TYPES:
+            files.told(_named(rows.publications, type_name, names))
 
 
 def _named(publications: Publications, type_name: str, names: Names | None) -> list[Sequence[int]]:

@@ -46,6 +46,9 @@ class LongPolledFleetWorld(PublishedFleetWorld):
         assert isinstance(source, HttpSubscriptions)
         return [(loop.type, loop.names, loop.sent) for loop in source.loops()]
 
+    def _go_on(self) -> None:
+        """See PublishedFleetWorld. Those whose istiod ends are played by messages."""
+
     def _make_coming(self, rows: PublishedRows) -> LongPolls:
         scenario, source = self._scenario, self._sources
         assert isinstance(source, mesh_sources.LongPolls)

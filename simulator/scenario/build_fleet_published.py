@@ -25,6 +25,8 @@ from simulator.scenario.build_fleet import FleetWorld
 from simulator.scenario.build_fleet_rows import settled_envoy
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_publications import AnswerSteps, Publications
+from simulator.scenario.istiod_processes import FollowedProcesses, IstiodProcesses
+from simulator.scenario.mesh_parts import law_of
 from simulator.scenario.published_rows import (
     Coming,
     PublishedRows,
@@ -67,6 +69,37 @@ class PublishedFleetWorld(FleetWorld):
 
     def _begin(self) -> None:
         self._begun()
+
+    # --- istiods that end and start
+
+    def _make_processes(self) -> IstiodProcesses:
+        assert self._galley is None, "another control plane than istiod"
+        cache_sync, end_ns = law_of(self._laws, "cache_sync"), self._scenario.duration
+        return FollowedProcesses(
+            self._clock,
+            self._draws,
+            cache_sync,
+            self._deployment,
+            self._sources,
+            end_ns,
+            before_end=self._before_end,
+            changed=self._changed,
+        )
+
+    def _before_end(self, number: int) -> None:
+        come = self._begun()
+        for rows, coming in zip(self._published, come, strict=True):
+            if rows.replica.number == number and rows.replica.is_serving:
+                coming.before_end()
+
+    def _changed(self) -> None:
+        if self._come is not None:
+            self._go_on()
+
+    @abstractmethod
+    def _go_on(self) -> None:
+        """An istiod has ended or started: where the one that rows come to has ended, they go on with another
+        that serves."""
 
     # --- the beginning of the run
 

@@ -148,8 +148,12 @@ class SidecarsWorld(MeshWorld):
         ending = list(self._ends_of_istiods_ns)
         return is_aged | np.isin(self._first_replicas(self._ids), ending) if ending else is_aged
 
-    @cached_property
+    @property
     def _ends_of_istiods_ns(self) -> Mapping[int, Sequence[int]]:
+        return self._lives_of_istiods.ends_ns
+
+    @cached_property
+    def _lives_of_istiods(self) -> IstiodLives:
         scenario, cache_sync = self._scenario, self._laws["cache_sync"]
         assert not isinstance(cache_sync, Mapping), "costs.cache_sync is a formula"
         replicas, settings = scenario.control_plane.replicas, self._istiod_pod_settings()
@@ -161,7 +165,7 @@ class SidecarsWorld(MeshWorld):
             replicas,
             scenario.duration,
             are_running=scenario.control_plane.start == "running",
-        ).ends_ns
+        )
 
     def _first_replicas(self, proxies: NDArray[np.int64]) -> NDArray[np.int64]:
         """The replica that each of these is connected to from the start."""

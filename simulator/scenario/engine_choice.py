@@ -108,8 +108,12 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         "recording.queues: true": keep.queues is True,
         f"agent.certificates.provider: {certificates}": certificates not in ("none", "istiod"),
     }
-    if not is_pushed and (outage := _everybody_is_cut_off(scenario)):
-        wanted[f"{outage} by polls or files"] = True
+    if propagation.strategy == "long-poll" and (outage := _everybody_is_cut_off(scenario)):
+        wanted[f"{outage} by long polls"] = True
+    if propagation.strategy == "poll" and plane.replicas > 1:
+        # Which of those that are left a proxy asks next is drawn when it does.
+        is_rolled = any(isinstance(e, RolloutIstiodEntry) for e in entries)
+        wanted["rollout_istiod of several istiods by polls"] = is_rolled
     if mesh.start.kind != "connected":
         wanted |= _beside_starts(scenario)
     found = [name for name, is_used in wanted.items() if is_used]

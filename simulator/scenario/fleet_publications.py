@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -33,6 +33,10 @@ class AnswerSteps:
             return answer_step(type_name, held, answer, self._costs, warms=warms)
         except Unsettled as error:
             raise CannotTakeFleet(str(error)) from error
+
+
+_Announced = tuple[Change[Names], list[Parted], list[dict[str, Names]]]
+"""A change with its ways to the groups and, for each of them, what it alters."""
 
 
 class Publications:
@@ -71,6 +75,8 @@ class Publications:
         ]
         contents = [self._content(sub, all_) for sub in range(len(all_))]
         self._versions = [version_of(content) for content in contents]
+        self._first = [{version: 0} for version in self._versions]
+        """By subscription the first content of each version."""
         self.subscriptions: Subscriptions[Resources, Names] = Subscriptions(
             all_,
             Layout(all_, group),
@@ -81,7 +87,8 @@ class Publications:
             answer_cost_ns(replica, "", None),
         )
         self._context = replica.context
-        self._unpublished: list[tuple[Change[Names], list[Parted], list[dict[str, Names]]]] = []
+        self._unpublished: list[_Announced] = []
+        self._published: list[_Announced] = []
         self._open: list[list[tuple[Change[Names], Parted, dict[str, Names]]]] = [[] for _ in shown]
         self.announced: list[list[Parted]] = []
 
@@ -115,17 +122,31 @@ class Publications:
             self.announced.append(made)
             self._unpublished.append((change, made, parts_of))
 
-    def come_to_nothing(self, changes: Sequence[int], t_ns: int) -> None:
+    def come_to_nothing(
+        self, changes: Sequence[int], t_ns: int, clients: Callable[[int], NDArray[np.int64]]
+    ) -> None:
         """The replica learned of these, of one object, and publishes nothing for them; what is asked for from
-        here on carries them where what was before is still to be brought."""
+        here on carries them where what was before is still to be brought.
+
+        Args:
+            changes: Their ids, in order.
+            t_ns: Now.
+            clients: Told a group, whom of it the replica tells: ranks among its proxies.
+        """
         first: dict[int, Parted] = {}
         of = {change.id: made for change, made, _ in self._unpublished}
         for change in changes:
             for parted in of.get(change, ()):
                 before = first.setdefault(parted.group, parted).older
-                parted.come_to_nothing(t_ns, before, is_last=change == changes[-1])
+                parted.come_to_nothing(
+                    self.subscriptions.life,
+                    t_ns,
+                    clients(parted.group),
+                    before,
+                    is_last=change == changes[-1],
+                )
         self.subscriptions.publications += 1
-        self._hold_what_is_known(self._context)
+        self._hold_what_is_known()
 
     def announce_in_vain(self, change: Change[Names]) -> None:
         """A change of all proxies in something that none of them subscribes to."""
@@ -163,10 +184,52 @@ class Publications:
         subscriptions.publications += 1
         for sub in self._renewed(before, after):
             self._renew(sub)
-        self._hold_what_is_known(after)
+        self._hold_what_is_known()
 
-    def _hold_what_is_known(self, context: PushContext) -> None:
-        self._unpublished = [entry for entry in self._unpublished if not self._hold(*entry, context)]
+    def go_on_with(self, replica: Replica, *, may_lag: bool) -> None:
+        """Another istiod publishes from now on, with what it has.
+
+        Args:
+            replica: That one.
+            may_lag: Whether it may have less than the one before: who gets that loses a change again, which
+                files do not tell anybody, and polls do (`Deployment.note_regressions`).
+
+        Raises:
+            CannotTakeFleet: It has less, and may not.
+        """
+        self._replica, self._context = replica, replica.context
+        self.subscriptions.begin_life()
+        for sub in range(len(self.subscriptions.all)):
+            self._renew(sub)
+        published, self._published = self._published, []
+        withdrawn = []
+        for entry in published:
+            change, made, _ = entry
+            way = self._way(change)
+            if way is None:
+                withdrawn.append(entry)
+                continue
+            self._published.append(entry)
+            for parted in made:
+                if parted.open:
+                    parted.learn(self.subscriptions.life, way)
+        if withdrawn and not may_lag:
+            raise CannotTakeFleet("istiods that lag behind the one before them, by polls")
+        self._withdraw(withdrawn)
+        self._hold_what_is_known()
+
+    def _withdraw(self, entries: Sequence[_Announced]) -> None:
+        """Nobody brings these until they are published again; who has them is not concerned by that."""
+        if entries:
+            gone = dict.fromkeys(id(parted) for _, made, _ in entries for parted in made)
+            for changes in self.subscriptions.changes:
+                changes[:] = [carries for carries in changes if id(carries.parted) not in gone]
+            self._unpublished = [*entries, *self._unpublished]
+
+    def _hold_what_is_known(self) -> None:
+        waiting, self._unpublished = self._unpublished, []
+        for entry in waiting:
+            (self._published if self._hold(*entry) else self._unpublished).append(entry)
 
     def _renewed(self, before: PushContext, after: PushContext) -> list[int]:
         """Subscriptions that may give something else now."""
@@ -190,12 +253,12 @@ class Publications:
     def _renew(self, sub: int) -> None:
         subscriptions = self.subscriptions
         content = self._content(sub, subscriptions.all)
-        version = version_of(content)
-        if version == self._versions[sub]:
+        version, contents = version_of(content), subscriptions.contents[sub]
+        if version == self._versions[sub] and _are_alike(content, contents[subscriptions.current[sub]]):
             return
         self._versions[sub] = version
-        subscriptions.current[sub] = len(subscriptions.contents[sub])
-        subscriptions.contents[sub].append(content)
+        subscriptions.publish(sub, len(contents), self._first[sub].setdefault(version, len(contents)))
+        contents.append(content)
         subscriptions.answer_ns[sub] = self._answer_ns(sub, content)
         subscriptions.size_bytes[sub] = content.size_bytes
 
@@ -204,20 +267,13 @@ class Publications:
         change: Change[Names],
         made: Sequence[Parted],
         parts_of: Sequence[dict[str, Names]],
-        context: PushContext,
     ) -> bool:
         """Whether what is published now holds the change; then answers bring it."""
-        known = self._replica.known.get(change.id)
-        if known is None or not context.holds(known):
+        way = self._way(change)
+        if way is None:
             return False
-        observed_ns = max(known.observed_ns, change.t_changed_ns)
-        if known.push is None:
-            way = Way(observed_ns, observed_ns, None)
-        else:
-            assert known.push.t_started_ns is not None
-            way = Way(observed_ns, known.push.t_started_ns, known.push.push_id)
         for parted, parts in zip(made, parts_of, strict=True):
-            parted.way = way
+            parted.learn(self.subscriptions.life, way)
             index = self.by_group[parted.group]
             for type_name, names in parts.items():
                 wanted = (
@@ -232,6 +288,22 @@ class Publications:
                             Carries(self.subscriptions.publications, parted, part)
                         )
         return True
+
+    def _way(self, change: Change[Names]) -> Way | None:
+        """How what is published now came to hold the change; None if it does not."""
+        known = self._replica.known.get(change.id)
+        if known is None or not self._context.holds(known):
+            return None
+        observed_ns = max(known.observed_ns, change.t_changed_ns)
+        if known.push is None:
+            return Way(observed_ns, observed_ns, None)
+        assert known.push.t_started_ns is not None
+        return Way(observed_ns, known.push.t_started_ns, known.push.push_id)
+
+
+def _are_alike(content: Resources, other: Resources) -> bool:
+    """Whether Envoys do the same with both, of one version: istiods may have the same in another order."""
+    return content is other or list(content.names) == list(other.names)
 
 
 def _covers(

@@ -1,4 +1,4 @@
-"""When the processes of istiod end: known before the run, since nothing that proxies do changes it.
+"""When the processes of istiod end and start: known before the run, since nothing that proxies do changes it.
 
 The pods of istiod alone are played, with the same timeline and the same draws, and with processes that do
 nothing but start.
@@ -22,6 +22,7 @@ from simulator.workload.entries import (
 from simulator.workload.istiod_pods import IstiodPods, IstiodPodSettings
 from simulator.workload.timeline import Happening
 
+NEVER = 2**62
 _OF_ISTIODS = RestartIstiodEntry | AddIstiodEntry | RolloutIstiodEntry | MigrateRevisionEntry
 
 
@@ -39,6 +40,10 @@ class IstiodLives:
 
     Attributes:
         ends_ns: By number of a replica the instants at which it ends, in order.
+        nobody_ns: The times at which no replica is synced, as pairs: from the end of the last one on, up to
+            the instant at which one is, both included (a message comes after the one and before the other).
+        has_one_heir: When the replica that took over from the one before ends, or the first one, there is
+            never more than one that serves.
     """
 
     def __init__(
@@ -53,6 +58,11 @@ class IstiodLives:
         are_running: bool = True,
     ) -> None:
         self.ends_ns: dict[int, list[int]] = {}
+        self.nobody_ns: list[tuple[int, int]] = []
+        self.has_one_heir = True
+        self._serving: dict[int, None] = dict.fromkeys(range(replicas if are_running else 0))
+        self._heir: int | None = 0
+        self._ended_ns: int | None = None
         self._draws, self._cache_sync = draws, cache_sync
         self._clock = Clock()
         self._starts: dict[int, int] = {}
@@ -64,6 +74,7 @@ class IstiodLives:
             if isinstance(happening.entry, _OF_ISTIODS):
                 self._clock.at(happening.t_ns, partial(self._play, happening), band=Band.WORKLOAD)
         self._clock.run(end_ns)
+        self._note_nobody(NEVER)
 
     def start_istiod(self, replica: int, on_synced: Callable[[], None]) -> None:
         """See IstiodActions."""
@@ -72,6 +83,7 @@ class IstiodLives:
 
         def synced() -> None:
             if self._starts.get(replica) == starts:
+                self._note_synced(replica)
                 on_synced()
 
         self._clock.after(delay_ns, synced, band=Band.TIMER, entity=replica)
@@ -80,6 +92,29 @@ class IstiodLives:
         """See IstiodActions."""
         self._starts[replica] = self._starts.get(replica, 0) + 1
         self.ends_ns.setdefault(replica, []).append(self._clock.now_ns)
+        if replica in self._serving:
+            self._note_end(replica)
+
+    def _note_synced(self, replica: int) -> None:
+        self._serving[replica] = None
+        if self._note_nobody(self._clock.now_ns):
+            self._heir = replica
+
+    def _note_nobody(self, until_ns: int) -> bool:
+        """Nobody served until then; whether that is so."""
+        since_ns, self._ended_ns = self._ended_ns, None
+        if since_ns is None:
+            return False
+        self.nobody_ns.append((since_ns, until_ns))
+        return True
+
+    def _note_end(self, replica: int) -> None:
+        del self._serving[replica]
+        if not self._serving:
+            self._heir, self._ended_ns = None, self._clock.now_ns
+        elif replica == self._heir:
+            self.has_one_heir &= len(self._serving) == 1
+            self._heir = next(iter(self._serving))
 
     def istiod_in_service(self, replica: int, is_in: bool) -> None:
         """See IstiodActions."""

@@ -108,3 +108,38 @@ class IstiodProcesses:
                 f"{replica.sender.depth} pushes wait at the end"
             )
         return found
+
+
+class FollowedProcesses(IstiodProcesses):
+    """Says when replicas end and start.
+
+    Args:
+        before_end: Told the number of one that ends now.
+        changed: Told after one has ended or synced.
+    """
+
+    def __init__(
+        self,
+        clock: Clock,
+        draws: Draws,
+        cache_sync: Delay,
+        deployment: Deployment,
+        sources: Sources,
+        end_ns: int,
+        *,
+        before_end: Callable[[int], None],
+        changed: Callable[[], None],
+    ) -> None:
+        super().__init__(clock, draws, cache_sync, deployment, sources, end_ns)
+        self._before_end, self._changed = before_end, changed
+
+    def begin(self, number: int) -> None:
+        """A replica has synced."""
+        super().begin(number)
+        self._changed()
+
+    def stop_istiod(self, number: int) -> None:
+        """SIGTERM."""
+        self._before_end(number)
+        super().stop_istiod(number)
+        self._changed()

@@ -20,7 +20,7 @@ from simulator.mesh.kubelet import KubeletSettings
 from simulator.mesh.services import Service
 from simulator.propagation.file import FilesystemSubscriptions, KubeletSync
 from simulator.propagation.http_loop import HttpSubscriptions, RestNetwork
-from simulator.propagation.http_server import Acknowledgements, PinnedConnection, PollServer, Serving
+from simulator.propagation.http_server import Acknowledgements, PinnedConnection, PollServer, Serving, Slots
 from simulator.propagation.long_poll import (
     Beside,
     LongPollReplica,
@@ -218,6 +218,11 @@ class _Http:
     def _serving(self) -> list[PollServer]:
         return [self._servers[number] for number in sorted(self._servers)]
 
+    @property
+    def serving(self) -> list[int]:
+        """Numbers of the replicas that answer."""
+        return sorted(self._servers)
+
     def _connection(self, process: Process) -> PinnedConnection:
         proxy = process.proxy
         opened = self._connections[proxy].opened if proxy in self._connections else 0
@@ -291,11 +296,11 @@ class Polls(_Http):
 
     _acknowledgements: Acknowledgements | None = None
 
-    def share(self, replica: int, slots: Serving) -> None:
-        """Others stand in the queue of that replica (the arrays of the fleet)."""
+    def share(self, replica: int, slots: Serving) -> Slots:
+        """Others stand in the queue of that replica (the arrays of the fleet); the servers before."""
         server = self._servers[replica]
         assert isinstance(server, PollReplica)
-        server.share(slots)
+        return server.share(slots)
 
     def make(self, process: Process) -> ConfigSource:
         """Envoy's REST subscriptions."""
@@ -383,10 +388,15 @@ class Files:
         self._kubelets = KubeletSync(clock, draws, settings, self._latest)
         self._mounted: dict[int, None] = {}
 
-    def _latest(self) -> PublishedContext:
+    @property
+    def writer(self) -> Replica:
+        """The replica that writes, or wrote last."""
         assert self._writer is not None, "files are written by a replica"
-        state = PublishedState(self._writer, None)
-        return PublishedContext(self._writer, state, self._writer.context)
+        return self._writer
+
+    def _latest(self) -> PublishedContext:
+        writer = self.writer
+        return PublishedContext(writer, PublishedState(writer, None), writer.context)
 
     def make(self, process: Process) -> ConfigSource:
         """Envoy's file subscriptions: ConfigMap volumes are swapped by symbolic link."""

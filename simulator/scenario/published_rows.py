@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
@@ -63,6 +63,13 @@ class Coming(Protocol):
     def work_off(self) -> None:
         """What proxies were told before now is done with, as far as it is by now."""
 
+    @property
+    def clients(self) -> NDArray[np.bool_] | None:
+        """Who has come to the istiod that publishes now, by place; None for everybody."""
+
+    def before_end(self) -> None:
+        """The istiod that publishes ends now."""
+
     def finish(self) -> None:
         """The run is over."""
 
@@ -72,7 +79,8 @@ class PublishedRows:
     """See the module.
 
     Attributes:
-        replica: It publishes.
+        replica: It publishes, now.
+        replicas: Numbers of those that did, one after the other, it included.
         entity: The proxies, by place, ascending.
         group: Their groups.
         publications: What it publishes for them.
@@ -86,9 +94,11 @@ class PublishedRows:
     publications: Publications
     updates: Updates
     views: Views | None
+    replicas: list[int] = field(default_factory=list)
 
     def follow(self, coming: Coming) -> None:
         """From here on the replica tells of what happens, and they come."""
+        self.replicas.append(self.replica.number)
         publications, clock = self.publications, self.replica.clock
 
         def published() -> None:
@@ -98,17 +108,31 @@ class PublishedRows:
 
         def came_to_nothing(changes: list[int]) -> None:
             coming.work_off()
-            publications.come_to_nothing(changes, clock.now_ns)
+            clients = coming.clients
+
+            def of_group(group: int) -> NDArray[np.int64]:
+                those = self.group == group
+                if clients is None:
+                    return np.arange(np.count_nonzero(those))
+                return np.flatnonzero(clients[those])
+
+            publications.come_to_nothing(changes, clock.now_ns, of_group)
 
         self.replica.on_published, self.replica.on_nothing_new = published, came_to_nothing
+
+    def go_on_with(self, replica: PublishingReplica, coming: Coming, *, may_lag: bool) -> None:
+        """The replica has ended; another one publishes from now on (see `Publications.go_on_with`)."""
+        self.replica.on_published = self.replica.on_nothing_new = None
+        self.replica = replica
+        self.publications.go_on_with(replica, may_lag=may_lag)
+        coming.after_publication()
+        self.follow(coming)
 
     def deliveries(self, carried_by: str) -> Iterator[Mapping[str, Any]]:
         """The rows of the deliveries table."""
         groups = int(self.group.max(initial=-1)) + 1
         members = [np.flatnonzero(self.group == number) for number in range(groups)]
-        return delivery_parts(
-            self.publications.announced, self.entity, members, carried_by, self.replica.number
-        )
+        return delivery_parts(self.publications.announced, self.entity, members, carried_by, self.replicas)
 
 
 def rank_in_group(group: NDArray[np.int32]) -> NDArray[np.int64]:

@@ -424,12 +424,12 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
             "control_plane.flow_control",
         ),
         (
-            {"workload": [{"restart_istiod": 0, "at": "1s"}], "propagation.strategy": "poll"},
-            "restart_istiod of the only istiod by polls or files",
-        ),
-        (
-            {"workload": [{"rollout_istiod": {}, "at": "1s"}], "propagation.strategy": "file"},
-            "rollout_istiod by polls or files",
+            {
+                "workload": [{"rollout_istiod": {}, "at": "1s"}],
+                "propagation.strategy": "poll",
+                "control_plane.replicas": 2,
+            },
+            "rollout_istiod of several istiods by polls",
         ),
         (
             {"mesh.start": {"over": "1s"}, "propagation.strategy": "poll"},

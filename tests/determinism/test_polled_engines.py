@@ -230,7 +230,10 @@ def test_auto_takes_the_arrays_for_many_proxies_that_poll() -> None:
 @pytest.mark.parametrize(
     ("keys", "named"),
     [
-        ({"workload": [{"restart_istiod": 0, "at": "1s"}]}, "restart_istiod of the only istiod"),
+        (
+            {"control_plane.replicas": 2, "workload": [{"rollout_istiod": {}, "at": "1s"}]},
+            "rollout_istiod of several istiods by polls",
+        ),
         ({"envoy.costs.rest_update": {"uniform": ["1ms", "2ms"]}}, r"envoy\.costs\.rest_update"),
     ],
 )
