@@ -1,7 +1,7 @@
 """Random starts of whole meshes, by a seed.
 
 All at once or over some time, with whatever else happens to small meshes: outages, upgrades, connections that
-are old (outage_scenarios.py).
+are old, requests between services (outage_scenarios.py), refused changes, lost messages.
 """
 
 from __future__ import annotations
@@ -10,7 +10,7 @@ import random
 from typing import Any
 
 import simulator as xs
-from tests.outage_scenarios import ages, outage, upgrade
+from tests.outage_scenarios import ages, any_protocol, outage, upgrade
 
 
 def start(seed: int) -> xs.Scenario:
@@ -18,25 +18,27 @@ def start(seed: int) -> xs.Scenario:
     of = random.Random(f"start/{seed}")
     one = of.choice
     form = one([outage, outage, upgrade, ages])
-    scenario = form(seed)
-    is_sotw = of.random() < 0.3
-    left_out = ["traffic"]
-    if is_sotw:
-        left_out += ["restart_istiod", "rollout_istiod"]  # the streams of the start are those of the end
-    elif form is outage and of.random() < 0.5:
-        left_out.append("restart_istiod")
+    scenario = any_protocol(seed, form) if of.random() < 0.6 else form(seed)
+    left_out = ["restart_istiod"] if form is outage and of.random() < 0.5 else []
     entries: list[Any] = [entry for entry in scenario.workload if entry.KIND not in left_out]
     if of.random() < 0.3:
         entries.append({"edit": "VirtualService", "at": ["0s", "62ms", "1s"]})
     if of.random() < 0.2:
         entries.append({"restart": {"proxies": one([2, "20%"])}, "at": one(["0s", "1s", "5s"])})
+    if of.random() < 0.2:
+        entries.append(_traffic(of))
     keys: dict[str, Any] = {
         "mesh.start": one(["cold", "cold", {"over": "3s"}, {"over": "12s"}, {"over": "1ms"}]),
         **_keys(of),
     }
-    if is_sotw:
-        keys |= {"propagation.protocol": "sotw", "control_plane.max_connection_age": "none"}
     return scenario.with_(**keys, workload=entries)
+
+
+def _traffic(of: random.Random) -> dict[str, Any]:
+    """Requests of some time only, or of one service, some of which try again."""
+    one = of.choice
+    sent = {"from": one(["any", "s0"]), "to": one(["s0", "s0"]), "rate": "7/s"}
+    return {"traffic": sent, "from": one(["0s", "700ms"]), "until": one(["2s", "9s"])}
 
 
 def _keys(of: random.Random) -> dict[str, Any]:

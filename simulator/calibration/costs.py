@@ -113,9 +113,14 @@ def load_calibration(name: str = SHIPPED) -> Calibration:
     return calibration
 
 
+def plain_yaml(path: Path) -> Any:
+    """What a YAML file holds, read by libyaml where PyYAML was built with it: ten times faster."""
+    return yaml.load(path.read_text(encoding="utf-8"), getattr(yaml, "CSafeLoader", yaml.SafeLoader))
+
+
 def shipped_data() -> dict[str, Any]:
     """The shipped file as it is written, prose and all: what another calibration file is made after."""
-    data: dict[str, Any] = yaml.safe_load(_SHIPPED_FILE.read_text(encoding="utf-8"))
+    data: dict[str, Any] = plain_yaml(_SHIPPED_FILE)
     return data
 
 
@@ -126,7 +131,7 @@ def _shipped() -> Calibration:
 
 def _read(name: str, path: Path) -> Calibration:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = plain_yaml(path)
         costs = {str(k): law_of(str(k), v, path.name) for k, v in data["costs"].items()}
         sizes = {str(k): int(v) for k, v in data["sizes_bytes"].items() if k != "source"}
         loopback = _delay(data["network"]["loopback"]["value"], f"{path.name}: network.loopback")

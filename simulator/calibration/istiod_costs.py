@@ -21,6 +21,7 @@ from simulator.calibration.costs import (
     Law,
     check_costs,
     law_of,
+    plain_yaml,
 )
 
 ISTIOD_SHIPPED = "istiod-1.32"
@@ -58,7 +59,7 @@ def load_istiod_calibration(name: str = ISTIOD_SHIPPED) -> IstiodCalibration:
 
 def shipped_istiod_data() -> dict[str, Any]:
     """The shipped file as it is written, prose and all."""
-    data: dict[str, Any] = yaml.safe_load(_SHIPPED_FILE.read_text(encoding="utf-8"))
+    data: dict[str, Any] = plain_yaml(_SHIPPED_FILE)
     return data
 
 
@@ -69,7 +70,7 @@ def _shipped() -> IstiodCalibration:
 
 def _read(name: str, path: Path) -> IstiodCalibration:
     try:
-        data = yaml.safe_load(path.read_text(encoding="utf-8"))
+        data = plain_yaml(path)
         costs = {str(k): law_of(str(k), v, path.name) for k, v in data["costs"].items()}
     except CalibrationError:
         raise

@@ -16,7 +16,7 @@ from simulator.wire.stream import Path
 from simulator.xds.delta import DeltaClientState
 from simulator.xds.messages import DeltaDiscoveryResponse, Response
 from simulator.xds.resource_types import ResourceType
-from simulator.xds.resources import Names
+from simulator.xds.resources import NO_NAMES, Names
 
 
 class DeltaMux(GrpcMux[DeltaClientState]):
@@ -41,6 +41,11 @@ class DeltaMux(GrpcMux[DeltaClientState]):
             response.system_version_info,
             response.changes,
         )
+
+    def held(self, type_: ResourceType) -> Names:
+        """What the first request of another stream would say that it holds."""
+        state = self._types.get(type_)
+        return NO_NAMES if state is None else state.said.held.names
 
     def _watch_added(self, state: TypeOnMux[DeltaClientState], names: Names) -> None:
         state.said.add_interest(names)

@@ -21,7 +21,7 @@ class DeliveryKernel(NamedTuple):
 @cache
 def compiled() -> Callable[..., int] | None:
     """The compiled push line; None where numba is missing."""
-    helpers = kernel._close, kernel.heap_push, kernel.heap_pop
+    helpers = kernel.close, kernel.heap_push, kernel.heap_pop
     return MachineCode(kernel.advance, helpers) if can_compile() else None
 
 

@@ -30,7 +30,7 @@ class CoreJobs:
     Attributes:
         fifo: What waits for a core: places, and numbers of jobs of other kinds.
         arrived: What came at the latest instant.
-        job_entity: See `kernel._close`.
+        job_entity: See `kernel.close`.
         is_offering: A push is being offered to a connection that is played by messages.
     """
 
@@ -44,7 +44,7 @@ class CoreJobs:
         limit: int,
         pump: Call,
     ) -> None:
-        jobs = limit + most_others + 64
+        jobs = 1 << (limit + most_others + 63).bit_length()  # a power of two: the kernel goes round in it
         self._clock, self._reg, self._places, self._pump = clock, reg, places, pump
         self.fifo, self.arrived = np.zeros(jobs, np.int32), np.zeros(jobs, np.int32)
         self.job_entity = np.zeros(2 * jobs, np.int64)
@@ -69,8 +69,7 @@ class CoreJobs:
         number = self._free_jobs.pop()
         self._jobs[number] = (entity, cost_ns, done)
         if reg[k.ARRIVED_NS] < now_ns:
-            if reg[k.ARRIVED] > 0:
-                k._close(reg, self.arrived, self.job_entity, self._places, self.fifo)
+            self._close()
             reg[k.ARRIVED_NS] = now_ns
         # Slots given away by this event go to pushes whose jobs are submitted before this one; a push that is
         # being offered has such a slot.
@@ -80,6 +79,14 @@ class CoreJobs:
         reg[k.ARRIVED] += 1
         if reg[k.RUNNING] + reg[k.STARTS] < reg[k.SERVERS]:
             reg[k.DISPATCH] = 1
+
+    def _close(self) -> None:
+        """No more jobs arrive at the instant of the latest ones."""
+        reg = self._reg
+        count, tail = int(reg[k.ARRIVED]), int(reg[k.FIFO_TAIL])
+        if count > 0:
+            reg[k.FIFO_TAIL] = k.close(count, tail, self.arrived, self.job_entity, self._places, self.fifo)
+            reg[k.ARRIVED] = 0
 
     def _make_room_for_jobs(self) -> None:
         """So many jobs of other kinds were never there at once."""
@@ -113,8 +120,8 @@ class CoreJobs:
         done()
         reg, now_ns = self._reg, self._clock.now_ns
         reg[k.RUNNING] -= 1
-        if reg[k.ARRIVED] > 0 and reg[k.ARRIVED_NS] < now_ns:
-            k._close(reg, self.arrived, self.job_entity, self._places, self.fifo)
+        if reg[k.ARRIVED_NS] < now_ns:
+            self._close()
         if reg[k.FIFO_HEAD] < reg[k.FIFO_TAIL]:
             reg[k.STARTS] += 1
             reg[k.STARTS_NS] = now_ns

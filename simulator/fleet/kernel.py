@@ -22,6 +22,9 @@ DONE, NEEDS_COST, NEEDS_REQUEST, JOB_STARTS, OFFERED, FULL = range(6)
 """Why `advance` stopped: the horizon; a push whose cost is not known; a request that is not worked out; a job
 that is not a push of the arrays starts; a connection played by messages got a slot; the output is full."""
 
+_GOES_ON = -1
+"""It has not stopped."""
+
 IDLE, WAITING, IN_HAND = range(3)
 """Where a connection stands."""
 
@@ -110,150 +113,177 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
     number of what each round and those after it ask for, -1 where nobody needed it yet. The columns of
     `relevant`, `cost` and `make` are requests, from FIRST_REQUEST on.
     """
-    horizon, horizon_rank, first_request = reg[HORIZON_NS], reg[HORIZON_RANK], reg[FIRST_REQUEST]
-    while True:
+    horizon, horizon_rank, first_request = (
+        int(reg[HORIZON_NS]),
+        int(reg[HORIZON_RANK]),
+        int(reg[FIRST_REQUEST]),
+    )
+    limit, servers, ahead, dispatch_rank = (
+        int(reg[LIMIT]),
+        int(reg[SERVERS]),
+        int(reg[AHEAD]),
+        int(reg[DISPATCH_RANK]),
+    )
+    # Registers that change are scalars until the kernel stops: compiled code need not write them back after
+    # each store to an array, which might be theirs.
+    head, tail, held, running = int(reg[HEAD]), int(reg[TAIL]), int(reg[HELD]), int(reg[RUNNING])
+    heap, fifo_head, fifo_tail = int(reg[HEAP]), int(reg[FIFO_HEAD]), int(reg[FIFO_TAIL])
+    jobs, jobs_ns, dispatch = int(reg[ARRIVED]), int(reg[ARRIVED_NS]), int(reg[DISPATCH])
+    starts, starts_ns, freed, freed_ns = (
+        int(reg[STARTS]),
+        int(reg[STARTS_NS]),
+        int(reg[FREED]),
+        int(reg[FREED_NS]),
+    )
+    out, busy_ns, offered, touched = int(reg[OUT]), int(reg[BUSY]), int(reg[OFFERS]), 0
+    stopped_ns, stopped_at, why = int(reg[NOW]), int(reg[JOB]), _GOES_ON
+    while why == _GOES_ON:
         # --- jobs that are due to start, at cores that are free
-        while reg[STARTS] > 0 and reg[FREED] != RESUMES:
+        while starts > 0 and freed != RESUMES:
             if reg[AWAITED] > 0:
-                return DONE  # a job of another kind is about to start
-            if reg[FIFO_HEAD] == reg[FIFO_TAIL]:
-                reg[STARTS] = 0
+                why = DONE  # a job of another kind is about to start
                 break
-            job = fifo[reg[FIFO_HEAD] % fifo.size]
-            now = reg[STARTS_NS]
+            if fifo_head == fifo_tail:
+                starts = 0
+                break
+            job = fifo[fifo_head & (fifo.size - 1)]
             if job < 0:
-                reg[FIFO_HEAD] += 1
-                reg[STARTS] -= 1
-                reg[RUNNING] += 1
-                reg[NOW] = now
-                reg[JOB] = -1 - job
-                return JOB_STARTS
-            column = numbers[job, IN_HAND_IS] - first_request
-            cost_ns = cost[numbers[job, GROUP], column]
-            if cost_ns < 0:
-                reg[NOW] = now
-                reg[JOB] = job
-                return NEEDS_COST
-            reg[FIFO_HEAD] += 1
-            reg[STARTS] -= 1
-            reg[RUNNING] += 1
-            places[job, SERVICE_NS] = cost_ns
-            numbers[job, MADE] = make[numbers[job, GROUP], column]
-            heap_push(reg, heap_ns, heap_entity, heap_place, now + cost_ns, places[job, ENTITY], job)
+                stopped_ns, stopped_at, why = starts_ns, -1 - job, JOB_STARTS
+            else:
+                column = numbers[job, IN_HAND_IS] - first_request
+                cost_ns = cost[numbers[job, GROUP], column]
+                if cost_ns < 0:
+                    stopped_ns, stopped_at, why = starts_ns, job, NEEDS_COST
+                    break
+                places[job, SERVICE_NS] = cost_ns
+                numbers[job, MADE] = make[numbers[job, GROUP], column]
+                ends_ns, who = starts_ns + cost_ns, places[job, ENTITY]
+                heap = heap_push(heap, heap_ns, heap_entity, heap_place, ends_ns, who, job)
+            fifo_head += 1
+            starts -= 1
+            running += 1
+            if why != _GOES_ON:
+                break
+        if why != _GOES_ON:
+            break
         # --- a slot that was freed by a push outside the arrays
-        if reg[FREED] > 0:
-            now = reg[FREED_NS]
-            reg[FREED] = 0
+        if freed > 0:
+            now, freed = freed_ns, 0
         else:
-            ends_ns = heap_ns[0] if reg[HEAP] > 0 else NEVER
-            dispatch_ns = reg[ARRIVED_NS] if reg[DISPATCH] > 0 else NEVER
+            ends_ns = heap_ns[0] if heap > 0 else NEVER
+            dispatch_ns = jobs_ns if dispatch > 0 else NEVER
             now = min(ends_ns, dispatch_ns)
-            place_in_instant = COMPLETION_RANK + heap_entity[0] if now == ends_ns else reg[DISPATCH_RANK]
+            place_in_instant = COMPLETION_RANK + heap_entity[0] if now == ends_ns else dispatch_rank
             if now > horizon or (now == horizon and place_in_instant >= horizon_rank):
-                return DONE
-            if out_place.size - reg[OUT] < ROOM:
-                return FULL
+                why = DONE
+                break
+            if out_place.size - out < ROOM:
+                why = FULL
+                break
             if dispatch_ns < ends_ns:
                 # --- the jobs of this instant are known: they take their places, in order of entity
-                _close(reg, arrived, job_entity, places, fifo)
-                reg[DISPATCH] = 0
-                reg[STARTS] = min(reg[SERVERS] - reg[RUNNING], reg[FIFO_TAIL] - reg[FIFO_HEAD])
-                reg[STARTS_NS] = now
+                fifo_tail = close(jobs, fifo_tail, arrived, job_entity, places, fifo)
+                jobs, dispatch = 0, 0
+                starts, starts_ns = min(servers - running, fifo_tail - fifo_head), now
                 continue
             # --- a push is done
             place = heap_place[0]
-            heap_pop(reg, heap_ns, heap_entity, heap_place)
-            out = reg[OUT]
+            heap = heap_pop(heap, heap_ns, heap_entity, heap_place)
             out_place[out], out_request[out] = place, numbers[place, IN_HAND_IS]
             out_made[out] = numbers[place, MADE]
             out_dequeued[out], out_sent[out] = places[place, DEQUEUED_NS], now
-            reg[OUT] += 1
-            reg[BUSY] += places[place, SERVICE_NS]
+            out += 1
+            busy_ns += places[place, SERVICE_NS]
             if numbers[place, KEPT] != NOTHING:
                 status[place] = WAITING
                 numbers[place, WAITS] = numbers[place, KEPT]
                 numbers[place, KEPT] = NOTHING
-                places[place, POS] = reg[TAIL]
-                line[reg[TAIL]] = place
-                reg[TAIL] += 1
+                places[place, POS] = tail
+                line[tail] = place
+                tail += 1
             else:
                 status[place] = IDLE
-            reg[HELD] -= 1
-            reg[RUNNING] -= 1
+            held -= 1
+            running -= 1
             # A core is free: the head of those that waited before this instant starts, after the slot is
             # given away.
-            if reg[ARRIVED] > 0 and reg[ARRIVED_NS] < now:
-                _close(reg, arrived, job_entity, places, fifo)
-            if reg[FIFO_HEAD] < reg[FIFO_TAIL]:
-                reg[STARTS] = 1
-                reg[STARTS_NS] = now
+            if jobs > 0 and jobs_ns < now:
+                fifo_tail = close(jobs, fifo_tail, arrived, job_entity, places, fifo)
+                jobs = 0
+            if fifo_head < fifo_tail:
+                starts, starts_ns = 1, now
         # --- slots go to those in line
-        while reg[HELD] < reg[LIMIT] and reg[HEAD] < reg[TAIL]:
-            taken = reg[HEAD]
-            if reg[AHEAD] > 0 and taken % reg[AHEAD] == 0:
-                touched = 0
-                for seat in range(taken, min(taken + reg[AHEAD], reg[TAIL])):
-                    who = line[seat]
-                    if who >= 0:
-                        touched += status[who] + places[who, POS]
-                reg[TOUCHED] = touched
-            place = line[taken]
-            if place < 0 or places[place, POS] != taken:
-                reg[HEAD] += 1
+        while held < limit and head < tail:
+            if ahead > 0 and head & (ahead - 1) == 0:
+                for seat in range(head, min(head + ahead, tail)):
+                    who_next = line[seat]
+                    if who_next >= 0:
+                        touched += status[who_next] + places[who_next, POS]
+            place = line[head]
+            if place < 0 or places[place, POS] != head:
+                head += 1
                 continue  # it left the line
             request = numbers[place, WAITS]
             if request < 0:
                 if current[-1 - request] < 0:
-                    reg[JOB] = -1 - request
-                    reg[FREED] = RESUMES
-                    reg[FREED_NS] = now
-                    return NEEDS_REQUEST
+                    stopped_at, why = -1 - request, NEEDS_REQUEST
+                    freed, freed_ns = RESUMES, now
+                    break
                 request = current[-1 - request]
-            reg[HEAD] += 1
+            head += 1
             places[place, POS] = -1
-            reg[HELD] += 1
+            held += 1
             status[place] = IN_HAND
             numbers[place, IN_HAND_IS] = request
             places[place, DEQUEUED_NS] = now
             kind = numbers[place, GROUP]
             if kind < 0:
-                offers[reg[OFFERS]] = place
-                reg[OFFERS] += 1
+                offers[offered] = place
+                offered += 1
                 continue
             if relevant[kind, request - first_request] == 0:
                 # Filtered out: no work, the slot is free again.
-                out = reg[OUT]
                 out_place[out], out_request[out], out_made[out] = place, request, -1
                 out_dequeued[out], out_sent[out] = now, -1
-                reg[OUT] += 1
-                reg[HELD] -= 1
+                out += 1
+                held -= 1
                 status[place] = IDLE
-                if out_place.size - reg[OUT] < ROOM:
-                    reg[FREED] = RESUMES  # the output is full: go on from here
-                    reg[FREED_NS] = now
+                if out_place.size - out < ROOM:
+                    freed, freed_ns = RESUMES, now  # the output is full: go on from here
                     break
                 continue
-            if reg[ARRIVED_NS] < now:
-                if reg[ARRIVED] > 0:
-                    _close(reg, arrived, job_entity, places, fifo)
-                reg[ARRIVED_NS] = now
-            arrived[reg[ARRIVED]] = place
-            reg[ARRIVED] += 1
-        if reg[ARRIVED] > 0 and reg[RUNNING] + reg[STARTS] < reg[SERVERS]:
-            reg[DISPATCH] = 1
-        if reg[FREED] > 0 and reg[OFFERS] == 0:
-            return FULL
-        if reg[OFFERS] > 0:
-            reg[NOW] = now
-            return OFFERED
+            if jobs_ns < now:
+                if jobs > 0:
+                    fifo_tail = close(jobs, fifo_tail, arrived, job_entity, places, fifo)
+                    jobs = 0
+                jobs_ns = now
+            arrived[jobs] = place
+            jobs += 1
+        if why != _GOES_ON:
+            break
+        if jobs > 0 and running + starts < servers:
+            dispatch = 1
+        if freed > 0 and offered == 0:
+            why = FULL
+        elif offered > 0:
+            stopped_ns, why = now, OFFERED
+    reg[HEAD], reg[TAIL], reg[HELD], reg[RUNNING] = head, tail, held, running
+    reg[HEAP], reg[FIFO_HEAD], reg[FIFO_TAIL] = heap, fifo_head, fifo_tail
+    reg[ARRIVED], reg[ARRIVED_NS], reg[DISPATCH] = jobs, jobs_ns, dispatch
+    reg[STARTS], reg[STARTS_NS], reg[FREED], reg[FREED_NS] = starts, starts_ns, freed, freed_ns
+    reg[OUT], reg[BUSY], reg[OFFERS], reg[TOUCHED] = out, busy_ns, offered, touched
+    reg[NOW], reg[JOB] = stopped_ns, stopped_at
+    return why
 
 
-def _close(reg: Ints, arrived: Small, job_entity: Ints, places: Ints, fifo: Small) -> None:
-    """No more jobs arrive at the instant of the latest ones: they take their places, by entity.
+def close(count: int, tail: int, arrived: Small, job_entity: Ints, places: Ints, fifo: Small) -> int:
+    """No more jobs arrive at the instant of the latest ones, so many: they take their places, by entity.
 
     The end of `job_entity` holds twice the entities of jobs of other kinds, its beginning is scratch.
+
+    Returns:
+        The end of `fifo`.
     """
-    count = reg[ARRIVED]
     for i in range(count):
         job = arrived[i]
         job_entity[i] = 2 * places[job, ENTITY] if job >= 0 else job_entity[job_entity.size + job]
@@ -265,17 +295,15 @@ def _close(reg: Ints, arrived: Small, job_entity: Ints, places: Ints, fifo: Smal
             at -= 1
         arrived[at], job_entity[at] = job, who
     for i in range(count):
-        fifo[reg[FIFO_TAIL] % fifo.size] = arrived[i]
-        reg[FIFO_TAIL] += 1
-    reg[ARRIVED] = 0
+        fifo[(tail + i) & (fifo.size - 1)] = arrived[i]
+    return tail + count
 
 
 def heap_push(
-    reg: Ints, heap_ns: Ints, heap_entity: Ints, heap_place: Small, end_ns: int, who: int, job: int
-) -> None:
-    """Into the heap of completions, which is ordered by (instant, entity)."""
-    at = reg[HEAP]
-    reg[HEAP] += 1
+    size: int, heap_ns: Ints, heap_entity: Ints, heap_place: Small, end_ns: int, who: int, job: int
+) -> int:
+    """Into the heap of completions, which is ordered by (instant, entity); returns its size."""
+    at = size
     while at > 0:
         up = (at - 1) // 2
         if heap_ns[up] < end_ns or (heap_ns[up] == end_ns and heap_entity[up] <= who):
@@ -283,12 +311,12 @@ def heap_push(
         heap_ns[at], heap_entity[at], heap_place[at] = heap_ns[up], heap_entity[up], heap_place[up]
         at = up
     heap_ns[at], heap_entity[at], heap_place[at] = end_ns, who, job
+    return size + 1
 
 
-def heap_pop(reg: Ints, heap_ns: Ints, heap_entity: Ints, heap_place: Small) -> None:
-    """The first completion leaves the heap."""
-    reg[HEAP] -= 1
-    size = reg[HEAP]
+def heap_pop(size: int, heap_ns: Ints, heap_entity: Ints, heap_place: Small) -> int:
+    """The first completion leaves the heap; returns the size of that."""
+    size -= 1
     last_ns, last_entity, last_place = heap_ns[size], heap_entity[size], heap_place[size]
     at = 0
     while True:
@@ -306,3 +334,4 @@ def heap_pop(reg: Ints, heap_ns: Ints, heap_entity: Ints, heap_place: Small) -> 
         heap_ns[at], heap_entity[at], heap_place[at] = heap_ns[down], heap_entity[down], heap_place[down]
         at = down
     heap_ns[at], heap_entity[at], heap_place[at] = last_ns, last_entity, last_place
+    return size

@@ -150,13 +150,16 @@ class PushLine(Generic[C]):
         """
         fleet, asked = self.fleet_size, -1 - self._requests.note_round(request)
         in_hand = np.flatnonzero(self._seats.status[:fleet] == k.IN_HAND)
+        is_idle = self._seats.status[:fleet] == k.IDLE
         self._seats.kept[in_hand[self._seats.kept[in_hand] == k.NOTHING]] = asked
         for connection in others:
             self._ask(self.place_of(connection), request)
         # Numbered first: what a place waits for says which columns are still needed.
         number = self._requests.number(request) if len(others) else k.NOTHING
         self._seats.append(in_order)
-        self._seats.waiting[in_order] = np.where(in_order < fleet, asked, number)
+        # In the order of places, which is that of memory.
+        self._seats.waiting[:fleet][is_idle] = asked
+        self._seats.waiting[in_order[in_order >= fleet]] = number
         self._pump()
 
     def _ask(self, place: int, request: Any) -> None:
@@ -410,9 +413,8 @@ class PushLine(Generic[C]):
         reg[k.RUNNING] += 1
         self._service[place], self._made[place] = cost_ns, made
         end_ns = int(reg[k.NOW]) + cost_ns
-        k.heap_push(
-            reg, self._heap_ns, self._heap_entity, self._heap_place, end_ns, int(self._entity[place]), place
-        )
+        heap = self._heap_ns, self._heap_entity, self._heap_place
+        reg[k.HEAP] = k.heap_push(int(reg[k.HEAP]), *heap, end_ns, int(self._entity[place]), place)
 
     def hand_on(self) -> None:
         """The taker gets what is over; called once more at the end of the run."""

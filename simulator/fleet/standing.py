@@ -9,7 +9,7 @@ class Standing(NamedTuple):
     """What is known of a proxy to whom nothing is under way and who has nothing to do.
 
     Attributes:
-        sent_up: Messages to istiod so far.
+        sent_up: Messages to istiod so far, streams included.
         last_up_ns: When the latest arrives; -1 for none.
         sent_down: Messages from istiod, and
         last_down_ns: the same of them.
@@ -18,6 +18,7 @@ class Standing(NamedTuple):
         next_flush_ns: When the next stats flush is due.
         flushes: How many were drawn.
         flushed_until_ns: When the latest one was over.
+        opened: Streams that were opened so far: on their way as messages are, and none.
         workers_ns: When the workers have what was published last; -1 for nothing.
     """
 
@@ -30,4 +31,10 @@ class Standing(NamedTuple):
     next_flush_ns: int
     flushes: int
     flushed_until_ns: int
+    opened: int
     workers_ns: int
+
+    @property
+    def sent(self) -> int:
+        """Messages in both directions so far."""
+        return self.sent_up + self.sent_down - self.opened

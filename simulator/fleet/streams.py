@@ -314,6 +314,7 @@ class Streams:
             int(self._busy_until_ns[place]),
             int(self.main_thread_busy_ns[place]),
             *self._flushes.standing(place),
+            int(self._openings[place]),
             int(self._workers_ns[place]),
         )
 
@@ -323,10 +324,8 @@ class Streams:
         self._up.sent[place], self._up.last_ns[place] = standing.sent_up, standing.last_up_ns
         self._down.sent[place], self._down.last_ns[place] = standing.sent_down, standing.last_down_ns
         self._busy_until_ns[place], self.main_thread_busy_ns[place] = standing.busy_until_ns, standing.busy_ns
-        self._flushes.continue_from(
-            place, (standing.next_flush_ns, standing.flushes, standing.flushed_until_ns)
-        )
-        self._workers_ns[place] = standing.workers_ns
+        self._flushes.continue_from(place, standing[6:9])
+        self._openings[place], self._workers_ns[place] = standing.opened, standing.workers_ns
 
     # --- streams that end, and new ones (fleet/redials.py)
 

@@ -38,6 +38,15 @@ class Views:
             self._since_ns.append(since_ns)
             self._content.append(content)
 
+    def take_over(self, place: int, since: Sequence[tuple[int, int]]) -> None:
+        """So far the workers of a place, which was no row, held these from when on, in order of time."""
+        if since:
+            since_ns, content = np.array(since, np.int64).T
+            self._held[place] = content[-1]
+            self._place.append(np.full(len(since), place, np.int32))
+            self._since_ns.append(since_ns)
+            self._content.append(content.astype(np.int32))
+
     def of(self, places: NDArray[np.int64]) -> Iterator[tuple[int, Sequence[tuple[int, int]]]]:
         """For each of the places what it held from when on, in order of time; the first from 0 on."""
         place = np.concatenate([np.empty(0, np.int32), *self._place])

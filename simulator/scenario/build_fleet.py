@@ -34,6 +34,7 @@ from simulator.scenario.build_fleet_sidecars import SidecarsWorld, places
 from simulator.scenario.certificates import SdsByPodAgents
 from simulator.scenario.envoys import envoy_settings
 from simulator.scenario.fleet_connections import RowSession, RowStream
+from simulator.scenario.fleet_losses import who_loses
 from simulator.scenario.fleet_moves import ConcerningChange
 from simulator.scenario.fleet_reconnects import Reconnects
 from simulator.scenario.fleet_replica import FleetReplica
@@ -350,11 +351,16 @@ class FleetWorld(SidecarsWorld):
             raise RowsTouched(self._cut_off) from error
 
     def _write_traffic(
-        self, entity: NDArray[np.int64], group: NDArray[np.int32], views: Views | None
+        self,
+        entity: NDArray[np.int64],
+        group: NDArray[np.int32],
+        views: Views | None,
+        begins_ns: NDArray[np.int64] | None = None,
     ) -> None:
         if self._requests is not None:
             assert views is not None, "nobody kept what the workers hold"
-            self._requests.write(entity, group, views, self._proxies, list(self._services.values()))
+            services = list(self._services.values())
+            self._requests.write(entity, group, views, self._proxies, services, begins_ns)
 
     def _lost(self) -> NDArray[np.int64]:
         """Rows of whom a message was lost, and the stream with it (wire/trouble.py): they were none."""
@@ -363,8 +369,4 @@ class FleetWorld(SidecarsWorld):
             return np.empty(0, np.int64)
         entity = np.concatenate([rows.entity for rows in each])
         sent = np.concatenate([rows.streams.sent() for rows in each])
-        is_hit = np.zeros(len(sent), bool)
-        for number in range(1, int(sent.max(initial=0)) + 1):
-            those = np.flatnonzero((sent >= number) & ~is_hit)
-            is_hit[those] = self._draws.uniform_array("network.loss", entity[those], number) < loss
-        return entity[is_hit]
+        return who_loses(self._draws, loss, entity, sent)

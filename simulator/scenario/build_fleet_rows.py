@@ -120,8 +120,16 @@ class JoinsRows:
         """The ways to proxies that connect later, to istiods that there need not be yet."""
         groups: list[GroupConnection] = []
         made: list[Made] = []
-        moves = Moves(made, groups, SettledCosts(self.envoy.costs), self.concerning)
-        streams = Streams(self.settings, self.draws, entity, np.zeros(len(entity), np.int32), moves)
+        requests, nobody = self.requests, np.zeros(len(entity), np.int32)
+        moves = Moves(
+            made,
+            groups,
+            SettledCosts(self.envoy.costs),
+            self.concerning,
+            None if requests is None else requests.view,
+        )
+        views = None if requests is None else Views(nobody + requests.nothing, self.scenario.duration)
+        streams = Streams(self.settings, self.draws, entity, nobody, moves, views)
         return Ways(entity, group, groups, made, moves, streams)
 
     def first(

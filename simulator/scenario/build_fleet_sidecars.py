@@ -63,14 +63,17 @@ class SidecarsWorld(MeshWorld):
     def _sidecars(self) -> Sidecars:
         """Who is in which group, and who is a row."""
         proxies, id_ = self._proxies, self._ids
-        own = np.concatenate([np.arange(len(r)) for r in (proxies.sidecars, proxies.vms)])
         each, zones = max(1, len(self._services)), self._scenario.mesh.zones
         seen = max(len(proxies.sidecars), len(proxies.vms))
         either = proxies.sidecars if len(proxies.sidecars) == seen else proxies.vms
         class_ = np.array([self._visibility.of(proxies[p]).index for p in either[:each]], np.int64)
         replica = self._first_replicas(id_)
-        of_class = class_[own % each]
-        key = (replica * (int(class_.max(initial=0)) + 1) + of_class) * zones + own % zones
+        kinds = proxies.sidecars, proxies.vms
+        of_class, zone = (
+            np.concatenate([np.resize(cycle, len(kind)) for kind in kinds])
+            for cycle in (class_, np.arange(zones))
+        )
+        key = (replica * (int(class_.max(initial=0)) + 1) + of_class) * zones + zone
         which, shown = by_first(key)
         is_row = np.ones(len(id_), bool)
         is_row[shown] = False

@@ -24,6 +24,7 @@ from simulator.fleet.deliveries import delivery_parts
 from simulator.fleet.folding import Folding
 from simulator.fleet.redials import NO_REQUEST, Redials, RedialSettings
 from simulator.fleet.streams import NEVER
+from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.rows import StartupRow
@@ -33,6 +34,7 @@ from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
 from simulator.scenario.engine_choice import dials_in_arrays, streams_end
 from simulator.scenario.envoys import envoy_settings
+from simulator.scenario.fleet_losses import who_loses
 from simulator.scenario.fleet_reconnects import Reconnects
 from simulator.scenario.fleet_replica import FleetReplica
 from simulator.scenario.fleet_starts import Starts, StartTimes
@@ -158,6 +160,7 @@ class StartedFleetWorld(FleetWorld):
         self._concerning = [[] for _ in sidecars.groups]
         if not self.rows:
             return
+        self._begin_traffic()
         envoy = envoy_settings(self._scenario, self._calibration)
         ways = self._ways = self._joining.without_istiod(sidecars.entity, sidecars.group)
         kinds = len(sidecars.groups) + 1
@@ -213,7 +216,10 @@ class StartedFleetWorld(FleetWorld):
 
     def place_envoy(self, proxy: int) -> Server:
         """A new Envoy, about to be started."""
-        return self._place_envoy(self._proxies[proxy], "start")
+        of = self._proxies[proxy]
+        server = self._place_envoy(of, "start")
+        self._traffic.begin(of, self._visibility.of(of), self._start_ns(of))
+        return server
 
     def _place_envoy(self, proxy: Proxy, cause: str) -> Server:
         server = super()._place_envoy(proxy, cause)
@@ -239,6 +245,13 @@ class StartedFleetWorld(FleetWorld):
         """Whether nothing comes to it any more but what istiod sends."""
         certificates = self._certificates
         return not isinstance(certificates, SdsByPodAgents) or certificates.is_done(proxy)
+
+    def requests_met(self, proxy: int) -> list[tuple[int, int]]:
+        """What requests met there so far, from when on, as the views of rows have it."""
+        if self._requests is None:
+            self._traffic.hand_over(proxy)
+            return []
+        return self._requests.met(proxy)
 
     def forget_envoy(self, proxy: int) -> None:
         """It is a row."""
@@ -273,6 +286,25 @@ class StartedFleetWorld(FleetWorld):
         if self.rows:
             self._starts.finish(self._startup, self._scenario.duration)
         super()._finish()
+        if self.rows and not self._rows:
+            # No istiod was ever there.
+            self._write_traffic(self._sidecars.entity, self._sidecars.group, self._ways.streams.views)
+
+    def _lost(self) -> NDArray[np.int64]:
+        loss = self._scenario.network.loss
+        if loss == 0 or not self.rows:
+            return np.empty(0, np.int64)
+        sent, but = self._ways.streams.sent(), self._starts.by_messages
+        return who_loses(self._draws, loss, self._sidecars.entity, sent, but)
+
+    def _write_traffic(
+        self,
+        entity: NDArray[np.int64],
+        group: NDArray[np.int32],
+        views: Views | None,
+        begins_ns: NDArray[np.int64] | None = None,
+    ) -> None:
+        super()._write_traffic(entity, group, views, self._starts.send_from_ns())
 
     def _startup(self, proxy: int, started_ns: int) -> StartupRow:
         return self._recorder.startup(proxy, 0, "start", started_ns)

@@ -147,14 +147,6 @@ def _beside_starts(scenario: Scenario) -> dict[str, bool]:
     start = "mesh.start other than connected"
     return {
         f"{start} by polls or files": propagation.strategy != "push",
-        f"{start} with propagation.protocol: sotw and streams that end": (
-            propagation.protocol != "delta" and streams_end(scenario)
-        ),
-        f"{start} with network.loss": scenario.network.loss > 0,
-        f"{start} with rejected_by_envoy": any(
-            isinstance(e, EditEntry) and e.rejected_by_envoy for e in scenario.workload
-        ),
-        f"{start} with traffic": bool(scenario.traffic),
     }
 
 

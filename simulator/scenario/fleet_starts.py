@@ -17,17 +17,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from simulator.engine.events import Band, Clock
+from simulator.envoy.delta_mux import DeltaMux
 from simulator.envoy.main_thread import MainThreadPast
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.redials import Redials
 from simulator.fleet.standing import Standing
 from simulator.fleet.streams import NEVER, Ints, Small, Streams
-from simulator.propagation.push import DeltaSession
+from simulator.propagation.push import DeltaSession, SotwSession
 from simulator.scenario.build_fleet_rows import settled_envoy
 from simulator.scenario.fleet_connections import RowRequest
 from simulator.scenario.fleet_start_connections import StartConnection
-from simulator.xds.resource_types import RESOURCE_TYPES, ResourceType, resource_type
-from simulator.xds.resources import Names
+from simulator.xds.resource_types import CDS, EDS, LDS, RDS, RESOURCE_TYPES, ResourceType, resource_type
+from simulator.xds.resources import NO_NAMES, Names
 
 if TYPE_CHECKING:
     from simulator.control_plane.istiod.connection import Connection
@@ -65,6 +66,9 @@ class StartingEnvoys(Protocol):
     def is_done(self, proxy: int) -> bool:
         """Whether nothing comes to it any more but what istiod sends."""
 
+    def requests_met(self, proxy: int) -> Sequence[tuple[int, int]]:
+        """What requests met there so far, from when on (fleet/views.py); nobody follows them any more."""
+
     def forget_envoy(self, proxy: int) -> None:
         """It is a row."""
 
@@ -101,6 +105,7 @@ class Starts:
 
     Attributes:
         phase: Where each stands.
+        by_messages: By place, from behind which of its messages to which one it was played by messages.
         reconnects: What becomes of rows that lose their streams; set right after.
     """
 
@@ -126,6 +131,7 @@ class Starts:
         self._times, self._entity, self._group = times, entity, group
         self._concerning, self._rows = concerning, rows
         self.phase = np.full(len(entity), DIALS, np.int8)
+        self.by_messages = np.zeros((2, len(entity)), np.int64)
         self._since = streams.since = np.full(len(entity), NEVER, np.int64)
         self._places: dict[int, int] = {}
         """Of proxies that are played by messages."""
@@ -202,6 +208,9 @@ class Starts:
         # The last two messages, the stream's first packet and its request, leave once more.
         path.to_server.continue_from(standing.sent_up - 2, int(redials.linked_ns[place]))
         _continue_link(path.to_client, standing.sent_down, standing.last_down_ns)
+        assert path.trouble is not None, "streams have their troubles"
+        path.trouble.continue_from(standing.sent)
+        self.by_messages[:, place] = standing.sent, NEVER
         server.process.costs.skip("stream_open", int(redials.opened[place]) - 1)
         backoff = self._envoys.mux_of(server).backoff
         backoff.continue_from(int(redials.drawn[place]), redials.interval_ns(place))
@@ -223,8 +232,9 @@ class Starts:
         return StartConnection(self, rows, place, stream, proxy, is_reconnect=is_reconnect)
 
     def look_at(self, connection: StartConnection) -> None:
-        """Perhaps nothing is under way any more."""
-        if connection.is_looked_at or not self._servers[connection.proxy].is_at_rest:
+        """Perhaps nothing is under way any more, as soon as its workers have what was published."""
+        server = self._servers[connection.proxy]
+        if connection.is_looked_at or not server.is_at_rest:
             return
         connection.is_looked_at = True
 
@@ -233,7 +243,8 @@ class Starts:
             if self._is_at_rest(connection):
                 self._settle(connection)
 
-        self._clock.after(0, look, band=Band.DISPATCH, entity=connection.proxy)
+        at_ns = max(self._clock.now_ns, server.process.workers.last_ns)
+        self._clock.at(at_ns, look, band=Band.DISPATCH, entity=connection.proxy)
 
     def _is_at_rest(self, connection: StartConnection) -> bool:
         """Whether nothing is under way, and nothing that has happened is still to come."""
@@ -243,11 +254,25 @@ class Starts:
             and connection in replica.connections
             and connection.rows.line.is_idle(connection.place)
             and self._servers[proxy].is_at_rest
+            and self._servers[proxy].process.workers.last_ns <= self._clock.now_ns
             and self._envoys.is_done(proxy)
             and not self._ledger.has_open(proxy)
             and not self._deployment.behind(replica)
+            and self._holds_all(connection)
             and self._knows_group(connection)
         )
+
+    def _holds_all(self, connection: StartConnection) -> bool:
+        """Whether it has all that istiod sent, and says so when it dials: what it refused it had before."""
+        server = self._servers[connection.proxy]
+        envoy, mux = settled_envoy(server), self._envoys.mux_of(server)
+        held = {CDS: envoy.clusters, EDS: envoy.hosts, LDS: envoy.listeners, RDS: envoy.routes}
+        for type_, resources in held.items():
+            sent = connection.sent_names.get(type_, NO_NAMES) if type_.wildcard else connection.names(type_)
+            says_less = isinstance(mux, DeltaMux) and len(mux.held(type_)) < len(sent)
+            if len(resources) < len(sent) or says_less:
+                return False
+        return True
 
     def _knows_group(self, connection: StartConnection) -> bool:
         """Whether it subscribes what the others of its group do; the first one tells."""
@@ -267,10 +292,9 @@ class Starts:
         for rows in self._rows:
             rows.making.groups[group].learn(subscribed, connection.sent_names)
         session = connection.session
-        if not isinstance(session, DeltaSession):
-            return  # no stream ends that anybody begins again
+        assert isinstance(session, DeltaSession | SotwSession), "a session is one or the other"
         requests = [
-            RowRequest(request.type, request.resource_names_subscribe, request.size_bytes)
+            RowRequest(request.type, session.names(request.type), request.size_bytes)
             for request in session.asked_again()
         ]
         self.reconnects.learn(group, requests)
@@ -285,11 +309,16 @@ class Starts:
         process, path = server.process, self._envoys.path_of(proxy)
         past = process.main_thread.past
         (sent_up, last_up_ns), (sent_down, last_down_ns) = path.to_server.past, path.to_client.past
-        standing = Standing(
-            sent_up, _number(last_up_ns), sent_down, _number(last_down_ns), *past, process.workers.last_ns
-        )
+        assert path.trouble is not None, "streams have their troubles"
+        messages = self.by_messages[1, place] = path.trouble.messages
+        opened = sent_up + sent_down - messages
+        links = sent_up, _number(last_up_ns), sent_down, _number(last_down_ns)
+        standing = Standing(*links, *past, opened, process.workers.last_ns)
         state = self._moves.begin(group, settled_envoy(server), len(self._concerning[group]))
         self._streams.settle_in(place, state, standing)
+        met = self._envoys.requests_met(proxy)
+        if self._streams.views is not None:
+            self._streams.views.take_over(place, met)
         redials = self._redials
         redials.kind[place], redials.drawn[place] = group, self._envoys.mux_of(server).backoff.drawn
         redials.opened[place] = process.costs.drawn("stream_open")
@@ -326,6 +355,10 @@ class Starts:
                 row = startup(proxy, started_ns)
                 if constructed_ns <= end_ns:
                     _note_constructed(row, constructed_ns)
+
+    def send_from_ns(self) -> Ints:
+        """When the application of each begins to send; `NEVER` for who is played by messages."""
+        return np.where(self.phase == PLAYED, NEVER, self._times.started_ns)
 
     def lives_ns(self, end_ns: int) -> Ints:
         """How long each has lived at the end of the run."""

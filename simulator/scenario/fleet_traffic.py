@@ -14,7 +14,7 @@ from simulator.mesh.services import Service
 from simulator.mesh.visibility import VisibilityClass
 from simulator.scenario.mesh_start import Proxies
 from simulator.scenario.mesh_traffic import MeshTraffic
-from simulator.workload.mesh_traffic import RoutingView
+from simulator.workload.mesh_traffic import NOT_LISTENING, RoutingView
 from simulator.xds.resources import Names
 
 
@@ -36,7 +36,20 @@ class FleetTraffic:
         published = Published(
             listeners=envoy.listeners, routes=envoy.routes, clusters=envoy.clusters, hosts=envoy.hosts
         )
-        views = self._traffic.views(published, self._classes[group])
+        return self.number(self._traffic.views(published, self._classes[group]))
+
+    @property
+    def nothing(self) -> int:
+        """Number of what requests meet where the workers hold nothing."""
+        return self.number(tuple(NOT_LISTENING for _ in self._traffic.views(Published(), self._classes[0])))
+
+    def met(self, proxy: int) -> list[tuple[int, int]]:
+        """What requests met at a proxy that was played by messages and is a row from here on, as numbers,
+        from when on."""
+        return [(t_ns, self.number(views)) for t_ns, views in self._traffic.hand_over(proxy)]
+
+    def number(self, views: tuple[RoutingView, ...]) -> int:
+        """Number of what requests of each entry meet."""
         number = self._numbers.get(views)
         if number is None:
             number = self._numbers[views] = len(self._contents)
@@ -54,6 +67,7 @@ class FleetTraffic:
         views: Views,
         proxies: Proxies,
         services: Sequence[Service],
+        begins_ns: NDArray[np.int64] | None = None,
     ) -> None:
         """What became of all requests of these, at the end of the run.
 
@@ -63,6 +77,7 @@ class FleetTraffic:
             views: What they hold from when on.
             proxies: All of the mesh.
             services: In order.
+            begins_ns: When each begins to send, by place; None where all do from the start.
         """
         senders = self._traffic.senders()
         if senders is None:
@@ -73,4 +88,6 @@ class FleetTraffic:
         contents = self._contents
         for place, since in views.of(places):
             proxy, class_ = proxies[int(entity[place])], self._classes[int(group[place])]
-            self._traffic.write_held(proxy, class_, [(t_ns, contents[number]) for t_ns, number in since])
+            held = [(t_ns, contents[number]) for t_ns, number in since]
+            begin_ns = 0 if begins_ns is None else int(begins_ns[place])
+            self._traffic.write_held(proxy, class_, held, begin_ns)

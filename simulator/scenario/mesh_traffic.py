@@ -144,13 +144,27 @@ class MeshTraffic:
         clusters = Names(service.cluster_names()[0] for service in to)
         return clusters, Names(name for name in tables if name is not None)
 
+    def hand_over(self, proxy: int) -> list[tuple[int, tuple[RoutingView, ...]]]:
+        """What requests of each entry have met at a proxy so far, from when on: from here on nobody follows
+        it here. Nothing is on its way to its workers."""
+        edges = dict(self._senders.pop(proxy, _Sender()).edges)
+        self._processes.pop(proxy, None)
+        instants = sorted(dict.fromkeys(t_ns for edge in edges.values() for t_ns in edge.instants))
+        met = [edges[request].view if request in edges else _never for request in self._requests]
+        return [(t_ns, tuple(view(t_ns) for view in met)) for t_ns in instants]
+
     def write_held(
-        self, proxy: Proxy, class_: VisibilityClass, held: Sequence[tuple[int, Sequence[RoutingView]]]
+        self,
+        proxy: Proxy,
+        class_: VisibilityClass,
+        held: Sequence[tuple[int, Sequence[RoutingView]]],
+        begin_ns: int = 0,
     ) -> None:
-        """Writes what became of the requests of a sidecar that ran throughout, once the run is over.
+        """Writes what became of the requests of a sidecar that ran until the end, once the run is over.
 
         Args:
             held: What requests of each entry met there, from when on.
+            begin_ns: When its application began to send.
         """
         for request in self._sent_by(proxy, class_):
             edge, number = (
@@ -159,7 +173,7 @@ class MeshTraffic:
             )
             for t_ns, views in held:
                 edge.set(t_ns, views[number])
-            self._write(proxy.id, request, edge, 0, self._end_ns)
+            self._write(proxy.id, request, edge, begin_ns, self._end_ns)
 
     def interrupt(self, proxy: int, t_ns: int) -> None:
         """Its Envoy is gone, for now or for good."""
@@ -197,6 +211,11 @@ class MeshTraffic:
                 row.attempts,
                 row.requests,
             )
+
+
+def _never(_t_ns: int) -> RoutingView:
+    """What a proxy that sends none of these requests knows."""
+    return NOT_LISTENING
 
 
 def _accepting(processes: dict[Server, Published]) -> Published:

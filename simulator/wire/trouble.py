@@ -43,6 +43,7 @@ class Trouble:
         "_held",
         "_is_cut",
         "_messages",
+        "_passed",
         "_proxy",
         "_settings",
         "_streams",
@@ -55,9 +56,18 @@ class Trouble:
         self._settings = settings
         self._is_cut = False
         self._cuts = 0
-        self._messages = 0
+        self._messages = self._passed = 0
         self._held: list[Callable[[], None]] = []
         self._streams: dict[Stream, None] = {}
+
+    @property
+    def messages(self) -> int:
+        """How many messages were sent so far; those held in a partition do not count."""
+        return self._messages
+
+    def continue_from(self, messages: int) -> None:
+        """So many messages were sent elsewhere; the last of them is sent once more, and is not lost now."""
+        self._messages, self._passed = messages - 1, messages
 
     def cut(self) -> None:
         """The partition begins."""
@@ -97,12 +107,16 @@ class Trouble:
         if self._is_cut:
             self._held.append(deliver)
             return True
-        if self._settings.loss > 0 and self._clock.now_ns >= 0:
+        if self._clock.now_ns >= 0:
             self._messages += 1
-            if self._draws.uniform("network.loss", self._proxy, self._messages) < self._settings.loss:
+            if self._settings.loss > 0 and self._messages > self._passed and self._is_lost():
                 self._clock.after(0, lambda: self._break(stream), band=Band.MESSAGE, entity=self._proxy)
                 return True
         return False
+
+    def _is_lost(self) -> bool:
+        u = self._draws.uniform("network.loss", self._proxy, self._messages)
+        return u < self._settings.loss
 
     def _break(self, stream: Stream) -> None:
         stream.end_at_server()

@@ -184,6 +184,11 @@ class EdgeTraffic:
         self._instants.append(t_ns)
         self._views.append(view)
 
+    @property
+    def instants(self) -> Sequence[int]:
+        """When the proxy knew something else, in order."""
+        return self._instants
+
     def rows(self, end_ns: int, begin_ns: int = 0) -> list[TrafficRow]:
         """What became of the requests sent from ``begin_ns`` on, before ``end_ns``, in order of time, then of
         outcome. Spans of equal shares are joined."""
@@ -229,14 +234,14 @@ class EdgeTraffic:
         at = [
             t_ns + n * settings.attempt_ns for n in range(settings.retries + 1 if settings.attempt_ns else 1)
         ]
-        key = settings.attempt_ns, settings.retries, *((self._view(t), self._lives.epoch(t)) for t in at)
+        key = settings.attempt_ns, settings.retries, *((self.view(t), self._lives.epoch(t)) for t in at)
         shares = self._worked_out.get(key)
         if shares is None:
             shares = self._worked_out[key] = self._work_out(t_ns)
         return shares
 
     def _work_out(self, t_ns: int) -> Shares:
-        view = self._view(t_ns)
+        view = self.view(t_ns)
         if view.obstacle is not None:
             return {(view.obstacle, False): (1.0, 1.0)}
         attempts = self._settings.retries + 1
@@ -248,10 +253,11 @@ class EdgeTraffic:
             kinds = kinds_of([self._hosts(t_ns + n * self._settings.attempt_ns) for n in range(attempts)])
         return outcome_shares(kinds, attempts)
 
-    def _view(self, t_ns: int) -> RoutingView:
+    def view(self, t_ns: int) -> RoutingView:
+        """What the proxy knows at an instant."""
         place = bisect_right(self._instants, t_ns)
         return self._views[place - 1] if place else NOT_LISTENING
 
     def _hosts(self, t_ns: int) -> Hosts:
         """Who can be chosen at ``t_ns``; nobody where the cluster is gone by then."""
-        return {pod: self._lives.at(pod, t_ns) for pod in self._view(t_ns).addresses}
+        return {pod: self._lives.at(pod, t_ns) for pod in self.view(t_ns).addresses}

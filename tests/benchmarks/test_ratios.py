@@ -31,13 +31,12 @@ def test_the_event_engine_takes_hundreds_of_times_as_long(medians: dict[int, dic
         assert medians[proxies]["events"] >= 250 * medians[proxies]["fleet"]
 
 
-def test_a_process_per_proxy_takes_seventy_times_as_long(medians: dict[int, dict[str, float]]) -> None:
-    """Measured on a busy machine: 94 to 131 times at 10,000 and 144 to 183 times at 100,000, of a twin that
-    is told all random numbers; 171 and 176 times at 10,000 of one that draws them, when the other took 90 and
-    99. At 10,000 half of what the arrays take is what any run takes."""
-    assert medians[10_000]["simpy twin"] >= 70 * medians[10_000]["fleet"]
-    assert medians[10_000]["twin, draws"] >= 140 * medians[10_000]["fleet"]
-    assert medians[100_000]["simpy twin"] >= 100 * medians[100_000]["fleet"]
+def test_a_process_per_proxy_takes_two_hundred_times_as_long(medians: dict[int, dict[str, float]]) -> None:
+    """Measured at 10,000: 242 to 278 times (208 once, while five other jobs ran); 138 to 193 times of a twin
+    that is told all random numbers, where a quarter less than the least is asked."""
+    assert medians[10_000]["simpy twin"] >= 200 * medians[10_000]["fleet"]
+    assert medians[100_000]["simpy twin"] >= 200 * medians[100_000]["fleet"]
+    assert medians[10_000]["simpy, told"] >= 100 * medians[10_000]["fleet"]
 
 
 def test_growth_with_proxies_and_with_changes_is_close_to_linear() -> None:

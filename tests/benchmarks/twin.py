@@ -1,7 +1,8 @@
 """The obvious model of the same thing: one change pushed to many proxies, each of them processes of its own.
 
 It is written as one would in SimPy, or in salabim, without anything of the simulator but numbers: the order
-of the push queue, the delay of each message, the costs. It gives the same instants to the nanosecond.
+of the push queue, the delay of each message, the costs. A proxy is istiod's end of its stream, the network,
+its istio-agent and its Envoy. It gives the same instants to the nanosecond.
 """
 
 from __future__ import annotations
@@ -15,7 +16,7 @@ import numpy as np
 import simpy
 
 import simulator as xs
-from simulator.engine.delays import Constant, Delay
+from simulator.engine.delays import Constant
 from simulator.engine.draws import Draws
 from simulator.fleet.kernel import LIMIT, SERVERS
 from simulator.scenario.build_fleet import FleetWorld
@@ -38,9 +39,10 @@ class Numbers:
         cores: Of istiod.
         first_push_ns: Cost of the first push: the scope is computed.
         push_ns: Cost of each other.
-        network_ns: By message and proxy, the time from istiod to Envoy.
+        hop_ns: Through the istio-agent, either way.
+        network_ns: By message and proxy, the time from istiod to the agent.
         main_thread_ns: By message.
-        back_ns: By message and proxy, the way back of its ACK.
+        back_ns: By message and proxy, the way back of its ACK from the agent.
         ack_after: By message, the one after which its ACK leaves.
         active_at: The message by which the change takes effect, and
         active_ns: how long after it the workers have it.
@@ -52,6 +54,7 @@ class Numbers:
     cores: int
     first_push_ns: int
     push_ns: int
+    hop_ns: int
     network_ns: Sequence[ByProxy]
     main_thread_ns: list[int]
     back_ns: Sequence[ByProxy]
@@ -102,6 +105,7 @@ def numbers(proxies: int) -> Numbers:
         int(rows.line._reg[SERVERS]),
         int(service.max()),
         int(service.min()),
+        _hop_ns(of),
         [_network(of, proxies, m, "to_client") for m in range(len(move.sizes))],
         list(move.costs),
         [_network(of, proxies, m, "to_server") for m in range(len(move.sizes))],
@@ -111,39 +115,28 @@ def numbers(proxies: int) -> Numbers:
     )
 
 
-def _laws(of: xs.Scenario, way: str) -> tuple[int, list[tuple[Delay, str]]]:
-    """What each message takes whoever it is for, and the laws of the rest, with what is drawn for."""
-    delays = [(of.network.latency, ""), (of.agent.hop, ".agent")]
-    constant_ns = sum(delay.value_ns for delay, _ in delays if isinstance(delay, Constant))
-    drawn = [
-        (delay, f"network.latency.{way}{suffix}")
-        for delay, suffix in delays
-        if not (delay is None or isinstance(delay, Constant))
-    ]
-    return constant_ns, drawn
+def _hop_ns(of: xs.Scenario) -> int:
+    hop = of.agent.hop
+    assert isinstance(hop, Constant), "it is the same for every message"
+    return hop.value_ns
 
 
 def _network(of: xs.Scenario, proxies: int, message: int, way: str) -> list[int]:
-    draws, ids, index = Draws(of.seed, 0), np.arange(proxies), np.full(proxies, message)
-    constant_ns, laws = _laws(of, way)
-    total = np.full(proxies, constant_ns, np.int64)
-    for delay, purpose in laws:
-        total += delay.ns_array(draws.uniform_array(purpose, ids, index))
-    return total.tolist()
+    u = Draws(of.seed, 0).uniform_array(
+        f"network.latency.{way}", np.arange(proxies), np.full(proxies, message)
+    )
+    return of.network.latency.ns_array(u).tolist()
 
 
 class _Drawn:
     """How long a message takes by proxy, drawn when it is asked for."""
 
     def __init__(self, of: xs.Scenario, message: int, way: str) -> None:
-        self._draws, self._message = Draws(of.seed, 0), message
-        self._constant_ns, self._laws = _laws(of, way)
+        self._draws, self._message, self._latency = Draws(of.seed, 0), message, of.network.latency
+        self._purpose = f"network.latency.{way}"
 
     def __getitem__(self, proxy: int, /) -> int:
-        draws, message = self._draws, self._message
-        return self._constant_ns + sum(
-            delay.ns(draws.uniform(purpose, proxy, message)) for delay, purpose in self._laws
-        )
+        return self._latency.ns(self._draws.uniform(self._purpose, proxy, self._message))
 
 
 def drawing(told: Numbers) -> Numbers:
@@ -156,7 +149,7 @@ def drawing(told: Numbers) -> Numbers:
     )
 
 
-def simpy_twin(of: Numbers) -> tuple[list[int], list[int]]:
+def simpy_twin(of: Numbers) -> tuple[list[int], list[int]]:  # noqa: C901 -- as one would write it
     """Instants at which the change takes effect and at which istiod has the last ACK, by proxy."""
     env = simpy.Environment(of.enqueued_ns)
     slots, cores = simpy.Resource(env, of.slots), simpy.PriorityResource(env, of.cores)
@@ -168,16 +161,23 @@ def simpy_twin(of: Numbers) -> tuple[list[int], list[int]]:
             with cores.request(priority=(env.now, proxy)) as core:
                 yield core
                 yield env.timeout(next(costs))
-        inbox = simpy.Store(env)
-        env.process(link(proxy, inbox, env.now))
+        from_istiod, inbox = simpy.Store(env), simpy.Store(env)
+        env.process(link(proxy, from_istiod, env.now))
+        env.process(agent(from_istiod, inbox))
         env.process(envoy(proxy, inbox))
 
-    def link(proxy: int, inbox: simpy.Store, sent_ns: int) -> Any:
+    def link(proxy: int, to_agent: simpy.Store, sent_ns: int) -> Any:
         for message, delays in enumerate(of.network_ns):
             arrives_ns = sent_ns + delays[proxy]
             if arrives_ns > env.now:
                 yield env.timeout(arrives_ns - env.now)
-            yield inbox.put(message)
+            yield to_agent.put((env.now, message))
+
+    def agent(from_istiod: simpy.Store, to_envoy: simpy.Store) -> Any:
+        for _ in of.network_ns:
+            arrived_ns, message = yield from_istiod.get()
+            yield env.timeout(arrived_ns + of.hop_ns - env.now)
+            yield to_envoy.put(message)
 
     def envoy(proxy: int, inbox: simpy.Store) -> Any:
         for _ in of.network_ns:
@@ -190,6 +190,7 @@ def simpy_twin(of: Numbers) -> tuple[list[int], list[int]]:
                     env.process(ack(proxy, of.back_ns[at][proxy]))
 
     def ack(proxy: int, takes_ns: int) -> Any:
+        yield env.timeout(of.hop_ns)
         yield env.timeout(takes_ns)
         acked[proxy] = max(acked[proxy], env.now)
 
@@ -209,8 +210,8 @@ def salabim_twin(of: Numbers) -> tuple[list[int], list[int]]:  # noqa: C901 -- a
     costs, active, acked = of.pushes(), [-1] * len(of.order), [-1] * len(of.order)
 
     class Message(sim.Component):
-        def setup(self, message: int) -> None:
-            self.message = message
+        def setup(self, message: int, arrived_ns: float) -> None:
+            self.message, self.arrived_ns = message, arrived_ns
 
     class Connection(sim.Component):
         def setup(self, proxy: int) -> None:
@@ -223,20 +224,31 @@ def salabim_twin(of: Numbers) -> tuple[list[int], list[int]]:  # noqa: C901 -- a
             yield self.hold(next(costs))
             self.release(cores)
             self.release(slots)
-            inbox = sim.Store()
-            Link(proxy=self.proxy, inbox=inbox, sent_ns=env.now())
+            from_istiod, inbox = sim.Store(), sim.Store()
+            Link(proxy=self.proxy, to_agent=from_istiod, sent_ns=env.now())
+            Agent(from_istiod=from_istiod, to_envoy=inbox)
             Envoy(proxy=self.proxy, inbox=inbox)
 
     class Link(sim.Component):
-        def setup(self, proxy: int, inbox: Any, sent_ns: float) -> None:
-            self.proxy, self.inbox, self.sent_ns = proxy, inbox, sent_ns
+        def setup(self, proxy: int, to_agent: Any, sent_ns: float) -> None:
+            self.proxy, self.to_agent, self.sent_ns = proxy, to_agent, sent_ns
 
         def process(self) -> Any:
             for message, delays in enumerate(of.network_ns):
                 arrives_ns = self.sent_ns + delays[self.proxy]
                 if arrives_ns > env.now():
                     yield self.hold(till=arrives_ns)
-                yield self.to_store(self.inbox, Message(message=message))
+                yield self.to_store(self.to_agent, Message(message=message, arrived_ns=env.now()))
+
+    class Agent(sim.Component):
+        def setup(self, from_istiod: Any, to_envoy: Any) -> None:
+            self.from_istiod, self.to_envoy = from_istiod, to_envoy
+
+        def process(self) -> Any:
+            for _ in of.network_ns:
+                message = yield self.from_store(self.from_istiod)
+                yield self.hold(till=message.arrived_ns + of.hop_ns)
+                yield self.to_store(self.to_envoy, message)
 
     class Envoy(sim.Component):
         def setup(self, proxy: int, inbox: Any) -> None:
@@ -257,6 +269,7 @@ def salabim_twin(of: Numbers) -> tuple[list[int], list[int]]:  # noqa: C901 -- a
             self.proxy, self.takes_ns = proxy, takes_ns
 
         def process(self) -> Any:
+            yield self.hold(of.hop_ns)
             yield self.hold(self.takes_ns)
             acked[self.proxy] = max(acked[self.proxy], round(env.now()) + of.enqueued_ns)
 

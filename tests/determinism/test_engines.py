@@ -445,13 +445,13 @@ def test_fleet_refuses_what_it_has_not_by_name(keys: dict[str, Any], named: str)
 
 
 def test_the_heap_of_completions_is_ordered_by_instant_and_entity() -> None:
-    reg = np.zeros(kernel.REGISTERS, np.int64)
     ns, entity, place = np.zeros(16, np.int64), np.zeros(16, np.int64), np.zeros(16, np.int32)
     jobs = [(5, 2), (3, 9), (5, 1), (4, 4), (3, 1), (9, 0), (5, 0)]
+    size = 0
     for number, (end_ns, who) in enumerate(jobs):
-        kernel.heap_push(reg, ns, entity, place, end_ns, who, number)
+        size = kernel.heap_push(size, ns, entity, place, end_ns, who, number)
     left = []
-    while reg[kernel.HEAP]:
+    while size:
         left.append((int(ns[0]), int(entity[0])))
-        kernel.heap_pop(reg, ns, entity, place)
+        size = kernel.heap_pop(size, ns, entity, place)
     assert left == sorted(jobs)
