@@ -33,7 +33,11 @@ SLOW_AGES = tuple(seed for seed in range(40) if seed not in FAST_AGES)
 
 KINDS_OF_STREAMS = {"outage": outage, "upgrade": upgrade, "ages": ages}
 FAST_OF_ANY = (("outage", 21), ("upgrade", 1), ("ages", 22), ("ages", 36))
-SLOW_OF_ANY = tuple((kind, seed) for kind in KINDS_OF_STREAMS for seed in range(2, 16))
+ANY_BESIDE = (
+    *(("outage", 5), ("upgrade", 5), ("upgrade", 7), ("upgrade", 9), ("upgrade", 15)),
+    *(("ages", 7), ("ages", 9), ("ages", 15)),
+)
+SLOW_OF_ANY = thinned(((kind, seed) for kind in KINDS_OF_STREAMS for seed in range(2, 16)), 2, ANY_BESIDE)
 
 FAST_MIGRATIONS = (1, 2)
 SLOW_MIGRATIONS = tuple(seed for seed in range(16) if seed not in FAST_MIGRATIONS)
