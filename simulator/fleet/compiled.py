@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import cache
 from typing import Any, NamedTuple
 
-from simulator.fleet import delivery_kernel, kernel
+from simulator.fleet import delivery_kernel, kernel, long_poll_kernel
 from simulator.fleet.machine_code import MachineCode, can_compile
 
 
@@ -36,3 +36,9 @@ def compiled_delivery() -> DeliveryKernel | None:
             for function in (delivery_kernel.draw, delivery_kernel.deliver)
         )
     )
+
+
+@cache
+def compiled_long_polls() -> MachineCode | None:
+    """The compiled loops of long polls; None where numba is missing."""
+    return MachineCode(long_poll_kernel.advance, long_poll_kernel.HELPERS) if can_compile() else None

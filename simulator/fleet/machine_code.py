@@ -55,7 +55,7 @@ class MachineCode:
 
     Args:
         plain: The function: it allocates nothing and raises nothing.
-        helpers: Functions that it calls.
+        helpers: Functions that it calls, each behind those of them that it calls itself.
     """
 
     def __init__(self, plain: Callable[..., Any], helpers: Sequence[Callable[..., Any]] = ()) -> None:
@@ -172,8 +172,11 @@ def _callback(plain: types.FunctionType, helpers: Sequence[types.FunctionType], 
     import numba
 
     inlined = numba.njit(error_model="numpy", forceinline=True)
-    names = plain.__globals__ | {helper.__name__: inlined(helper) for helper in helpers}
-    function = inlined(types.FunctionType(plain.__code__, names, plain.__name__))
+    known: dict[str, Any] = {}
+    for helper in helpers:
+        names = helper.__globals__ | known
+        known[helper.__name__] = inlined(types.FunctionType(helper.__code__, names, helper.__name__))
+    function = inlined(types.FunctionType(plain.__code__, plain.__globals__ | known, plain.__name__))
     space: dict[str, Any] = {"function": function, "carray": numba.carray}
     given, arrays, integers = [], 0, 0
     for kind in kinds:

@@ -30,6 +30,17 @@ class StatsFlushes:
         self._next_ns, self._count, self._until_ns = self.state.T
         self._next_ns[:] = 1 + (phase * self._interval_ns).astype(np.int64)
 
+    @property
+    def bounds(self) -> tuple[float, float, int]:
+        """Between which delays one takes for each cluster, evenly; and the interval, 0 where none is."""
+        law = self._law
+        if self.is_off:
+            return 0, 0, 0
+        if isinstance(law, Constant):
+            return law.value_ns, law.value_ns, self._interval_ns
+        assert isinstance(law, Uniform), "a law without bounds is refused by name"
+        return law.low_ns, law.high_ns, self._interval_ns
+
     def begin(self, place: NDArray[np.int64], constructed_ns: Ints) -> None:
         """The timers of these are armed when their servers are constructed."""
         if not self.is_off:

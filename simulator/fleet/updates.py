@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.fleet.answer_steps import Step, Stepping
+from simulator.fleet.answer_steps import KnownSteps, Step, Stepping
 from simulator.fleet.arrived import Arrived, groups
 from simulator.fleet.parted import Parted
 from simulator.fleet.stats_flushes import StatsFlushes
@@ -41,6 +41,11 @@ class UpdateSettings:
     update_ns: int
     fetch_timeout_ns: int
     end_ns: int
+
+
+_Kind = tuple[Rows, int, tuple[Step, int], bool]
+"""Rows of answers to one subscription; it; the step, and the content held after it; whether they are for the
+cluster in service while its successor warms."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -73,7 +78,7 @@ class Updates:
         count = len(rank)
         self._views = views
         self._touched: list[Places] = []
-        self._settings, self._subscriptions, self._stepping = settings, subscriptions, stepping
+        self._settings, self._subscriptions = settings, subscriptions
         self._flushes, self._rank, self._clusters = flushes, rank, clusters.copy()
         self._busy_until_ns = np.full(count, -1, np.int64)
         self._workers_ns = np.zeros(count, np.int64)
@@ -87,21 +92,9 @@ class Updates:
         self._waiting: list[_Waiting] = []
         self._late: dict[tuple[int, int], list[tuple[Parted, int]]] = {}
         """EDS parts that were applied while the cluster warmed, by place and subscription."""
-        self._steps: dict[tuple[int, int, int, bool], tuple[Step, int]] = {}
-        """Steps, and number of the content that is held after each."""
+        self._steps = KnownSteps(subscriptions, stepping)
         self._warmed: list[tuple[Places, Sequence[int], Ints]] = []
         self._served: list[tuple[Places, int, Ints]] = []
-        by_name = {(s.group, s.type_name, s.name): n for n, s in enumerate(subscriptions.all)}
-        self._eds = [
-            {}
-            if s.type_name != "cds"
-            else {
-                name: sub
-                for (group, type_name, name), sub in by_name.items()
-                if group == s.group and type_name == "eds"
-            }
-            for s in subscriptions.all
-        ]
 
     @property
     def least_ns(self) -> int:
@@ -164,18 +157,10 @@ class Updates:
 
     def jobs(self, place: Places, at_ns: Ints, which: Rows, arrived: Arrived, way_ns: int) -> Ints:
         """Jobs of these proxies, of which some apply answers that cost their way too; when each is done."""
-        keys = self._subscriptions.layout.keys_of(arrived.place, arrived.sub)
-        warms = self._warms_since_ns[keys] != NEVER
-        kinds = [
-            (rows, sub, self._step(sub, held, content, bool(is_warm)), bool(is_old))
-            for rows, (sub, held, content, is_warm, is_old) in groups(
-                arrived.sub, self._held[keys], arrived.content, warms, arrived.is_superseded
-            )
-        ]
+        keys, kinds = self._kinds(arrived)
         cost_ns = np.zeros(len(place), np.int64)
         for rows, _, (step, _), _ in kinds:
             cost_ns[which[rows]] = step.cost_ns + way_ns
-            arrived.is_refused[rows] = bool(step.refused)
         busy_ns = self._busy_until_ns[place]
         start_ns = np.maximum(at_ns, busy_ns)
         done_ns = start_ns + cost_ns
@@ -183,7 +168,30 @@ class Updates:
             done_ns += self._flushes.stall_ns(place, start_ns, busy_ns, self._clusters[place])
         self._busy_until_ns[place] = done_ns
         self._note_busy(place, start_ns, done_ns)
-        applied_ns = done_ns[which]
+        self._take(arrived, keys, kinds, done_ns[which])
+        return done_ns
+
+    def take(self, arrived: Arrived, applied_ns: Ints) -> None:
+        """Main threads apply these answers, as was worked out elsewhere, and are done with it then."""
+        self._take(arrived, *self._kinds(arrived), applied_ns)
+        self.take_warmed()
+        self.take_served()
+
+    def _kinds(self, arrived: Arrived) -> tuple[Rows, list[_Kind]]:
+        """Their keys; and what they do, those that do the same together."""
+        keys = self._subscriptions.layout.keys_of(arrived.place, arrived.sub)
+        warms = self._warms_since_ns[keys] != NEVER
+        kinds = [
+            (rows, sub, self.step(sub, held, content, bool(is_warm)), bool(is_old))
+            for rows, (sub, held, content, is_warm, is_old) in groups(
+                arrived.sub, self._held[keys], arrived.content, warms, arrived.is_superseded
+            )
+        ]
+        for rows, _, (step, _), _ in kinds:
+            arrived.is_refused[rows] = bool(step.refused)
+        return keys, kinds
+
+    def _take(self, arrived: Arrived, keys: Rows, kinds: Sequence[_Kind], applied_ns: Ints) -> None:
         for rows, sub, (step, after), is_old in kinds:
             self._received(arrived, rows, sub)
             kept = (applied_ns[rows] <= self._settings.end_ns) & (applied_ns[rows] < arrived.stopped_ns[rows])
@@ -191,29 +199,17 @@ class Updates:
             if len(rows):
                 self._held[keys[rows]] = after
                 self._apply(arrived, rows, sub, step, applied_ns[rows], keys[rows], is_old=is_old)
-        return done_ns
 
-    def _step(self, sub: int, held: int, content: int, is_warm: bool) -> tuple[Step, int]:
-        key = sub, held, content, is_warm
-        found = self._steps.get(key)
-        if found is None:
-            contents, type_name = self._subscriptions.contents[sub], self._subscriptions.all[sub].type_name
-            step = self._stepping.step(type_name, contents[held], contents[content], warms=is_warm)
-            after = content
-            if step.refused:
-                # What is held then was never published.
-                after = held if step.held is contents[held] else len(contents)
-                contents.extend([step.held] * (after == len(contents)))
-            found = self._steps[key] = step, after
-        return found
+    def step(self, sub: int, held: int, content: int, is_warm: bool) -> tuple[Step, int]:
+        """See KnownSteps."""
+        return self._steps.step(sub, held, content, is_warm)
 
     def may_warm(self, key: Rows, sub: NDArray[np.int32], content: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Whether these contents of clusters may make some warm where they are applied next: not where it is
         known that all that is new is refused."""
         may = np.ones(len(key), bool)
         for rows, (number, held, new) in groups(sub, self._held[key], content):
-            known = self._steps.get((number, held, new, False))
-            may[rows] = known is None or bool(known[0].awaited)
+            may[rows] = self._steps.may_warm(number, held, new)
         return may
 
     def _received(self, arrived: Arrived, rows: Rows, sub: int) -> None:
@@ -325,7 +321,7 @@ class Updates:
             if not len(rows):
                 return
         place = arrived.place[rows]
-        subs = [self._eds[sub][name] for name in step.awaited]
+        subs = self.begun(sub, step)
         for eds in subs:
             self._warms_since_ns[self._subscriptions.layout.keys(place, eds)] = t_ns
         self._warming[place] = len(subs)
@@ -336,7 +332,11 @@ class Updates:
             self._waiting.append(
                 _Waiting(
                     [
-                        (c.parted, sub, tuple(self._eds[sub][n] for n in c.names.intersect(step.awaited)))
+                        (
+                            c.parted,
+                            sub,
+                            tuple(self._steps.eds[sub][n] for n in c.names.intersect(step.awaited)),
+                        )
                         for c in waits
                     ]
                 )
@@ -377,6 +377,10 @@ class Updates:
                 for parted, part in self._late.pop((one, sub), ()):
                     parted.activated(part, self._rank[[one]], t_ns[[at]], self._workers_ns[[one]])
         self._served.append((place, sub, t_ns))
+
+    def begun(self, sub: int, step: Step) -> list[int]:
+        """See KnownSteps."""
+        return self._steps.begun(sub, step)
 
     def take_warmed(self) -> list[tuple[Places, Sequence[int], Ints]]:
         """Proxies with the subscriptions that warming clusters started, and when."""

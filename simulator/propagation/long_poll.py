@@ -10,15 +10,23 @@ index taken from every answer, back-off left to the client.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import Protocol
 
 from simulator.engine.delays import Uniform
 from simulator.engine.draws import Draws
 from simulator.engine.events import After, Band, Clock
 from simulator.propagation.http_loop import HttpLoop, HttpSubscriptions, RestNetwork
-from simulator.propagation.http_server import Acknowledgements, PollServer, Published, Reply, Slots
+from simulator.propagation.http_server import (
+    Acknowledgements,
+    PollServer,
+    Published,
+    Reply,
+    Serving,
+    Slots,
+)
 from simulator.wire.backoff import BackoffSettings, JitteredBackoff
 from simulator.wire.contract import ConfigConsumer, ProxyProcess, Update
 from simulator.xds.messages import DiscoveryRequest
@@ -44,9 +52,14 @@ class LongPollSettings:
     backoff: BackoffSettings
 
     @property
+    def longest_wait_ns(self) -> int:
+        """The longest wait there can be."""
+        return self.wait_ns + self.wait_ns // WAIT_SPREAD
+
+    @property
     def gives_up_after_ns(self) -> int:
         """The time-out follows the longest wait there can be."""
-        return self.wait_ns + self.wait_ns // WAIT_SPREAD + self.request_timeout_ns
+        return self.longest_wait_ns + self.request_timeout_ns
 
 
 class LongPollSubscriptions(HttpSubscriptions):
@@ -107,16 +120,47 @@ class _LongPollLoop(HttpLoop):
         return self._backoff.next_ns()
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Released:
+    """A request that is held, and gets something new now.
+
+    Attributes:
+        position: Of its name among those that were published.
+        place: Among those that are held: smaller is longer.
+        proxy: Whose it is.
+        serve: Its service, which says what it takes, in ns.
+    """
+
+    position: int
+    place: int
+    proxy: int
+    serve: Callable[[], int]
+
+
+class Beside(Serving, Protocol):
+    """Others whose requests stand in the same queue, and are held beside these (the arrays of the fleet)."""
+
+    def place_before(self, proxy: int) -> int:
+        """Among those that are held, of a proxy that has been since before the run."""
+
+    def next_place(self) -> int:
+        """Of the next one that is held."""
+
+    def released(self, type_name: str, names: Sequence[str], others: Sequence[Released]) -> None:
+        """Something of the type was published, these names of it: theirs are released, and these."""
+
+
 class _Held:
     """A request that the server holds."""
 
-    __slots__ = ("expiry", "name", "request", "respond")
+    __slots__ = ("expiry", "name", "place", "request", "respond")
 
     def __init__(self, request: DiscoveryRequest, respond: Reply) -> None:
         self.request = request
         self.respond = respond
         self.name = next(iter(request.resource_names), "")
         self.expiry: After | None = None
+        self.place = 0
 
 
 class LongPollReplica:
@@ -154,8 +198,18 @@ class LongPollReplica:
         self._published = published
         self._acknowledgements = acknowledgements
         self._wait = Uniform(wait_ns, wait_ns + wait_ns // WAIT_SPREAD)
-        self._slots = Slots(clock, concurrency, depth)
+        self._slots: Serving = Slots(clock, concurrency, depth)
+        self._beside: Beside | None = None
         self._held: dict[ResourceType, dict[str, dict[_Held, None]]] = {}
+
+    def share(self, beside: Beside) -> None:
+        """From here on these requests stand in the queue of others."""
+        assert self._slots.queue_length == 0, "a request was waiting before the run"
+        self._slots = self._beside = beside
+        for by_name in self._held.values():
+            for same in by_name.values():
+                for held in same:
+                    held.place = beside.place_before(held.request.node)
 
     @property
     def held(self) -> int:
@@ -203,14 +257,21 @@ class LongPollReplica:
         asked = (
             list(by_name) if names is None or type_.wildcard else [name for name in names if name in by_name]
         )
-        for name in asked:
+        released = []
+        for position, name in enumerate(asked):
             for held in list(by_name[name]):
                 if self._published.version(held.request) != held.request.version_info:
                     self._release(held)
-                    self._serve_later(held)
+                    serve = partial(self._serve, held, self._clock.now_ns)
+                    released.append(Released(position, held.place, held.request.node, serve))
+        if self._beside is not None:
+            self._beside.released(type_.name, asked, released)
+            return
+        for one in released:
+            self._slots.submit(one.serve, one.proxy)
 
     def _serve_later(self, held: _Held) -> None:
-        self._slots.submit(partial(self._serve, held, self._clock.now_ns))
+        self._slots.submit(partial(self._serve, held, self._clock.now_ns), held.request.node)
 
     def _serve(self, held: _Held, waiting_since_ns: int) -> int:
         if not self.is_serving:
@@ -228,6 +289,8 @@ class LongPollReplica:
 
     def _hold(self, held: _Held) -> None:
         request, now_ns = held.request, self._clock.now_ns
+        if self._beside is not None:
+            held.place = self._beside.next_place()
         self._held.setdefault(request.type, {}).setdefault(held.name, {})[held] = None
         if held.expiry is not None:
             return

@@ -66,6 +66,10 @@ def _form_of_fleet(scenario: Scenario) -> type[FleetWorld]:
             from simulator.scenario.build_fleet_polls import PolledFleetWorld
 
             return PolledFleetWorld
+        case "long-poll":
+            from simulator.scenario.build_fleet_long_polls import LongPolledFleetWorld
+
+            return LongPolledFleetWorld
         case "file":
             from simulator.scenario.build_fleet_files import FiledFleetWorld
 

@@ -95,7 +95,9 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     is_pushed = propagation.strategy == "push"
     certificates = certificate_provider(scenario)
     wanted = {
-        f"propagation.strategy: {propagation.strategy}": propagation.strategy == "long-poll",
+        "propagation.strategy: long-poll with network.loss": (
+            propagation.strategy == "long-poll" and scenario.network.loss > 0
+        ),
         "propagation.streams: separate": is_pushed and propagation.streams != "ads",
         "control_plane.flow_control": plane.flow_control,
         "agent.dns_capture": scenario.agent.dns_capture,
@@ -188,7 +190,7 @@ _SAME_FOR_ALL = (
 )
 
 
-_BY_STRATEGY = {"poll": REST, "file": DIRECTORY}
+_BY_STRATEGY = {"poll": REST, "long-poll": REST, "file": DIRECTORY}
 
 
 def _is_drawn(law: Law) -> bool:

@@ -21,7 +21,12 @@ from simulator.mesh.services import Service
 from simulator.propagation.file import FilesystemSubscriptions, KubeletSync
 from simulator.propagation.http_loop import HttpSubscriptions, RestNetwork
 from simulator.propagation.http_server import Acknowledgements, PinnedConnection, PollServer, Serving
-from simulator.propagation.long_poll import LongPollReplica, LongPollSettings, LongPollSubscriptions
+from simulator.propagation.long_poll import (
+    Beside,
+    LongPollReplica,
+    LongPollSettings,
+    LongPollSubscriptions,
+)
 from simulator.propagation.poll import PollReplica, PollSettings, RestSubscriptions
 from simulator.recording.recorder import Recorder
 from simulator.scenario.envoys import Envoys
@@ -325,13 +330,23 @@ class LongPolls(_Http):
 
     _acknowledgements: Acknowledgements | None = None
 
+    def share(self, replica: int, beside: Beside) -> None:
+        """Others stand in the queue of that replica, and are held beside (the arrays of the fleet)."""
+        server = self._servers[replica]
+        assert isinstance(server, LongPollReplica)
+        server.share(beside)
+
     def make(self, process: Process) -> ConfigSource:
         """A Consul-like client in Envoy's place."""
+        source = LongPollSubscriptions(process, self._connection(process), self._network, self.settings)
+        return self._kept(process, source)
+
+    @property
+    def settings(self) -> LongPollSettings:
+        """Of the clients."""
         propagation = self._scenario.propagation
         backoff = BackoffSettings(propagation.backoff.base, propagation.backoff.max)
-        settings = LongPollSettings(propagation.wait, propagation.request_timeout, backoff)
-        source = LongPollSubscriptions(process, self._connection(process), self._network, settings)
-        return self._kept(process, source)
+        return LongPollSettings(propagation.wait, propagation.request_timeout, backoff)
 
     def begin_replica(self, replica: Replica) -> None:
         """It holds requests until it publishes."""

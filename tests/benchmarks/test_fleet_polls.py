@@ -67,6 +67,25 @@ def test_an_hour_of_the_polls_of_one_type_by_a_hundred_thousand_proxies() -> Non
     assert polls == pytest.approx(99_999 * 3600 / 45, rel=0.01)
 
 
+def test_long_polls_of_five_thousand_proxies_take_a_twentieth_of_the_time() -> None:
+    """As those above; compiled before it is timed."""
+    of = polling(5000, "5m", 1).with_(**{"propagation.strategy": "long-poll"})
+    played(of.with_(engine="fleet"))
+    (arrays, few), (events, many) = played(of.with_(engine="fleet")), played(of.with_(engine="events"))
+    print(f"events {many:.2f} s, arrays {few:.2f} s, 1/{many / few:.0f}")
+    assert digest_of(build_tables(arrays.recorder)) == digest_of(build_tables(events.recorder))
+    assert many >= 20 * few
+
+
+def test_an_hour_of_long_polls_by_a_hundred_thousand_proxies() -> None:
+    """Each is held for 60 to 63.75 s."""
+    of = polling(100_000, "1h", 100).with_(**{"propagation.strategy": "long-poll"})
+    world, seconds = played(of.with_(engine="fleet"))
+    polls = world.recorder.xds_messages
+    print(f"{polls} messages of {TYPES} types in {seconds:.1f} s")
+    assert polls == pytest.approx(100_000 * TYPES * 3600 / 61.9, rel=0.02)
+
+
 @pytest.mark.parametrize(("servers", "load"), [(100, "nobody waits"), (3, "three servers, 89 % busy")])
 def test_an_hour_of_polls_by_a_hundred_thousand_proxies(servers: int, load: str) -> None:
     """15 s are aimed at for those that wait."""
