@@ -15,11 +15,12 @@ from simulator.engine.delays import Constant, Delay
 from simulator.engine.draws import Draws
 from simulator.engine.events import Band, Clock
 from simulator.engine.servers import MultiServer, SerialServer, SharingServer
+from simulator.wire.contract import ProxyCosts
 
 _ALMOST_ONE = 1 - 2**-53
 
 
-class Costs:
+class Costs(ProxyCosts):
     """The cost laws of one Envoy with its own draws: each key counts its own jobs.
 
     Before t = 0, while an Envoy that is there already is being configured, nothing costs anything.
@@ -47,10 +48,6 @@ class Costs:
         index = self._drawn.get(key, 0)
         self._drawn[key] = index + 1
         return law.ns(self._draws.uniform(f"envoy.costs.{key}", self._proxy, index))
-
-    def each(self, key: str, count: int) -> int:
-        """The cost of so many alike within one job, drawn once; nothing without a key."""
-        return count * self.ns(key) if key and count else 0
 
     def skip(self, key: str, jobs: int) -> None:
         """So many jobs cost what nobody asks for."""

@@ -26,6 +26,7 @@ from simulator.envoy.clusters import assignment_of
 from simulator.envoy.listeners import listener_of
 from simulator.envoy.providers import route_of
 from simulator.envoy.watches import watches_called_before
+from simulator.wire.contract import ProxyCosts
 from simulator.xds.resources import NO_NAMES, Difference, Fault, Names, Resources
 
 
@@ -109,7 +110,7 @@ class Asked:
     answers: int | None
 
 
-class SettledCosts:
+class SettledCosts(ProxyCosts):
     """Costs that are the same for every Envoy: formulas and constants.
 
     Args:
@@ -126,10 +127,6 @@ class SettledCosts:
             if not isinstance(law, Mapping | Constant):
                 raise Unsettled(f"envoy.costs.{key}: a cost that is drawn")
         self._laws, self.way = laws, way
-
-    def each(self, key: str, count: int) -> int:
-        """The cost of so many alike; nothing without a key."""
-        return count * self.ns(key) if key and count else 0
 
     def ns(self, key: str, formula: Callable[[Coefficients], int] | None = None) -> int:
         """The cost of one job."""

@@ -241,11 +241,14 @@ class ChangeSink(Protocol):
 class ProxyCosts(Protocol):
     """The cost laws of one proxy."""
 
+    __slots__ = ()
+
     def ns(self, key: str) -> int:
         """The cost of one job."""
 
     def each(self, key: str, count: int) -> int:
-        """The cost of so many alike; nothing without a key."""
+        """The cost of so many alike within one job, drawn once; nothing without a key."""
+        return count * self.ns(key) if key and count else 0
 
 
 class ProxyThread(Protocol):

@@ -17,6 +17,7 @@ from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build_fleet import FleetWorld
 from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, table
+from tests.determinism.random_seeds import thinned
 from tests.outage_scenarios import ages, any_protocol, migration, outage, upgrade
 
 FAST = (10, 25)
@@ -24,14 +25,19 @@ FAST = (10, 25)
 SLOW = tuple(seed for seed in range(40) if seed not in FAST)
 
 FAST_UPGRADES = (5, 8)
-SLOW_UPGRADES = tuple(seed for seed in range(40) if seed not in FAST_UPGRADES)
+UPGRADES_BESIDE = (9, 15, 17, 21, 33, 37)
+SLOW_UPGRADES = thinned((seed for seed in range(40) if seed not in FAST_UPGRADES), 2, UPGRADES_BESIDE)
 
 FAST_AGES = (2, 8)
 SLOW_AGES = tuple(seed for seed in range(40) if seed not in FAST_AGES)
 
 KINDS_OF_STREAMS = {"outage": outage, "upgrade": upgrade, "ages": ages}
 FAST_OF_ANY = (("outage", 21), ("upgrade", 1), ("ages", 22), ("ages", 36))
-SLOW_OF_ANY = tuple((kind, seed) for kind in KINDS_OF_STREAMS for seed in range(2, 16))
+ANY_BESIDE = (
+    *(("outage", 5), ("upgrade", 5), ("upgrade", 7), ("upgrade", 9), ("upgrade", 15)),
+    *(("ages", 7), ("ages", 9), ("ages", 15)),
+)
+SLOW_OF_ANY = thinned(((kind, seed) for kind in KINDS_OF_STREAMS for seed in range(2, 16)), 2, ANY_BESIDE)
 
 FAST_MIGRATIONS = (1, 2)
 SLOW_MIGRATIONS = tuple(seed for seed in range(16) if seed not in FAST_MIGRATIONS)
