@@ -329,6 +329,10 @@ def find(codes: Ints, values: Ints, code: int) -> int:
     return values[at]  # type: ignore[no-any-return]
 
 
+MOST_NUMBERS = 2**20
+"""Of subscriptions, and of the contents of one, so that a code fits."""
+
+
 def code_of(sub: int, held: int, content: int, warms: int) -> int:
     """Of an answer: its subscription, what the proxy holds, what it gets, whether the cluster warms."""
     return (((sub << 20) | held) << 20 | content) << 1 | warms

@@ -379,6 +379,10 @@ class LongPolls:
         loops, keys, loop = self._loops.loops, self._loops.keys, int(self._reg[s.NEEDS])
         sub, content, key = (int(loops[loop, column]) for column in (s.SUB, s.CONTENT, s.KEY))
         held, warms = int(keys[key, s.HELD_CONTENT]), int(keys[key, s.WARMS])
+        if max(sub, held, content) >= s.MOST_NUMBERS:
+            raise CannotTakeFleet(
+                f"long polls of more than {s.MOST_NUMBERS} subscriptions or contents of one"
+            )
         step, after = self._updates.step(sub, held, content, bool(warms))
         begun: list[int] = []
         kind = s.PLAIN
