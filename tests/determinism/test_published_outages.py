@@ -9,6 +9,7 @@ import pytest
 import simulator as xs
 from simulator.experiment.engines import played
 from simulator.fleet.errors import RowsTouched
+from simulator.propagation.http_server import Slots
 from simulator.results.tables import build_tables
 from simulator.scenario.build import build
 from simulator.scenario.build_fleet_files import FiledFleetWorld
@@ -115,15 +116,28 @@ def test_rows_go_over_to_the_istiod_that_replaces_theirs(strategy: str, how: dic
     assert set(deliveries[deliveries["proxy_id"] == "p20"]["replica"]) >= {"0", "1"}
 
 
-def test_new_pods_wait_at_the_next_istiod_before_rows_come_to_it() -> None:
+def test_new_pods_wait_at_the_next_istiod_before_rows_come_to_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    waited: list[int] = []
+    hand_over = Slots.hand_over
+
+    def counted(slots: Slots) -> Any:
+        waited.append(slots.queue_length)
+        return hand_over(slots)
+
+    monkeypatch.setattr(Slots, "hand_over", counted)
     of = mesh(
-        {"rollout_istiod": {}, "at": "2s"},
-        {"scale_up": {"pods": 12}, "at": "1s"},
-        **{"propagation.server": {"concurrency": 1, "service_time": "40ms"}, "mesh.proxies.sidecars": 4},
+        {"rollout_istiod": {}, "at": "1s"},
+        {"scale_up": {"pods": 12}, "at": "2s"},
+        **{
+            "control_plane.readiness": {"initial_delay": "3s", "period": "1s"},
+            "propagation.server": {"concurrency": 1, "service_time": "80ms"},
+            "propagation.refresh_delay": "6s",
+            "propagation.request_timeout": "8s",
+            "duration": "15s",
+        },
     )
     assert_equal(of)
-    of = mesh({"rollout_istiod": {}, "at": "2s"}, {"scale_up": {"pods": 12}, "at": "2400ms"}, **SMALL)
-    assert_equal(of)
+    assert max(waited) > 3, "nobody had come to it before"
 
 
 def test_who_has_not_come_to_the_next_istiod_when_there_is_a_third_is_played_by_messages() -> None:
