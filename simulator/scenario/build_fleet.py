@@ -183,13 +183,18 @@ class FleetWorld(SidecarsWorld):
             shown,
             [envoy.cluster_count for envoy in settled],
             self._ends_of_istiods_ns,
-            self._ages_ns[places(self._ids, sidecars.entity)],
+            self._ages_of_rows_ns,
             self._scenario.duration,
         )
         self._reconnects.begin(rows)
         self._deployment.service_watchers.append(
             partial(self._reconnects.before_change, is_behind_messages=False)
         )
+
+    @property
+    def _ages_of_rows_ns(self) -> NDArray[np.int64]:
+        """When the streams that they have at the start are old enough, by place."""
+        return self._ages_ns[places(self._ids, self._sidecars.entity)]
 
     def _shown_connections(self) -> list[Connection]:
         """By group, that of a proxy that is played by messages."""
