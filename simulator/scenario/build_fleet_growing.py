@@ -11,6 +11,7 @@ from functools import cached_property
 import numpy as np
 from numpy.typing import NDArray
 
+from simulator.envoy.settled import SettledEnvoy
 from simulator.fleet.streams import NEVER, Streams
 from simulator.scenario.build_fleet_sidecars import Sidecars
 from simulator.scenario.build_fleet_starting import StartingFleetWorld
@@ -49,10 +50,16 @@ class GrowingFleetWorld(StartingFleetWorld):
         ages_ns = super()._ages_of_rows_ns
         return np.concatenate([ages_ns, np.full(self._sidecars.coming, NEVER, np.int64)])
 
-    def _begin(self) -> None:
-        super()._begin()
-        if not self._has_starts:
-            return
+    def _begin_reconnects(
+        self, replica: FleetReplica, its: NDArray[np.bool_], settled: list[SettledEnvoy]
+    ) -> None:
+        super()._begin_reconnects(replica, its, settled)
+        if self._has_starts:
+            self._begin_starts()
+            replica.starts = self._starts
+
+    def _begin_starts(self) -> None:
+        """Pods to come stand beside the rows."""
         sidecars, reconnects = self._sidecars, self._reconnects
         assert reconnects is not None, "newcomers connect to any istiod"
         started_ns, phase = np.full(self.rows, BEFORE_NS, np.int64), np.full(self.rows, SETTLED, np.int8)
@@ -77,8 +84,6 @@ class GrowingFleetWorld(StartingFleetWorld):
         self._starts.reconnects = reconnects
         groups = self._rows[0].making.groups
         self._starts.subscribed = {number: group.subscribed for number, group in enumerate(groups)}
-        for rows in self._rows:
-            rows.replica.starts = self._starts
 
     def _follow_with(self, replica: FleetReplica, its: NDArray[np.bool_]) -> None:
         super()._follow_with(replica, its)
