@@ -3,8 +3,8 @@
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
 class and zone at each replica, whose start shows what all of them subscribe and fills its caches; gateways;
 proxies whose certificate is renewed within the run; those that the workload touches (`fleet_touched`); and
-pods that come (`build_fleet_growing`). All others are rows (`simulator.fleet`); by pushes they lose their streams and come back
-(`fleet_reconnects`).
+pods that come (`build_fleet_growing`). All others are rows (`simulator.fleet`); by pushes they lose their
+streams and come back (`fleet_reconnects`).
 """
 
 from __future__ import annotations

@@ -97,6 +97,13 @@ def test_a_pod_that_is_not_ready_yet_is_played_by_messages() -> None:
     assert phases(of) == [0, 5, 0, 0]
 
 
+def test_no_pod_is_a_row_before_the_push_for_its_readiness() -> None:
+    edits = {"edit": "VirtualService", "every": "20ms", "from": "2s", "until": "5s"}
+    of = mesh(UP, edits, **{"control_plane.debounce": {"after": "0s", "max": "1s"}, "duration": "7s"})
+    assert_equal(of)
+    assert phases(of) == [0, 0, 5, 0]
+
+
 def test_new_pods_that_somebody_may_restart_are_no_rows() -> None:
     of = mesh(UP, {"restart": {"proxies": 2}, "at": "8s"})
     assert_equal(of)
