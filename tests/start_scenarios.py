@@ -64,3 +64,40 @@ def _keys(of: random.Random) -> dict[str, Any]:
         }
         keys["envoy.stats_flush_interval"] = one(["5s", "700ms"])
     return keys
+
+
+def growing(seed: int) -> xs.Scenario:
+    """A mesh that is there from the start and gets pods, by scale-ups and rollouts, some of which another
+    rollout deletes, or whom somebody may restart."""
+    of = random.Random(f"growing/{seed}")
+    one = of.choice
+    form = one([outage, upgrade, ages, ages])
+    scenario = any_protocol(seed, form) if of.random() < 0.5 else form(seed)
+    streams_last = of.random() < 0.4
+    left_out = ["restart_istiod", "rollout_istiod", "add_istiod"] if streams_last else []
+    left_out += ["restart", "partition"] if of.random() < 0.8 else []
+    entries: list[Any] = [entry for entry in scenario.workload if entry.KIND not in left_out]
+    for _ in range(of.randint(1, 3)):
+        at = f"{of.randint(5, 120) * 100}ms"
+        entries.append(one([_scale_up(of, at), _scale_up(of, at), _rollout(of, at)]))
+    if of.random() < 0.4:
+        entries.append({"traffic": {"from": "any", "to": "s0", "rate": "3/s"}})
+    keys: dict[str, Any] = {"mesh.proxies.sidecars": of.randint(8, 30)}
+    if streams_last:
+        keys["control_plane.max_connection_age"] = "none"
+    if of.random() < 0.2:
+        keys |= {"agent.certificates.provider": "istiod", "agent.certificates.ttl": one(["24h", "30s"])}
+    if of.random() < 0.2:
+        keys["recording.deliveries"] = "histogram"
+    return scenario.with_(**keys, workload=entries)
+
+
+def _scale_up(of: random.Random, at: str) -> dict[str, Any]:
+    more: dict[str, Any] = of.choice([{}, {"ready_after": "2s"}, {"service": "s0"}])
+    return {"scale_up": {"pods": of.randint(1, 6)}, "at": at, **more}
+
+
+def _rollout(of: random.Random, at: str) -> dict[str, Any]:
+    one = of.choice
+    more: dict[str, Any] = one([{}, {"max_surge": "100%"}, {"max_unavailable": "50%"}, {"ready_after": "1s"}])
+    return {"rollout": one(["any", "s0"]), "at": at, "termination_drain": one(["0s", "1s"]), **more}

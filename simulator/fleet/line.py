@@ -267,6 +267,13 @@ class PushLine(Generic[C]):
         del self._connections[self._at.pop(place)]
         self._group[place] = self._own_group[place]
 
+    def move_in(self, connection: C, place: int) -> None:
+        """The same of one that has stood in a place of its own, and waits for no push."""
+        own = self._connections.pop(connection)
+        del self._at[own]
+        self._vacate(own)
+        self._seats.status[place], self._group[place] = k.IDLE, self._own_group[place]
+
     def leave(self, place: int) -> None:
         """The stream of a proxy ends that has no push in progress."""
         assert not self.is_in_hand(place), "a push is in progress"

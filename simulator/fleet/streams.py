@@ -67,7 +67,7 @@ class Streams:
     ) -> None:
         self.views = views
         count = len(entity)
-        self._settings, self._moving, self._entity = settings, moving, entity
+        self._settings, self.moving, self._entity = settings, moving, entity
         self._draws, self._pushes = draws, 0
         self._compiled: CompiledStreams | None = None
         self._state = state.astype(np.int64)
@@ -222,7 +222,7 @@ class Streams:
             cds, lds = self._late.contents[late] or (0, 0)
             late_cds, late_lds = self._cds.chains.contents[cds], self._lds.chains.contents[lds]
             with suppress(OddRows):
-                move = self._moving.move(state, made, late_cds, late_lds)
+                move = self.moving.move(state, made, late_cds, late_lds)
             self._moves[key] = move
         return move
 

@@ -39,11 +39,13 @@ class Views:
             self._content.append(content)
 
     def take_over(self, place: int, since: Sequence[tuple[int, int]]) -> None:
-        """So far the workers of a place, which was no row, held these from when on, in order of time."""
-        if since:
-            since_ns, content = np.array(since, np.int64).T
-            self._held[place] = content[-1]
-            self._place.append(np.full(len(since), place, np.int32))
+        """So far the workers of a place, which was no row, held these from when on, in order of time; the
+        first from 0 on."""
+        (_, self._first[place]), *later = since
+        self._held[place] = since[-1][1]
+        if later:
+            since_ns, content = np.array(later, np.int64).T
+            self._place.append(np.full(len(later), place, np.int32))
             self._since_ns.append(since_ns)
             self._content.append(content.astype(np.int32))
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from simulator.scenario.by_kind import MESH_KINDS
 from simulator.scenario.engine_choice import EngineChoice, choose, with_rows
 from simulator.scenario.schema import Scenario
+from simulator.scenario.sections.workload import RolloutEntry, ScaleUpEntry
 from simulator.scenario.world import World, few_collections
 
 if TYPE_CHECKING:
@@ -55,7 +56,7 @@ def _built_as_fleet(
     """A world of rows; where the engine is to be chosen and only a minority of the sidecars are rows, of
     messages alone."""
     fleet = _form_of_fleet(scenario)(scenario, seed, replication, by_messages)
-    choice = with_rows(choice, fleet.rows, scenario)
+    choice = with_rows(choice, fleet.rows_of_start, scenario)
     return fleet.world() if choice.engine == "fleet" else _built(scenario, seed, replication), choice
 
 
@@ -78,6 +79,10 @@ def _form_of_fleet(scenario: Scenario) -> type[FleetWorld]:
         from simulator.scenario.build_fleet_starts import StartedFleetWorld
 
         return StartedFleetWorld
+    if any(isinstance(entry, RolloutEntry | ScaleUpEntry) for entry in scenario.workload):
+        from simulator.scenario.build_fleet_growing import GrowingFleetWorld
+
+        return GrowingFleetWorld
     from simulator.scenario.build_fleet import FleetWorld
 
     return FleetWorld

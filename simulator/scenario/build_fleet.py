@@ -3,8 +3,8 @@
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
 class and zone at each replica, whose start shows what all of them subscribe and fills its caches; gateways;
 proxies whose certificate is renewed within the run; those that the workload touches (`fleet_touched`); and
-pods that come. All others are rows (`simulator.fleet`); by pushes they lose their streams and come back
-(`fleet_reconnects`).
+pods that come (`build_fleet_growing`). All others are rows (`simulator.fleet`); by pushes they lose their
+streams and come back (`fleet_reconnects`).
 """
 
 from __future__ import annotations
@@ -183,13 +183,18 @@ class FleetWorld(SidecarsWorld):
             shown,
             [envoy.cluster_count for envoy in settled],
             self._ends_of_istiods_ns,
-            self._ages_ns[places(self._ids, sidecars.entity)],
+            self._ages_of_rows_ns,
             self._scenario.duration,
         )
         self._reconnects.begin(rows)
         self._deployment.service_watchers.append(
             partial(self._reconnects.before_change, is_behind_messages=False)
         )
+
+    @property
+    def _ages_of_rows_ns(self) -> NDArray[np.int64]:
+        """When the streams that they have at the start are old enough, by place."""
+        return self._ages_ns[places(self._ids, self._sidecars.entity)]
 
     def _shown_connections(self) -> list[Connection]:
         """By group, that of a proxy that is played by messages."""

@@ -37,6 +37,7 @@ class Sidecars:
         replica: Which one holds their streams.
         others: Those that are not.
         to_come: No more pods than this will follow.
+        coming: So many rows, the last ones, are pods of them.
     """
 
     groups: list[int]
@@ -46,6 +47,7 @@ class Sidecars:
     replica: NDArray[np.int64]
     others: list[int]
     to_come: int
+    coming: int = 0
 
 
 class SidecarsWorld(MeshWorld):
@@ -173,8 +175,13 @@ class SidecarsWorld(MeshWorld):
 
     @property
     def rows(self) -> int:
-        """How many sidecars are rows."""
+        """How many sidecars are rows, or pods to come."""
         return len(self._sidecars.entity)
+
+    @property
+    def rows_of_start(self) -> int:
+        """How many sidecars of the start are rows."""
+        return self.rows - self._sidecars.coming
 
     def _is_row(self, proxy: int) -> bool:
         entity = self._sidecars.entity

@@ -13,39 +13,40 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.agent.secret_discovery import SecretDiscovery
 from simulator.calibration.costs import Law
 from simulator.control_plane.istiod.deployment import Deployment, backends_of
 from simulator.control_plane.istiod.replica import Replica
 from simulator.engine.delays import Constant
-from simulator.envoy.ads_mux import GrpcMux
-from simulator.envoy.startup import Server
 from simulator.fleet.deliveries import delivery_parts
 from simulator.fleet.folding import Folding
 from simulator.fleet.redials import NO_REQUEST, Redials, RedialSettings
-from simulator.fleet.streams import NEVER
-from simulator.fleet.views import Views
+from simulator.fleet.streams import NEVER, Streams
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.rows import StartupRow
-from simulator.scenario.build_fleet import FleetWorld
 from simulator.scenario.build_fleet_sidecars import Sidecars, by_first
+from simulator.scenario.build_fleet_starting import StartingFleetWorld
 from simulator.scenario.certificate_references import has_certificates
-from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
+from simulator.scenario.certificates import certificate_settings
 from simulator.scenario.engine_choice import dials_in_arrays, streams_end
 from simulator.scenario.envoys import envoy_settings
-from simulator.scenario.fleet_losses import who_loses
 from simulator.scenario.fleet_reconnects import Reconnects
 from simulator.scenario.fleet_replica import FleetReplica
-from simulator.scenario.fleet_starts import Starts, StartTimes
-from simulator.scenario.mesh_sources import Streams as StreamSources
-from simulator.wire.stream import Path
+from simulator.scenario.fleet_starts import DIALS, TO_COME, Starts, StartTimes
 from simulator.xds.messages import DeltaDiscoveryRequest, DiscoveryRequest
 from simulator.xds.resource_types import CDS
 
 
-class StartedFleetWorld(FleetWorld):
+class StartedFleetWorld(StartingFleetWorld):
     """A mesh in arrays whose proxies start in the run; see the module."""
+
+    @property
+    def _has_starts(self) -> bool:
+        return self.rows > 0
+
+    @property
+    def _ways_to_rows(self) -> Streams:
+        return self._ways.streams
 
     @cached_property
     def _sidecars(self) -> Sidecars:
@@ -58,7 +59,7 @@ class StartedFleetWorld(FleetWorld):
         which, shown = by_first(of_class * zones + id_ % zones)
         touched = self._touched(self._started_ns)
         is_row = ~np.isin(id_, touched.proxies) & ~np.isin(id_, self._by_messages) & ~self._renews(id_)
-        return Sidecars(
+        sidecars = Sidecars(
             of_class[shown].tolist(),
             id_[shown].tolist(),
             id_[is_row],
@@ -67,6 +68,7 @@ class StartedFleetWorld(FleetWorld):
             [*id_[~is_row].tolist(), *proxies.vms],
             touched.to_come,
         )
+        return self._with_newcomers(sidecars)
 
     def _renews(self, proxies: NDArray[np.int64]) -> NDArray[np.bool_]:
         """Who may renew its certificate within the run: it would be a row for a short time only."""
@@ -117,7 +119,7 @@ class StartedFleetWorld(FleetWorld):
         """Who has more to do than to dial is played by messages until it has started."""
         played = super()._played()
         if not self._dials_in_arrays:
-            played += [self._proxies[proxy] for proxy in self._sidecars.entity.tolist()]
+            played += [self._proxies[proxy] for proxy in self._sidecars.entity.tolist()[: self.rows_of_start]]
         return played
 
     # --- replicas
@@ -172,7 +174,14 @@ class StartedFleetWorld(FleetWorld):
         settings = RedialSettings(envoy.backoff, law, sizes, clusters, backends_of, end_ns)  # type: ignore[arg-type]
         starts_as = np.full(len(sidecars.entity), kinds - 1, np.int32)
         redials = Redials(settings, self._draws, ways.streams, sidecars.entity, starts_as)
-        times = StartTimes(self._started_ns(sidecars.entity), self._constructed_ns(sidecars.entity))
+        own, to_come = sidecars.entity[: self.rows_of_start], np.full(sidecars.coming, NEVER, np.int64)
+        times = StartTimes(
+            np.concatenate([self._started_ns(own), to_come]),
+            np.concatenate([self._constructed_ns(own), to_come]),
+        )
+        phase = np.full(self.rows, DIALS, np.int8)
+        phase[self.rows_of_start :] = TO_COME
+        ways.streams.begin(np.arange(self.rows), times.constructed_ns)
         self._starts = Starts(
             self._clock,
             self._deployment,
@@ -182,6 +191,7 @@ class StartedFleetWorld(FleetWorld):
             ways.moves,
             redials,
             times,
+            phase,
             sidecars.entity,
             sidecars.group,
             self._concerning,
@@ -212,74 +222,6 @@ class StartedFleetWorld(FleetWorld):
             partial(self._reconnects.before_change, is_behind_messages=False)
         )
 
-    # --- Envoys that start (fleet_starts.py)
-
-    def place_envoy(self, proxy: int) -> Server:
-        """A new Envoy, about to be started."""
-        of = self._proxies[proxy]
-        server = self._place_envoy(of, "start")
-        self._traffic.begin(of, self._visibility.of(of), self._start_ns(of))
-        return server
-
-    def _place_envoy(self, proxy: Proxy, cause: str) -> Server:
-        server = super()._place_envoy(proxy, cause)
-        if not self._dials_in_arrays and self._is_row(proxy.id):
-            if not self._has_begun:
-                self._begin()
-            self._starts.note(int(np.searchsorted(self._sidecars.entity, proxy.id)), server)
-        return server
-
-    def path_of(self, proxy: int) -> Path:
-        """Its way to istiod."""
-        assert isinstance(self._sources, StreamSources), "rows that start are pushed to"
-        return self._sources.path(proxy)
-
-    def mux_of(self, server: Server) -> GrpcMux[Any]:
-        """Its stream."""
-        source: object = server.source
-        mux = source.others if isinstance(source, SecretDiscovery) else source
-        assert isinstance(mux, GrpcMux), "a row that starts has one stream for all"
-        return mux
-
-    def is_done(self, proxy: int) -> bool:
-        """Whether nothing comes to it any more but what istiod sends."""
-        certificates = self._certificates
-        return not isinstance(certificates, SdsByPodAgents) or certificates.is_done(proxy)
-
-    def requests_met(self, proxy: int) -> list[tuple[int, int]]:
-        """What requests met there so far, from when on, as the views of rows have it."""
-        if self._requests is None:
-            self._traffic.hand_over(proxy)
-            return []
-        return self._requests.met(proxy)
-
-    def forget_envoy(self, proxy: int) -> None:
-        """It is a row."""
-        server = self._servers.pop(proxy)
-        self._world.servers.remove(server)
-        del self._alive[self._visibility.of(self._proxies[proxy]).index][proxy]
-        self._hot_restarts.forget(proxy)
-        self._sources.forget(proxy)
-
-    def proxies(self) -> list[int]:
-        """See MeshActions."""
-        if not self.rows:
-            return sorted(self._servers)
-        here = self._starts.in_arrays(self._clock.now_ns)
-        return sorted([*self._sidecars.entity[here].tolist(), *self._servers])
-
-    def rotate_root(self) -> None:
-        """See MeshActions. Rows renew no certificate within the run."""
-        assert isinstance(self._certificates, SdsByPodAgents), "a new root brings certificates with it"
-        groups = list(range(len(self._sidecars.groups)))
-        self._announce_in_vain(self._certificates.rotate_root(self._servers, self._rows_of(groups)))
-
-    def _rows_of(self, groups: list[int]) -> int:
-        if not self.rows:
-            return 0
-        here = self._starts.in_arrays(self._clock.now_ns)
-        return int(np.isin(self._sidecars.group[here], groups).sum())
-
     # --- the end of the run
 
     def _finish(self) -> None:
@@ -290,32 +232,8 @@ class StartedFleetWorld(FleetWorld):
             # No istiod was ever there.
             self._write_traffic(self._sidecars.entity, self._sidecars.group, self._ways.streams.views)
 
-    def _lost(self) -> NDArray[np.int64]:
-        loss = self._scenario.network.loss
-        if loss == 0 or not self.rows:
-            return np.empty(0, np.int64)
-        sent, but = self._ways.streams.sent(), self._starts.by_messages
-        return who_loses(self._draws, loss, self._sidecars.entity, sent, but)
-
-    def _write_traffic(
-        self,
-        entity: NDArray[np.int64],
-        group: NDArray[np.int32],
-        views: Views | None,
-        begins_ns: NDArray[np.int64] | None = None,
-    ) -> None:
-        super()._write_traffic(entity, group, views, self._starts.send_from_ns())
-
     def _startup(self, proxy: int, started_ns: int) -> StartupRow:
         return self._recorder.startup(proxy, 0, "start", started_ns)
-
-    def _main_thread_share(self) -> float:
-        if not self.rows:
-            return 0.0
-        lives_ns = self._starts.lives_ns(self._scenario.duration)
-        lives = lives_ns > 0
-        shares = self._ways.streams.main_thread_busy_ns[lives] / lives_ns[lives]
-        return float(shares.max(initial=0.0))
 
     def _delivery_parts(self) -> list[Callable[[], Iterator[Mapping[str, Any]]]]:
         if self._rows or not self.rows:

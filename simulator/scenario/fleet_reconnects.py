@@ -75,9 +75,9 @@ class Reconnects:
         have_ends: bool = True,
         starts: Starts | None = None,
     ) -> None:
-        self._starts = starts
+        self.starts = starts
         self._clock, self._deployment, self._recorder = clock, deployment, recorder
-        self._streams, self._redials = streams, redials
+        self._streams, self.redials = streams, redials
         self._entity, self._group, self._requests = entity, group, requests
         self._ends_ns, self._end_ns = ends_ns, end_ns
         self._is_delta = is_delta
@@ -160,7 +160,7 @@ class Reconnects:
         line.leave(place)
         rows.replica.rows_connected -= 1
         self._lost_ns[place] = now_ns
-        self._redials.lost(np.array([place]), now_ns)
+        self.redials.lost(np.array([place]), now_ns)
 
     # --- dials
 
@@ -170,8 +170,8 @@ class Reconnects:
         self._admits_ns = 0
 
     def _refuse_before(self, t_ns: int) -> None:
-        if not self._redials.none_before(t_ns):
-            self._redials.refuse_before(t_ns, self._admits_from_ns())
+        if not self.redials.none_before(t_ns):
+            self.redials.refuse_before(t_ns, self._admits_from_ns())
 
     def _admits_from_ns(self) -> list[int]:
         """Of each backend that kube-proxy knows from when on it may let somebody in."""
@@ -185,7 +185,7 @@ class Reconnects:
 
     def puts_a_dial(self, horizon: tuple[int, int]) -> bool:
         """Whether somebody may be let in before that place in time: the first dial is on the clock then."""
-        if self._redials.none_before(horizon[0] + 1):
+        if self.redials.none_before(horizon[0] + 1):
             return False
         if not self._deployment.in_service or not self._deployment.replicas:
             return False
@@ -194,26 +194,26 @@ class Reconnects:
         if self._admits_ns > horizon[0]:
             return False
         self._refuse_before(horizon[0])
-        place = self._redials.first(horizon[0])
+        place = self.redials.first(horizon[0])
         if place is None:
             return False
-        dial_ns, proxy = int(self._redials.dial_ns[place]), int(self._entity[place])
+        dial_ns, proxy = int(self.redials.dial_ns[place]), int(self._entity[place])
         if (dial_ns, rank(Band.MESSAGE, proxy)) >= horizon:
             return False
         self._clock.at(dial_ns, lambda: self._dial(place, proxy), band=Band.MESSAGE, entity=proxy)
         return True
 
     def _dial(self, place: int, proxy: int) -> None:
-        redials, deployment, now_ns = self._redials, self._deployment, self._clock.now_ns
-        is_start = self._starts is not None and self._starts.is_dialling(place)
+        redials, deployment, now_ns = self.redials, self._deployment, self._clock.now_ns
+        is_start = self.starts is not None and self.starts.is_dialling(place)
         if is_start:
             self._refuse_before(now_ns + 1)
         if redials.dial_ns[place] != now_ns:
             self._clock.discount()  # it was refused with others
             return
         redials.arrived(place)
-        if is_start and self._starts is not None:
-            self._starts.dial(place)
+        if is_start and self.starts is not None:
+            self.starts.dial(place)
             return
         deployment.note_dials(proxy, int(redials.dialled[place]))
         on_reset = lambda ended: self._reset.append(ended.place)  # noqa: E731
@@ -273,7 +273,7 @@ class Reconnects:
         connection.is_settled = True
         line.settle(place)
         del self._open[place]
-        self._redials.dialled[place] = self._deployment.forget_dials(connection.proxy)
+        self.redials.dialled[place] = self._deployment.forget_dials(connection.proxy)
         self._done.append(connection)
         if len(self._done) >= _TOGETHER:
             self.hand_on()
@@ -295,9 +295,9 @@ class Reconnects:
     def _connected(self, rows: ReplicaRows) -> Places:
         """Places of the rows whose streams an istiod has in its table."""
         connected = rows.line.connected()
-        if self._starts is None:
+        if self.starts is None:
             return connected
-        return connected[~np.isin(connected, self._starts.played())]
+        return connected[~np.isin(connected, self.starts.played())]
 
     def told_of(self, replica: FleetReplica, service: Service) -> NDArray[np.bool_]:
         """By place, whose streams an istiod holds that have the service's endpoints."""
@@ -351,7 +351,7 @@ class Reconnects:
         ends = _columns([[end_ns for _, end_ns in c.worked] for c in done])
         batch.worked = list(zip(begins, ends, strict=True))
         self._streams.deliver(batch, made)
-        self._redials.answered(place)
+        self.redials.answered(place)
 
     def _hand_on_pushes(self, done: Sequence[RowConnection], at: int) -> None:
         making, pushes = done[0].rows.making, [c.pushes[at] for c in done]
@@ -398,11 +398,11 @@ class Reconnects:
         for connection in self._unsettled(rows):
             connection.reset()
             del self._open[connection.place]
-            self._redials.dialled[connection.place] = self._deployment.forget_dials(connection.proxy)
+            self.redials.dialled[connection.place] = self._deployment.forget_dials(connection.proxy)
         self._lost_ns[connected] = now_ns
         lost = np.union1d(connected, np.array(self._reset, np.int64))
         self._reset.clear()
-        self._redials.lost(lost, now_ns)
+        self.redials.lost(lost, now_ns)
 
     def finish(self) -> Ints:
         """The run is over: to which proxies something happened that is not for rows."""

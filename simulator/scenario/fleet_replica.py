@@ -106,14 +106,24 @@ class FleetReplica(Replica):
             self.line.join(connection.place, connection)
             connection.initialized()
             return
-        if isinstance(connection, StartConnection):
+        if isinstance(connection, StartConnection) and not connection.is_pod:
             self.line.join(connection.place, connection)
         super().add(connection)
 
     def settle(self, connection: StartConnection) -> None:
         """Its proxy is a row from here on."""
+        if connection.is_pod:
+            self.line.move_in(connection, connection.place)
+        else:
+            self.line.settle(connection.place)
         del self.connections[connection]
         self.rows_connected += 1
+
+    def pod_ready(self, pod: int) -> None:
+        """Its own proxy alone is pushed to."""
+        super().pod_ready(pod)
+        if self.starts is not None:
+            self.starts.note_ready(pod, self)
 
     def push_ended(
         self,

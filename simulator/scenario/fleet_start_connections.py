@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from simulator.control_plane.istiod.connection import Connection, ConnectionState
+from simulator.mesh.services import POD_IDS
 
 if TYPE_CHECKING:
     from simulator.mesh.services import Proxy
@@ -21,11 +22,13 @@ class StartConnection(Connection):
         place: Of the row to come.
         rows: Those of its istiod.
         ages_ns: When it is old enough to end; None if that is not within the run.
+        is_pod: Its proxy came with a pod, and may be pushed to alone: until it is a row it stands in line by
+            itself.
         is_settled: Its proxy is a row.
         is_looked_at: It is about to be looked at whether the proxy is at rest.
     """
 
-    __slots__ = ("_starts", "ages_ns", "is_looked_at", "is_settled", "place", "rows")
+    __slots__ = ("_starts", "ages_ns", "is_looked_at", "is_pod", "is_settled", "place", "rows")
 
     def __init__(
         self,
@@ -42,6 +45,7 @@ class StartConnection(Connection):
         super().__init__(replica, stream, class_, proxy.zone, replica.context, is_reconnect=is_reconnect)
         self._starts, self.rows, self.place = starts, rows, place
         self.ages_ns: int | None = None
+        self.is_pod = proxy.id >= POD_IDS
         self.is_settled = self.is_looked_at = False
 
     @property

@@ -47,8 +47,9 @@ if TYPE_CHECKING:
 
 _TYPES = [resource_type(name) for name in RESOURCE_TYPES]
 
-DIALS, PLAYED, SETTLED = range(3)
-"""Where a proxy stands: it dials, in arrays; it is played by messages; it is a row for good."""
+DIALS, PLAYED, SETTLED, TO_COME = range(4)
+"""Where a proxy stands: it dials, in arrays; it is played by messages; it is a row for good; its pod is still
+to come."""
 
 
 class StartingEnvoys(Protocol):
@@ -66,8 +67,9 @@ class StartingEnvoys(Protocol):
     def is_done(self, proxy: int) -> bool:
         """Whether nothing comes to it any more but what istiod sends."""
 
-    def requests_met(self, proxy: int) -> Sequence[tuple[int, int]]:
-        """What requests met there so far, from when on (fleet/views.py); nobody follows them any more."""
+    def requests_met(self, proxy: int) -> tuple[int | None, Sequence[tuple[int, int]]]:
+        """Since when its application sends, and what requests met there so far, from when on
+        (fleet/views.py); nobody follows them any more."""
 
     def forget_envoy(self, proxy: int) -> None:
         """It is a row."""
@@ -78,7 +80,7 @@ class StartTimes:
     """By place.
 
     Attributes:
-        started_ns: When the process starts.
+        started_ns: When the process starts; `NEVER` where that is not known yet.
         constructed_ns: When it has read its bootstrap, and dials.
     """
 
@@ -98,6 +100,7 @@ class Starts:
         moves: What becomes of rows.
         redials: Their dials.
         times: When each starts.
+        phase: Where each stands.
         entity: The proxies, by place.
         group: Their groups.
         concerning: By group the changes that concern it; grow.
@@ -105,6 +108,7 @@ class Starts:
 
     Attributes:
         phase: Where each stands.
+        subscribed: By group, what its proxies subscribe, where that is known.
         by_messages: By place, from behind which of its messages to which one it was played by messages.
         reconnects: What becomes of rows that lose their streams; set right after.
     """
@@ -121,6 +125,7 @@ class Starts:
         moves: Moves,
         redials: Redials,
         times: StartTimes,
+        phase: NDArray[np.int8],
         entity: Ints,
         group: Small,
         concerning: Sequence[Sequence[ConcerningChange]],
@@ -130,19 +135,21 @@ class Starts:
         self._streams, self._moves, self._redials = streams, moves, redials
         self._times, self._entity, self._group = times, entity, group
         self._concerning, self._rows = concerning, rows
-        self.phase = np.full(len(entity), DIALS, np.int8)
+        self.phase, self._sends_from_ns = phase, np.maximum(times.started_ns, 0)
         self.by_messages = np.zeros((2, len(entity)), np.int64)
-        self._since = streams.since = np.full(len(entity), NEVER, np.int64)
+        self._since = streams.since = np.where(phase == SETTLED, 0, NEVER)
         self._places: dict[int, int] = {}
         """Of proxies that are played by messages."""
         self._servers: dict[int, Server] = {}
-        self._subscribed: dict[int, dict[ResourceType, Names]] = {}
-        """By group, what its proxies subscribe."""
-        streams.begin(np.arange(len(entity)), times.constructed_ns)
+        self._unaware: dict[int, dict[Replica, None]] = {}
+        """Of pods that came and are ready, which istiods do not know that yet, of those there were when the
+        first did."""
+        self.subscribed: dict[int, dict[ResourceType, Names]] = {}
 
     def begin(self) -> None:
-        """All of them dial in arrays when they have started; else each is told of when it starts."""
-        self._redials.begin(np.arange(len(self._entity)), self._times.constructed_ns)
+        """They dial in arrays when they have started; else each is told of when it starts."""
+        places = np.flatnonzero(self.phase == DIALS)
+        self._redials.begin(places, self._times.constructed_ns[places])
 
     # --- who is there
 
@@ -170,6 +177,8 @@ class Starts:
     def note(self, place: int, server: Server) -> None:
         """An Envoy starts that is played by messages."""
         proxy = int(self._entity[place])
+        if self.phase[place] == TO_COME:
+            self._times.started_ns[place] = self._clock.now_ns
         self.phase[place], self._places[proxy], self._servers[proxy] = PLAYED, place, server
 
     # --- a dial that may be let in
@@ -180,7 +189,6 @@ class Starts:
         left_ns, standing = int(redials.left_ns[place]), self._streams.standing(place)
         with self._clock.as_of(left_ns):
             server = self._envoys.place_envoy(proxy)
-            self.note(place, server)
             self._continue(server, place, standing)
             server.constructed()
         server.process.main_thread.continue_from(
@@ -252,7 +260,8 @@ class Starts:
         return (
             connection.is_at_rest
             and connection in replica.connections
-            and connection.rows.line.is_idle(connection.place)
+            and connection.rows.line.is_idle(connection.rows.line.place_of(connection))
+            and (not connection.is_pod or self._is_known_ready(proxy))
             and self._servers[proxy].is_at_rest
             and self._servers[proxy].process.workers.last_ns <= self._clock.now_ns
             and self._envoys.is_done(proxy)
@@ -261,6 +270,17 @@ class Starts:
             and self._holds_all(connection)
             and self._knows_group(connection)
         )
+
+    def note_ready(self, pod: int, replica: Replica) -> None:
+        """An istiod learns that a pod is ready, and pushes to its proxy if that is connected there."""
+        if pod not in self._unaware:
+            self._unaware[pod] = dict.fromkeys(self._deployment.replicas.values())
+        self._unaware[pod].pop(replica, None)
+
+    def _is_known_ready(self, pod: int) -> bool:
+        """Whether no istiod will push to it for that any more."""
+        unaware = self._unaware.get(pod)
+        return unaware is not None and not any(r in unaware for r in self._deployment.replicas.values())
 
     def _holds_all(self, connection: StartConnection) -> bool:
         """Whether it has all that istiod sent, and says so when it dials: what it refused it had before."""
@@ -278,7 +298,7 @@ class Starts:
         """Whether it subscribes what the others of its group do; the first one tells."""
         group = int(self._group[connection.place])
         subscribed = {type_: connection.names(type_) for type_ in _TYPES if connection.watches(type_)}
-        known = self._subscribed.get(group)
+        known = self.subscribed.get(group)
         if known is None:
             self._learn(group, connection, subscribed)
             return True
@@ -288,7 +308,7 @@ class Starts:
         )
 
     def _learn(self, group: int, connection: StartConnection, subscribed: dict[ResourceType, Names]) -> None:
-        self._subscribed[group] = subscribed
+        self.subscribed[group] = subscribed
         for rows in self._rows:
             rows.making.groups[group].learn(subscribed, connection.sent_names)
         session = connection.session
@@ -316,7 +336,8 @@ class Starts:
         standing = Standing(*links, *past, opened, process.workers.last_ns)
         state = self._moves.begin(group, settled_envoy(server), len(self._concerning[group]))
         self._streams.settle_in(place, state, standing)
-        met = self._envoys.requests_met(proxy)
+        begin_ns, met = self._envoys.requests_met(proxy)
+        self._sends_from_ns[place] = NEVER if begin_ns is None else begin_ns
         if self._streams.views is not None:
             self._streams.views.take_over(place, met)
         redials = self._redials
@@ -327,7 +348,6 @@ class Starts:
         self.phase[place], self._since[place] = SETTLED, self._ledger.count
         del self._places[proxy]
         connection.is_settled = True
-        rows.line.settle(place)
         rows.replica.settle(connection)
         self.reconnects.settled_in(place, rows, connection.ages_ns)
         self._envoys.forget_envoy(proxy)
@@ -358,11 +378,11 @@ class Starts:
 
     def send_from_ns(self) -> Ints:
         """When the application of each begins to send; `NEVER` for who is played by messages."""
-        return np.where(self.phase == PLAYED, NEVER, self._times.started_ns)
+        return np.where(self.phase == PLAYED, NEVER, self._sends_from_ns)
 
     def lives_ns(self, end_ns: int) -> Ints:
         """How long each has lived at the end of the run."""
-        lives: Ints = end_ns - self._times.started_ns
+        lives: Ints = end_ns - np.maximum(self._times.started_ns, 0)
         return lives
 
 

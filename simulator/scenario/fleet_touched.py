@@ -150,11 +150,7 @@ class _Reading:
         return found
 
     def _service(self, happening: Happening, entry: RolloutEntry | ScaleUpEntry) -> Service | None:
-        """As `workload.rollouts` chooses it."""
-        if entry.service is not None:
-            return entry.service
-        services = [s for s in self._services if entry.namespace in (None, s.namespace)]
-        return drawn_service(services, self._draws, happening.label, happening.index) if services else None
+        return service_of(happening, entry, self._services, self._draws)
 
     def _here(self, happening: Happening) -> Ids:
         """Those that have started by then."""
@@ -181,6 +177,16 @@ class _Reading:
             return here
         lots = self._draws.uniform_array(f"{happening.label}.proxies", here, happening.index)
         return here[np.argsort(lots, kind="stable")[:wanted]]
+
+
+def service_of(
+    happening: Happening, entry: RolloutEntry | ScaleUpEntry, services: Sequence[Service], draws: Draws
+) -> Service | None:
+    """The service of a happening, as `workload.rollouts` chooses it."""
+    if entry.service is not None:
+        return entry.service
+    those = [s for s in services if entry.namespace in (None, s.namespace)]
+    return drawn_service(those, draws, happening.label, happening.index) if those else None
 
 
 def _together(parts: Sequence[Ids]) -> Ids:

@@ -9,8 +9,9 @@ from numpy.typing import NDArray
 
 from simulator.envoy.data_plane import Published
 from simulator.envoy.settled import SettledEnvoy
+from simulator.fleet.streams import NEVER
 from simulator.fleet.views import Views
-from simulator.mesh.services import Service
+from simulator.mesh.services import POD_IDS, Service
 from simulator.mesh.visibility import VisibilityClass
 from simulator.scenario.mesh_start import Proxies
 from simulator.scenario.mesh_traffic import MeshTraffic
@@ -43,10 +44,11 @@ class FleetTraffic:
         """Number of what requests meet where the workers hold nothing."""
         return self.number(tuple(NOT_LISTENING for _ in self._traffic.views(Published(), self._classes[0])))
 
-    def met(self, proxy: int) -> list[tuple[int, int]]:
-        """What requests met at a proxy that was played by messages and is a row from here on, as numbers,
-        from when on."""
-        return [(t_ns, self.number(views)) for t_ns, views in self._traffic.hand_over(proxy)]
+    def met(self, proxy: int) -> tuple[int | None, list[tuple[int, int]]]:
+        """Since when the application of a proxy sends that was played by messages and is a row from here on,
+        and what its requests met, as numbers, from when on."""
+        begin_ns, met = self._traffic.hand_over(proxy)
+        return begin_ns, [(t_ns, self.number(views)) for t_ns, views in met]
 
     def number(self, views: tuple[RoutingView, ...]) -> int:
         """Number of what requests of each entry meet."""
@@ -77,14 +79,17 @@ class FleetTraffic:
             views: What they hold from when on.
             proxies: All of the mesh.
             services: In order.
-            begins_ns: When each begins to send, by place; None where all do from the start.
+            begins_ns: When each begins to send, by place; `NEVER` for who does not. None: all do from 0 on.
         """
         senders = self._traffic.senders()
         if senders is None:
             places = np.arange(len(entity))
         else:
             beside = [proxies.with_sidecars(services.index(s)) for s in senders]
-            places = np.flatnonzero(np.isin(entity, [p for of_one in beside for p in of_one]))
+            is_beside = np.isin(entity, [p for of_one in beside for p in of_one])
+            places = np.flatnonzero(is_beside | (entity >= POD_IDS))
+        if begins_ns is not None:
+            places = places[begins_ns[places] < NEVER]
         contents = self._contents
         for place, since in views.of(places):
             proxy, class_ = proxies[int(entity[place])], self._classes[int(group[place])]

@@ -144,14 +144,15 @@ class MeshTraffic:
         clusters = Names(service.cluster_names()[0] for service in to)
         return clusters, Names(name for name in tables if name is not None)
 
-    def hand_over(self, proxy: int) -> list[tuple[int, tuple[RoutingView, ...]]]:
-        """What requests of each entry have met at a proxy so far, from when on: from here on nobody follows
-        it here. Nothing is on its way to its workers."""
-        edges = dict(self._senders.pop(proxy, _Sender()).edges)
+    def hand_over(self, proxy: int) -> tuple[int | None, list[tuple[int, tuple[RoutingView, ...]]]]:
+        """Since when a proxy's application sends, and what requests of each entry met there, from when on:
+        from here on nobody follows it here. Nothing is on its way to its workers."""
+        sender = self._senders.pop(proxy, _Sender())
         self._processes.pop(proxy, None)
-        instants = sorted(dict.fromkeys(t_ns for edge in edges.values() for t_ns in edge.instants))
+        edges = dict(sender.edges)
+        instants = sorted(dict.fromkeys([0, *(t_ns for edge in edges.values() for t_ns in edge.instants)]))
         met = [edges[request].view if request in edges else _never for request in self._requests]
-        return [(t_ns, tuple(view(t_ns) for view in met)) for t_ns in instants]
+        return sender.begin_ns, [(t_ns, tuple(view(t_ns) for view in met)) for t_ns in instants]
 
     def write_held(
         self,

@@ -59,7 +59,7 @@ class ServicePods:
         """A pod that takes the place of the one of the same number at the start, with a sidecar if that has
         one; pods beyond those have sidecars."""
         first, service = self._first, self._service
-        name = f"{service.name}-{generation}-{number}.{service.namespace}"
+        name = name_of(service, generation, number)
         return Pod(
             pod_id(name),
             name,
@@ -108,3 +108,8 @@ class ServicePods:
 
     def _after(self, delay_ns: int, pod: Pod, call: Callable[[], None]) -> None:
         self._clock.after(delay_ns, call, band=Band.WORKLOAD, entity=pod.id)
+
+
+def name_of(service: Service, generation: int, number: int) -> str:
+    """The name of a pod that a template of the service makes."""
+    return f"{service.name}-{generation}-{number}.{service.namespace}"

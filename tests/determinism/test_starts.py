@@ -31,6 +31,7 @@ SEEN_IN_THE_RUN = (
     "envoy.initial_fetch_timeout",
     "where deliveries are counted",
     "two istiods looked",
+    "refused in one type and put right in another",
 )
 
 
@@ -223,9 +224,13 @@ def test_where_no_istiod_is_ever_there_all_requests_are_refused() -> None:
     assert rows["proxy_id"].nunique() < 16, "who has not started sends nothing"
 
 
-@pytest.mark.parametrize("protocol", ["delta", "sotw"])
-def test_who_was_refused_something_as_it_started_is_a_row_once_that_is_put_right(protocol: str) -> None:
-    edit = {"edit": "EnvoyFilter", "name": "one"}
+@pytest.mark.parametrize(
+    ("kind", "protocol"), [("EnvoyFilter", "delta"), ("VirtualService", "delta"), ("VirtualService", "sotw")]
+)
+def test_who_was_refused_something_as_it_started_is_a_row_once_that_is_put_right(
+    kind: str, protocol: str
+) -> None:
+    edit = {"edit": kind, "name": "one"}
     of = mesh(**{"propagation.protocol": protocol, "duration": "8s"})
     bad = [*of.workload, {**edit, "at": "10ms", "rejected_by_envoy": True}]
     of = of.with_(workload=bad)
