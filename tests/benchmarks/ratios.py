@@ -12,7 +12,7 @@ import importlib.util
 import platform
 import statistics
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 
 from simulator.fleet.compiled import compiled
 from simulator.fleet.compiled_streams import LOADED_FROM
@@ -22,7 +22,6 @@ from tests.benchmarks.twin import drawing, numbers, salabim_twin, scenario, simp
 SIZES = (1000, 10_000, 100_000)
 ROUNDS, FLEET_IN_TURN = 3, 5
 MOST_BY_EVENTS, MOST_BY_SALABIM = 100_000, 1000
-"""So many proxies take minutes by events, most of them before t = 0."""
 
 
 def seconds(work: Callable[[], object]) -> float:
@@ -46,7 +45,7 @@ def playing(proxies: int, engine: str) -> Callable[[], float]:
     return play
 
 
-def timed(proxies: int, most_by_events: int = MOST_BY_EVENTS) -> dict[str, list[float]]:
+def timed(proxies: int) -> dict[str, list[float]]:
     """Seconds by model, in turns."""
     told = numbers(proxies)
     models: dict[str, Callable[[], float]] = {
@@ -54,7 +53,7 @@ def timed(proxies: int, most_by_events: int = MOST_BY_EVENTS) -> dict[str, list[
         "simpy twin": lambda: seconds(lambda: simpy_twin(drawing(told))),
         "simpy, told": lambda: seconds(lambda: simpy_twin(told)),
     }
-    if proxies <= most_by_events:
+    if proxies <= MOST_BY_EVENTS:
         models["events"] = playing(proxies, "events")
     if proxies <= MOST_BY_SALABIM and importlib.util.find_spec("salabim"):
         models["salabim twin"] = lambda: seconds(lambda: salabim_twin(told))
@@ -65,7 +64,7 @@ def timed(proxies: int, most_by_events: int = MOST_BY_EVENTS) -> dict[str, list[
     return found
 
 
-def table(sizes: Sequence[int] = SIZES, most_by_events: int = MOST_BY_EVENTS) -> dict[int, dict[str, float]]:
+def table() -> dict[int, dict[str, float]]:
     """Median seconds by size and model, printed as they come."""
     playing(LOADED_FROM + 1, "fleet")()  # what is compiled is loaded once for each process
     build_of = f"{platform.python_implementation()} {platform.python_version()}, {platform.python_compiler()}"
@@ -73,9 +72,8 @@ def table(sizes: Sequence[int] = SIZES, most_by_events: int = MOST_BY_EVENTS) ->
         f"\n{build_of}, numba: {compiled() is not None}; seconds to play one change, and how many times fleet"
     )
     told: dict[int, dict[str, float]] = {}
-    for proxies in sizes:
-        taken = timed(proxies, most_by_events)
-        told[proxies] = {name: statistics.median(times) for name, times in taken.items()}
+    for proxies in SIZES:
+        told[proxies] = {name: statistics.median(times) for name, times in timed(proxies).items()}
         for name, took in told[proxies].items():
             print(
                 f"{proxies:9,}  {name:13} {took:9.4f} s  x {took / told[proxies]['fleet']:7.1f}", flush=True
