@@ -9,8 +9,9 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.engine.delays import LONGEST_NS, between
+from simulator.engine.delays import between
 from simulator.engine.draws import mixed_scalar, stepped, uniform_scalar
+from simulator.fleet.flush_kernel import NEXT_NS, drawn_ns, stalled_ns
 
 Ints = NDArray[np.int64]
 Small = NDArray[np.int32]
@@ -40,9 +41,6 @@ they have; bytes under way; what its main thread worked within the run."""
 AT_FIRST = (0, -1, 0, -1, -1, -1, 0, 0)
 """Of each, before anything is sent: no instants yet."""
 
-NEXT_NS, COUNT, UNTIL_NS = range(3)
-"""Of its stats flushes: when the next one is due, how many drew their cost, the end of the last one."""
-
 RECEIVED, APPLIED, WORKERS_BEFORE, ACKED = range(4)
 """Columns of a batch."""
 
@@ -59,7 +57,7 @@ too late. Several may be met."""
 
 _NULL, _NEVER = -1, 2**62
 
-HELPERS = (between, mixed_scalar, stepped, uniform_scalar)
+HELPERS = (between, mixed_scalar, stepped, uniform_scalar, drawn_ns, stalled_ns)
 """What is compiled with the functions below: part of what every digest means, so they never change."""
 
 
@@ -128,6 +126,7 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
         told: See `SENT_BACK`; filled.
     """
     end_ns, interval_ns = settings[END_NS], settings[FLUSH_INTERVAL_NS]
+    low, high = flush_law[0], flush_law[1]
     most = columns.shape[1]
     sent_back, bytes_back, is_beyond = 0, 0, 0
     touched = 0
@@ -158,27 +157,12 @@ def deliver(  # noqa: C901 -- one loop: numba compiles it as a whole
             start_ns = max(last_ns, busy)
             applied_ns = start_ns + messages[COST, move, message]
             if interval_ns > 0:
-                next_ns = flushes[at, NEXT_NS]
-                if next_ns <= start_ns:
-                    # StatsFlushes._flush, for one main thread.
-                    if flushes_too_long[message]:
-                        is_beyond |= FLUSHES
-                    until_ns, drawn = flushes[at, UNTIL_NS], flushes[at, COUNT]
-                    bits = mixed_scalar(stepped(flush_key[0], np.uint64(entity[at])))
-                    while next_ns <= start_ns:
-                        if busy <= next_ns and until_ns <= next_ns:
-                            skipped = (start_ns - next_ns) // interval_ns
-                            next_ns += skipped * interval_ns
-                            drawn += skipped
-                            if skipped > 0:
-                                until_ns = 0
-                        u = uniform_scalar(mixed_scalar(stepped(bits, np.uint64(drawn))))
-                        each_ns = np.int64(np.rint(min(between(flush_law[0], flush_law[1], u), LONGEST_NS)))
-                        until_ns = max(next_ns, until_ns, busy) + each_ns * messages[CLUSTERS, move, message]
-                        next_ns += interval_ns
-                        drawn += 1
-                    flushes[at, NEXT_NS], flushes[at, COUNT], flushes[at, UNTIL_NS] = next_ns, drawn, until_ns
-                applied_ns += max(flushes[at, UNTIL_NS] - start_ns, 0)
+                if flushes_too_long[message] and flushes[at, NEXT_NS] <= start_ns:
+                    is_beyond |= FLUSHES
+                clusters = messages[CLUSTERS, move, message]
+                applied_ns += stalled_ns(
+                    interval_ns, low, high, flush_key[0], flushes, at, entity[at], clusters, start_ns, busy
+                )
             busy = applied_ns
             if applied_ns <= end_ns:
                 worked_ns += applied_ns - start_ns

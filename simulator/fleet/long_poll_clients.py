@@ -7,55 +7,13 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from simulator.engine.delays import LONGEST_NS, between
-from simulator.engine.draws import mixed_scalar, stepped, uniform_scalar
 from simulator.fleet import long_poll_state as s
 from simulator.fleet.long_poll_state import schedule
 
 Ints = NDArray[np.int64]
-Floats = NDArray[np.float64]
 
 WAIT_LOW, WAIT_HIGH, FLUSH_LOW, FLUSH_HIGH = range(4)
 """Bounds of laws: how long a request is held; what a stats flush takes for each cluster."""
-NEXT_NS, COUNT, UNTIL_NS = range(3)
-"""Of the stats flushes of a proxy (see `delivery_kernel`)."""
-
-
-def drawn_ns(low: float, high: float, key: int, entity: int, index: int) -> int:
-    """A delay drawn evenly between bounds."""
-    bits = mixed_scalar(stepped(key, np.uint64(entity)))
-    u = uniform_scalar(mixed_scalar(stepped(bits, np.uint64(index))))
-    return np.int64(np.rint(min(between(low, high, u), LONGEST_NS)))  # type: ignore[return-value]  # compiled
-
-
-def stalled_ns(
-    reg: Ints,
-    law: Floats,
-    key: int,
-    flushes: Ints,
-    place: int,
-    entity: int,
-    clusters: int,
-    start: int,
-    busy: int,
-) -> int:
-    """How long a job that starts must wait for a stats flush (`StatsFlushes._flush`, for one main thread)."""
-    interval_ns, next_ns = reg[s.FLUSH_INTERVAL_NS], flushes[place, NEXT_NS]
-    if next_ns <= start:
-        until_ns, drawn = flushes[place, UNTIL_NS], flushes[place, COUNT]
-        while next_ns <= start:
-            if busy <= next_ns and until_ns <= next_ns:
-                skipped = (start - next_ns) // interval_ns
-                next_ns += skipped * interval_ns
-                drawn += skipped
-                if skipped > 0:
-                    until_ns = 0
-            each_ns = drawn_ns(law[FLUSH_LOW], law[FLUSH_HIGH], key, entity, drawn)
-            until_ns = max(next_ns, until_ns, busy) + each_ns * clusters
-            next_ns += interval_ns
-            drawn += 1
-        flushes[place, NEXT_NS], flushes[place, COUNT], flushes[place, UNTIL_NS] = next_ns, drawn, until_ns
-    return max(flushes[place, UNTIL_NS] - start, 0)  # type: ignore[no-any-return]
 
 
 def ask(

@@ -17,15 +17,15 @@ from simulator.engine.clock import S
 from simulator.engine.delays import between
 from simulator.engine.draws import mixed_scalar, stepped, uniform_scalar
 from simulator.fleet import long_poll_state as s
+from simulator.fleet.flush_kernel import NEXT_NS, drawn_ns, stalled_ns
 from simulator.fleet.long_poll_clients import (
-    NEXT_NS,
+    FLUSH_HIGH,
+    FLUSH_LOW,
     WAIT_HIGH,
     WAIT_LOW,
     ask,
     begin_loops,
-    drawn_ns,
     end_loop,
-    stalled_ns,
     take_effect,
 )
 from simulator.fleet.long_poll_state import (
@@ -34,7 +34,6 @@ from simulator.fleet.long_poll_state import (
     forestall,
     heap_pop,
     heap_push,
-    occupy,
     open_bucket,
     place_of,
     schedule,
@@ -43,6 +42,7 @@ from simulator.fleet.long_poll_state import (
     swap,
     unlink,
 )
+from simulator.fleet.poll_server import occupy
 
 Ints = NDArray[np.int64]
 Bits = NDArray[np.uint64]
@@ -259,8 +259,11 @@ def advance(  # noqa: C901 -- one recursion: numba compiles it as a whole
                     is_long = reg[s.FLUSH_EACH_NS] * clusters >= reg[s.FLUSH_INTERVAL_NS]
                     if is_long and flushes[place, NEXT_NS] <= start:
                         return s.TAKES_TOO_LONG
+                    interval_ns, low, high = reg[s.FLUSH_INTERVAL_NS], law[FLUSH_LOW], law[FLUSH_HIGH]
                     flush_key, of = bits[bits.size - 1], entity[place]
-                    done += stalled_ns(reg, law, flush_key, flushes, place, of, clusters, start, busy)
+                    done += stalled_ns(
+                        interval_ns, low, high, flush_key, flushes, place, of, clusters, start, busy
+                    )
                 heap_pop(reg, heap)
                 places[place, s.BUSY_UNTIL_NS] = done
                 if done <= reg[s.END_NS]:

@@ -298,22 +298,6 @@ def forestall(reg: Ints, loops: Ints, buckets: Ints, loop: int) -> None:
 # --- small things
 
 
-def occupy(servers: Ints, end_ns: int) -> None:
-    """The server that is free first is busy until then: `servers` is a heap."""
-    at, size = 0, servers.size
-    while True:
-        down = 2 * at + 1
-        if down >= size:
-            break
-        if down + 1 < size and servers[down + 1] < servers[down]:
-            down += 1
-        if servers[down] >= end_ns:
-            break
-        servers[at] = servers[down]
-        at = down
-    servers[at] = end_ns
-
-
 def slot_of(code: int) -> int:
     """Where the search for a code begins, modulo the size of the table."""
     return (code ^ code >> 7 ^ code >> 19 ^ code >> 41) & (2**31 - 1)

@@ -21,6 +21,22 @@ COMPILED_FROM = 2_000
 """Requests of one call from which on the compiled recursion is used, where numba is installed."""
 
 
+def occupy(servers: Ints, end_ns: int) -> None:
+    """The server that is free first is busy until then: `servers` is a heap."""
+    at, size = 0, servers.size
+    while True:
+        down = 2 * at + 1
+        if down >= size:
+            break
+        if down + 1 < size and servers[down + 1] < servers[down]:
+            down += 1
+        if servers[down] >= end_ns:
+            break
+        servers[at] = servers[down]
+        at = down
+    servers[at] = end_ns
+
+
 def recursion(
     arrivals: Ints, services: Ints, free_ns: Ints, last_ns: int, is_strict: bool, starts: Ints
 ) -> int:
@@ -36,24 +52,12 @@ def recursion(
         is_strict: Who had to wait does not start at that very instant.
         starts: Filled in.
     """
-    size = free_ns.size
     for i in range(arrivals.size):
         start = max(arrivals[i], free_ns[0])
         if start > last_ns or (is_strict and start == last_ns and start > arrivals[i]):
             return i
         starts[i] = start
-        end, at = start + services[i], 0
-        while True:
-            down = 2 * at + 1
-            if down >= size:
-                break
-            if down + 1 < size and free_ns[down + 1] < free_ns[down]:
-                down += 1
-            if free_ns[down] >= end:
-                break
-            free_ns[at] = free_ns[down]
-            at = down
-        free_ns[at] = end
+        occupy(free_ns, start + services[i])
     return arrivals.size
 
 
@@ -75,7 +79,7 @@ def _by_heapq(
 
 @cache
 def _compiled() -> Callable[..., int] | None:
-    return MachineCode(recursion) if can_compile() else None
+    return MachineCode(recursion, (occupy,)) if can_compile() else None
 
 
 class Capacity:

@@ -26,7 +26,7 @@ class StatsFlushes:
         count = 0 if self.is_off else len(entity)
         phase = draws.uniform_array("envoy.stats_flush_phase", entity[:count])
         self.state = np.zeros((count, 3), np.int64)
-        """See `delivery_kernel.NEXT_NS`."""
+        """See `flush_kernel.NEXT_NS`."""
         self._next_ns, self._count, self._until_ns = self.state.T
         self._next_ns[:] = 1 + (phase * self._interval_ns).astype(np.int64)
 
