@@ -306,8 +306,8 @@ class Polls:
                 until_ns = int(loops.arrival_ns[ids[warms[0]]]) + max(0, least_ns - 1)
                 count = int(np.searchsorted(loops.arrival_ns[ids], until_ns, "right"))
                 ids, is_main = ids[:count], is_main[:count]
-        if loops.doubles and not self._is_over:
-            count = self._clear(ids)
+        if loops.doubles:
+            count = self._sure_to_leave(ids) if self._is_over else self._clear(ids)
             ids, is_main = ids[:count], is_main[:count]
         return ids, is_main
 
@@ -329,6 +329,21 @@ class Polls:
         if not self._answers.work_off(self._without_time_outs(start_ns)):
             return 0
         return int(loops.state[ids[0]] == AWAY and loops.unapplied[keys[0]] == before)
+
+    def _sure_to_leave(self, ids: Ids) -> int:
+        """How many of these that nobody serves any more leave before the answer to a newer loop of the same
+        subscription ends theirs."""
+        loops = self._loops
+        keys = loops.key[ids]
+        unsure = np.flatnonzero((loops.newest[keys] != ids) & (loops.unapplied[keys] > 0))
+        if not len(unsure):
+            return len(ids)
+        if unsure[0] > 0:
+            return int(unsure[0])
+        # Whatever a proxy has to do before then is known: who arrives later times out later.
+        if not self._answers.work_off(int(loops.departs_ns[ids[0]])):
+            return 0
+        return int(loops.state[ids[0]] == AWAY)
 
     def _without_time_outs(self, until_ns: int) -> int:
         """Until then no request that waits times out: what is at proxies is all there is for them to do.
