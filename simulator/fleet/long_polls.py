@@ -23,6 +23,7 @@ from simulator.fleet.errors import CannotTakeFleet
 from simulator.fleet.long_poll_kernel import advance
 from simulator.fleet.long_poll_ledger import LongPollLedger
 from simulator.fleet.long_poll_loops import BEFORE, LongPollingSettings, LongPollLoops
+from simulator.fleet.long_poll_steps import StepTable
 from simulator.fleet.stats_flushes import StatsFlushes
 from simulator.fleet.subscriptions import Subscriptions
 from simulator.fleet.updates import Updates
@@ -98,7 +99,7 @@ class LongPolls:
         self._ring = np.zeros(1, np.int64)
         self._submits = np.zeros(0, np.int64)
         self._log = np.zeros((_ENTRIES, s.ENTRY), np.int64)
-        self._make_steps()
+        self._steps = StepTable(subscriptions, updates)
         self._bound: Callable[[], int] | None = None
         self._others: deque[Callable[[], int]] = deque()
         self._is_offered = False
@@ -317,10 +318,10 @@ class LongPolls:
             of.service,
             of.fresh_up,
             of.fresh_down,
-            self._codes,
-            self._values,
-            self._steps,
-            self._awaited,
+            self._steps.codes,
+            self._steps.values,
+            self._steps.steps,
+            self._steps.awaited,
             self._log,
         )
         kernel = compiled_long_polls() if self._requests >= COMPILED_FROM else None
@@ -367,47 +368,12 @@ class LongPolls:
         ring[numbers % len(ring)] = old[numbers % len(old)]
         self._ring, self._bound = ring, None
 
-    # --- what answers do
-
-    def _make_steps(self) -> None:
-        self._found: dict[int, int] = {}
-        self._steps = np.zeros((0, s.STEP), np.int64)
-        self._awaited = np.zeros(0, np.int64)
-        self._make_codes()
-
     def _add_step(self) -> None:
         loops, keys, loop = self._loops.loops, self._loops.keys, int(self._reg[s.NEEDS])
         sub, content, key = (int(loops[loop, column]) for column in (s.SUB, s.CONTENT, s.KEY))
-        held, warms = int(keys[key, s.HELD_CONTENT]), int(keys[key, s.WARMS])
-        if max(sub, held, content) >= s.MOST_NUMBERS:
-            raise CannotTakeFleet(
-                f"long polls of more than {s.MOST_NUMBERS} subscriptions or contents of one"
-            )
-        step, after = self._updates.step(sub, held, content, bool(warms))
-        begun: list[int] = []
-        kind = s.PLAIN
-        type_name = self._subscriptions.all[sub].type_name
-        if type_name == "cds" and step.awaited:
-            kind, begun = s.STARTS, self._updates.begun(sub, step)
-            self._reg[s.MOST_AWAITED] = max(int(self._reg[s.MOST_AWAITED]), len(begun))
-        elif type_name == "eds" and step.awaited:
-            kind = s.SERVES
-        cost_ns = step.cost_ns + self._updates.least_ns
-        row = cost_ns, after, bool(step.refused), kind, len(self._awaited), len(begun)
-        self._found[s.code_of(sub, held, content, warms)] = len(self._steps)
-        self._steps = np.concatenate([self._steps, np.array([row], np.int64)])
-        self._awaited = np.concatenate([self._awaited, np.array(begun, np.int64)])
-        self._make_codes()
-
-    def _make_codes(self) -> None:
-        """The hash table of `long_poll_state.find`."""
-        size = 1 << (2 * len(self._found) + 1).bit_length()
-        self._codes, self._values = np.full(size, -1, np.int64), np.full(size, -1, np.int64)
-        for code, value in self._found.items():
-            at = s.slot_of(code) & (size - 1)
-            while self._codes[at] >= 0:
-                at = (at + 1) & (size - 1)
-            self._codes[at], self._values[at] = code, value
+        held, warms = (int(keys[key, column]) for column in (s.HELD_CONTENT, s.WARMS))
+        self._steps.add(sub, held, content, warms)
+        self._reg[s.MOST_AWAITED] = self._steps.most_awaited
 
 
 def _uncompiled(arguments: Sequence[NDArray[np.generic]]) -> int:

@@ -63,6 +63,9 @@ class Updates:
         rank: Position of each among those of its group.
         clusters: Cluster objects of each.
         views: Told what workers hold, where requests are sent.
+
+    Attributes:
+        steps: What answers did so far.
     """
 
     def __init__(
@@ -92,7 +95,7 @@ class Updates:
         self._waiting: list[_Waiting] = []
         self._late: dict[tuple[int, int], list[tuple[Parted, int]]] = {}
         """EDS parts that were applied while the cluster warmed, by place and subscription."""
-        self._steps = KnownSteps(subscriptions, stepping)
+        self.steps = KnownSteps(subscriptions, stepping)
         self._warmed: list[tuple[Places, Sequence[int], Ints]] = []
         self._served: list[tuple[Places, int, Ints]] = []
 
@@ -182,7 +185,7 @@ class Updates:
         keys = self._subscriptions.layout.keys_of(arrived.place, arrived.sub)
         warms = self._warms_since_ns[keys] != NEVER
         kinds = [
-            (rows, sub, self.step(sub, held, content, bool(is_warm)), bool(is_old))
+            (rows, sub, self.steps.step(sub, held, content, bool(is_warm)), bool(is_old))
             for rows, (sub, held, content, is_warm, is_old) in groups(
                 arrived.sub, self._held[keys], arrived.content, warms, arrived.is_superseded
             )
@@ -200,16 +203,12 @@ class Updates:
                 self._held[keys[rows]] = after
                 self._apply(arrived, rows, sub, step, applied_ns[rows], keys[rows], is_old=is_old)
 
-    def step(self, sub: int, held: int, content: int, is_warm: bool) -> tuple[Step, int]:
-        """See KnownSteps."""
-        return self._steps.step(sub, held, content, is_warm)
-
     def may_warm(self, key: Rows, sub: NDArray[np.int32], content: NDArray[np.int32]) -> NDArray[np.bool_]:
         """Whether these contents of clusters may make some warm where they are applied next: not where it is
         known that all that is new is refused."""
         may = np.ones(len(key), bool)
         for rows, (number, held, new) in groups(sub, self._held[key], content):
-            may[rows] = self._steps.may_warm(number, held, new)
+            may[rows] = self.steps.may_warm(number, held, new)
         return may
 
     def _received(self, arrived: Arrived, rows: Rows, sub: int) -> None:
@@ -324,7 +323,7 @@ class Updates:
             if not len(rows):
                 return
         place = arrived.place[rows]
-        subs = self.begun(sub, step)
+        subs = self.steps.begun(sub, step)
         for eds in subs:
             self._warms_since_ns[self._subscriptions.layout.keys(place, eds)] = t_ns
         self._warming[place] = len(subs)
@@ -338,7 +337,7 @@ class Updates:
                         (
                             c.parted,
                             sub,
-                            tuple(self._steps.eds[sub][n] for n in c.names.intersect(step.awaited)),
+                            tuple(self.steps.eds[sub][n] for n in c.names.intersect(step.awaited)),
                         )
                         for c in waits
                     ]
@@ -380,10 +379,6 @@ class Updates:
                 for parted, part in self._late.pop((one, sub), ()):
                     parted.activated(part, self._rank[[one]], t_ns[[at]], self._workers_ns[[one]])
         self._served.append((place, sub, t_ns))
-
-    def begun(self, sub: int, step: Step) -> list[int]:
-        """See KnownSteps."""
-        return self._steps.begun(sub, step)
 
     def take_warmed(self) -> list[tuple[Places, Sequence[int], Ints]]:
         """Proxies with the subscriptions that warming clusters started, and when."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -15,11 +16,14 @@ from simulator.fleet.long_poll_state import MOST_STALE
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
 from simulator.scenario.build_fleet_long_polls import LongPolledFleetWorld
+from simulator.scenario.loader import load_scenario
 from simulator.scenario.problems import ScenarioError
 from tests.determinism.engine_equality import assert_equal, by_rows, table
 from tests.determinism.random_seeds import thinned
 from tests.determinism.test_polled_engines import HAPPENING, TOUCHING
 from tests.fleet_long_poll_scenarios import scenario
+
+SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
 FAST = (138, 150, 163, 192, 206, 366)
 """In 192 and 206 an answer to the old loop of a cluster is what its successor waits for; in 366 nothing is on
@@ -67,6 +71,16 @@ def deliveries(of: xs.Scenario) -> pd.DataFrame:
     """What both engines say, once they say the same."""
     events, _ = assert_equal(of)
     return build_tables(events)["deliveries"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "name", ["push-vs-poll", "trade-off", "rolling-deploy", "sidecar-scope", "poll-law", "registry-backlog"]
+)
+def test_shipped_meshes_that_poll_long_have_equal_tables(name: str) -> None:
+    tables = dict.fromkeys(("recording.messages", "recording.states", "recording.queues"), False)
+    of = load_scenario(SCENARIOS / f"{name}.yaml").with_(**{"propagation.strategy": "long-poll", **tables})
+    assert_equal(of.with_(**{"mesh.proxies.sidecars": 100}) if of.mesh.proxies.sidecars > 100 else of)
 
 
 def test_requests_that_are_held_until_their_wait_ends_are_asked_again_as_event_by_event() -> None:
