@@ -429,8 +429,8 @@ def test_auto_takes_the_arrays_for_many_proxies_and_says_so() -> None:
             "rollout_istiod by polls or files",
         ),
         (
-            {"mesh.start": {"over": "1s"}, "network.loss": 0.01},
-            "mesh.start other than connected with network.loss",
+            {"mesh.start": {"over": "1s"}, "propagation.strategy": "poll"},
+            "mesh.start other than connected by polls or files",
         ),
         ({"agent.dns_capture": True}, "agent.dns_capture"),
         ({"recording.messages": True}, "recording.messages"),
