@@ -108,8 +108,8 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
     }
     if not is_pushed and (outage := _everybody_is_cut_off(scenario)):
         wanted[f"{outage} by polls or files"] = True
-    if mesh.start.kind != "connected":
-        wanted |= _beside_starts(scenario)
+    if not is_pushed and mesh.start.kind != "connected":
+        wanted["mesh.start other than connected by polls or files"] = True
     found = [name for name, is_used in wanted.items() if is_used]
     others = dict.fromkeys(
         e.KIND for e in entries if not isinstance(e, _PLAYED_BY_FLEET) and e.KIND != "traffic"
@@ -139,15 +139,6 @@ def streams_end(scenario: Scenario) -> bool:
     return _istiods_end(scenario) or (
         age_ns is not None and int((1 - AGE_JITTER) * age_ns) + grace_ns <= scenario.duration
     )
-
-
-def _beside_starts(scenario: Scenario) -> dict[str, bool]:
-    """What proxies that start in the run and become rows do not go through."""
-    propagation = scenario.propagation
-    start = "mesh.start other than connected"
-    return {
-        f"{start} by polls or files": propagation.strategy != "push",
-    }
 
 
 def dials_in_arrays(scenario: Scenario) -> bool:
