@@ -114,8 +114,8 @@ def not_in_fleet(scenario: Scenario) -> list[str]:
         # Which of those that are left a proxy asks next is drawn when it does.
         is_rolled = any(isinstance(e, RolloutIstiodEntry) for e in entries)
         wanted["rollout_istiod of several istiods by polls"] = is_rolled
-    if mesh.start.kind != "connected":
-        wanted |= _beside_starts(scenario)
+    if not is_pushed and mesh.start.kind != "connected":
+        wanted["mesh.start other than connected by polls or files"] = True
     found = [name for name, is_used in wanted.items() if is_used]
     others = dict.fromkeys(
         e.KIND for e in entries if not isinstance(e, _PLAYED_BY_FLEET) and e.KIND != "traffic"
@@ -145,15 +145,6 @@ def streams_end(scenario: Scenario) -> bool:
     return _istiods_end(scenario) or (
         age_ns is not None and int((1 - AGE_JITTER) * age_ns) + grace_ns <= scenario.duration
     )
-
-
-def _beside_starts(scenario: Scenario) -> dict[str, bool]:
-    """What proxies that start in the run and become rows do not go through."""
-    propagation = scenario.propagation
-    start = "mesh.start other than connected"
-    return {
-        f"{start} by polls or files": propagation.strategy != "push",
-    }
 
 
 def dials_in_arrays(scenario: Scenario) -> bool:
