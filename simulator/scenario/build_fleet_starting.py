@@ -28,7 +28,7 @@ from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
 from simulator.scenario.fleet_losses import who_loses
 from simulator.scenario.fleet_newcomers import Newcomer, newcomers
 from simulator.scenario.fleet_starts import Starts
-from simulator.scenario.mesh_sources import Streams as StreamSources
+from simulator.scenario.mesh_streams import Streams as StreamSources
 from simulator.wire.stream import Path
 
 

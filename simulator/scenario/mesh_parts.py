@@ -31,8 +31,9 @@ from simulator.scenario.costs import read_calibration
 from simulator.scenario.envoys import Envoys
 from simulator.scenario.istiod import agent_settings, istiod_laws, istiod_settings
 from simulator.scenario.istiod_processes import IstiodProcesses
-from simulator.scenario.mesh_sources import Files, LongPolls, Polls, Sources, Streams
+from simulator.scenario.mesh_sources import Files, LongPolls, Polls, Sources
 from simulator.scenario.mesh_start import PodsAtStart, Proxies
+from simulator.scenario.mesh_streams import Streams
 from simulator.scenario.mesh_traffic import MeshTraffic
 from simulator.scenario.schema import Scenario
 from simulator.scenario.vm_references import registers_vms
