@@ -12,7 +12,7 @@ applied by then decides what an answer carries.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,6 @@ from simulator.fleet.poll_service import PollingSettings, PollService
 from simulator.fleet.poll_window import Window
 from simulator.fleet.subscriptions import Subscriptions
 from simulator.fleet.updates import Updates
-from simulator.propagation.http_server import Slots
 from simulator.xds.resources import Names, Resources
 
 Ints = NDArray[np.int64]
@@ -172,22 +171,34 @@ class Polls:
         if clients is not None:
             self._updates.note_touched(np.flatnonzero(~clients).astype(np.int32))
 
-    def go_on_with(self, replica: int, servers: Slots) -> None:
-        """The istiod they asked has ended, and another process answers; these were its servers so far. Those
-        who still wait for the one that ended are touched."""
+    def go_on_with(
+        self, replica: int, free_ns: list[int], waiting: Sequence[Callable[[], int]], busy_ns: int, jobs: int
+    ) -> tuple[list[int], list[Callable[[], int]]]:
+        """The istiod they asked has ended, and another process answers. Those who still wait for the one that
+        ended are touched.
+
+        Args:
+            replica: The other one's number.
+            free_ns: When each of its servers is free, a heap.
+            waiting: Others who wait for it already.
+            busy_ns: How long it has served.
+            jobs: How many.
+
+        Returns:
+            The same of the one that ended: when its servers are free, and others who wait for it.
+        """
         now_ns = self._clock.now_ns
         self.advance(now_ns - 1)
         self._updates.note_touched(self._loops.waiting(now_ns))
-        before = Slots(self._clock, 1)
-        before.take_over(self._capacity.hand_over(), [serve for _, _, serve in self._others])
+        before = self._capacity.hand_over(), [serve for _, _, serve in self._others]
         if self._offered is not None:
             self._offered.cancel()
             self._offered = None
-        free_ns, waiting = servers.hand_over()
         self._others = deque((now_ns - 1, 0, serve) for serve in waiting)
-        self._capacity.take_over(free_ns, servers.busy_ns, servers.jobs)
+        self._capacity.take_over(free_ns, busy_ns, jobs)
         self._came = np.zeros(len(self._entity), bool)
         self._loops.ask(replica)
+        return before
 
     # --- the end
 

@@ -15,6 +15,7 @@ from simulator.fleet.loops import LoopSettings
 from simulator.fleet.poll_service import PollingSettings
 from simulator.fleet.polls import Polls
 from simulator.propagation.http_loop import HttpSubscriptions
+from simulator.propagation.http_server import Slots
 from simulator.scenario import mesh_sources
 from simulator.scenario.build_fleet_published import PublishedFleetWorld
 from simulator.scenario.published_rows import PublishedRows, PublishingReplica
@@ -56,7 +57,9 @@ class PolledFleetWorld(PublishedFleetWorld):
                 assert len(serving) == 1, "two istiods take over from one"
                 replica = self._deployment.replicas[serving[0]]
                 assert isinstance(replica, PublishingReplica)
-                polls.go_on_with(replica.number, source.share(replica.number, polls))
+                servers, ended = source.share(replica.number, polls), Slots(self._clock, 1)
+                its = servers.hand_over()
+                ended.take_over(*polls.go_on_with(replica.number, *its, servers.busy_ns, servers.jobs))
                 rows.go_on_with(replica, polls, may_lag=False)
 
     @property
