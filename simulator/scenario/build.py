@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from simulator.scenario.build_fleet import FleetWorld
+    from simulator.scenario.fleet.world import FleetWorld
 
 __all__ = ["World", "build"]
 
@@ -64,26 +64,26 @@ def _form_of_fleet(scenario: Scenario) -> type[FleetWorld]:
     """By the way that configuration takes."""
     match scenario.propagation.strategy:
         case "poll":
-            from simulator.scenario.build_fleet_polls import PolledFleetWorld
+            from simulator.scenario.fleet.polled_world import PolledFleetWorld
 
             return PolledFleetWorld
         case "long-poll":
-            from simulator.scenario.build_fleet_long_polls import LongPolledFleetWorld
+            from simulator.scenario.fleet.long_polled_world import LongPolledFleetWorld
 
             return LongPolledFleetWorld
         case "file":
-            from simulator.scenario.build_fleet_files import FiledFleetWorld
+            from simulator.scenario.fleet.filed_world import FiledFleetWorld
 
             return FiledFleetWorld
     if scenario.mesh.start.kind != "connected":
-        from simulator.scenario.build_fleet_starts import StartedFleetWorld
+        from simulator.scenario.fleet.started_world import StartedFleetWorld
 
         return StartedFleetWorld
     if any(isinstance(entry, RolloutEntry | ScaleUpEntry) for entry in scenario.workload):
-        from simulator.scenario.build_fleet_growing import GrowingFleetWorld
+        from simulator.scenario.fleet.growing_world import GrowingFleetWorld
 
         return GrowingFleetWorld
-    from simulator.scenario.build_fleet import FleetWorld
+    from simulator.scenario.fleet.world import FleetWorld
 
     return FleetWorld
 

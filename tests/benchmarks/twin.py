@@ -19,7 +19,7 @@ import simulator as xs
 from simulator.engine.delays import Constant
 from simulator.engine.draws import Draws
 from simulator.fleet.kernel import LIMIT, SERVERS
-from simulator.scenario.build_fleet import FleetWorld
+from simulator.scenario.fleet.world import FleetWorld
 
 
 class ByProxy(Protocol):

@@ -14,7 +14,7 @@ from simulator.fleet.compiled import compiled
 from simulator.fleet.errors import CannotTakeFleet
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
-from simulator.scenario.build_fleet import FleetWorld
+from simulator.scenario.fleet.world import FleetWorld
 from simulator.scenario.problems import ScenarioError
 from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, by_rows, table
 from tests.fleet_scenarios import scenario

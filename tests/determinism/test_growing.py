@@ -10,8 +10,8 @@ import pytest
 import simulator as xs
 from simulator.fleet.errors import RowsTouched
 from simulator.results.tables import build_tables
-from simulator.scenario.build_fleet_growing import GrowingFleetWorld
-from simulator.scenario.fleet_starts import PLAYED, SETTLED, TO_COME
+from simulator.scenario.fleet.growing_world import GrowingFleetWorld
+from simulator.scenario.fleet.starts import PLAYED, SETTLED, TO_COME
 from tests.determinism.engine_equality import assert_equal, by_rows
 from tests.determinism.test_starts import assert_starts_are_equal
 from tests.start_scenarios import growing

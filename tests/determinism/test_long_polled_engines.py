@@ -15,7 +15,7 @@ from simulator.fleet.long_poll_loops import LongPollLoops
 from simulator.fleet.long_poll_state import MOST_STALE
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
-from simulator.scenario.build_fleet_long_polls import LongPolledFleetWorld
+from simulator.scenario.fleet.long_polled_world import LongPolledFleetWorld
 from simulator.scenario.loader import load_scenario
 from simulator.scenario.problems import ScenarioError
 from tests.determinism.engine_equality import assert_equal, by_rows, table

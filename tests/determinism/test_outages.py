@@ -15,7 +15,7 @@ from simulator.fleet.compiled import compiled
 from simulator.fleet.errors import RowsTouched
 from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
-from simulator.scenario.build_fleet import FleetWorld
+from simulator.scenario.fleet.world import FleetWorld
 from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, table
 from tests.determinism.random_seeds import thinned
 from tests.outage_scenarios import ages, any_protocol, migration, outage, upgrade
@@ -213,7 +213,7 @@ def test_an_outage_is_the_same_in_the_compiled_kernel_and_handed_on_in_small_pie
     )
     plain = without_time(played(of, of.seed, 0).recorder)
     monkeypatch.setattr("simulator.fleet.pushes_over.CHUNK", 3)
-    monkeypatch.setattr("simulator.scenario.fleet_reconnects._TOGETHER", 2)
+    monkeypatch.setattr("simulator.scenario.fleet.reconnects._TOGETHER", 2)
     monkeypatch.setattr("simulator.fleet.redials._WINDOW_NS", 1_000_000)
     assert without_time(played(of, of.seed, 0).recorder) == plain
     if compiled() is not None:

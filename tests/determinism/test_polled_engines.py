@@ -13,8 +13,8 @@ from simulator.fleet.errors import CannotTakeFleet, RowsTouched
 from simulator.fleet.poll_server import _by_heapq, _compiled, recursion
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
-from simulator.scenario.build_fleet_files import FiledFleetWorld
-from simulator.scenario.build_fleet_polls import PolledFleetWorld
+from simulator.scenario.fleet.filed_world import FiledFleetWorld
+from simulator.scenario.fleet.polled_world import PolledFleetWorld
 from simulator.scenario.problems import ScenarioError
 from tests.determinism.engine_equality import assert_equal, both, by_rows, table
 from tests.determinism.random_seeds import thinned

@@ -13,9 +13,9 @@ from simulator.fleet.errors import RowsTouched
 from simulator.propagation.http_server import Slots
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
-from simulator.scenario.build_fleet_files import FiledFleetWorld
-from simulator.scenario.build_fleet_polls import PolledFleetWorld
-from simulator.scenario.fleet_publications import Publications
+from simulator.scenario.fleet.filed_world import FiledFleetWorld
+from simulator.scenario.fleet.polled_world import PolledFleetWorld
+from simulator.scenario.fleet.publications import Publications
 from simulator.scenario.problems import ScenarioError
 from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, by_rows, table
 from tests.published_outage_scenarios import by_files, by_polls

@@ -14,10 +14,10 @@ from simulator.fleet.errors import RowsTouched
 from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
-from simulator.scenario.build_fleet_starts import StartedFleetWorld
 from simulator.scenario.engine_choice import not_in_fleet
-from simulator.scenario.fleet_losses import who_loses
-from simulator.scenario.fleet_starts import DIALS, PLAYED, SETTLED
+from simulator.scenario.fleet.losses import who_loses
+from simulator.scenario.fleet.started_world import StartedFleetWorld
+from simulator.scenario.fleet.starts import DIALS, PLAYED, SETTLED
 from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, by_rows, table
 from tests.determinism.random_seeds import thinned
 from tests.start_scenarios import start

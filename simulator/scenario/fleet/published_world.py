@@ -1,6 +1,6 @@
 """Joins a mesh whose many proxies are rows of arrays that come for what istiods have published.
 
-Played by messages are whoever `build_fleet` names but for what befalls streams alone.
+Played by messages are whoever `world` names but for what befalls streams alone.
 """
 
 from __future__ import annotations
@@ -21,19 +21,19 @@ from simulator.fleet.stats_flushes import StatsFlushes
 from simulator.fleet.updates import Updates, UpdateSettings
 from simulator.fleet.views import HeldViews
 from simulator.recording.ledger import Change
-from simulator.scenario.build_fleet import FleetWorld
-from simulator.scenario.build_fleet_rows import settled_envoy
 from simulator.scenario.envoys import envoy_settings
-from simulator.scenario.fleet_publications import AnswerSteps, Publications
-from simulator.scenario.istiod_processes import FollowedProcesses, IstiodProcesses
-from simulator.scenario.mesh_parts import law_of
-from simulator.scenario.published_rows import (
+from simulator.scenario.fleet.join_rows import settled_envoy
+from simulator.scenario.fleet.publications import AnswerSteps, Publications
+from simulator.scenario.fleet.published_rows import (
     Coming,
     PublishedRows,
     PublishingReplica,
     held_views,
     rank_in_group,
 )
+from simulator.scenario.fleet.world import FleetWorld
+from simulator.scenario.istiod_processes import FollowedProcesses, IstiodProcesses
+from simulator.scenario.mesh_parts import law_of
 from simulator.wire.contract import ConfigSource
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import Names

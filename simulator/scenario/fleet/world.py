@@ -2,9 +2,9 @@
 
 Played by messages, with an agent, a stream and an Envoy of their own, are: one sidecar of each visibility
 class and zone at each replica, whose start shows what all of them subscribe and fills its caches; gateways;
-proxies whose certificate is renewed within the run; those that the workload touches (`fleet_touched`); and
-pods that come (`build_fleet_growing`). All others are rows (`simulator.fleet`); by pushes they lose their
-streams and come back (`fleet_reconnects`).
+proxies whose certificate is renewed within the run; those that the workload touches (`touched`); and
+pods that come (`growing_world`). All others are rows (`simulator.fleet`); by pushes they lose their
+streams and come back (`reconnects`).
 """
 
 from __future__ import annotations
@@ -28,18 +28,18 @@ from simulator.fleet.stream_settings import StreamSettings
 from simulator.fleet.views import Views
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.ledger import Change
-from simulator.scenario.build_fleet_reconnects import make_reconnects
-from simulator.scenario.build_fleet_rows import JoinsRows, settled_envoy, stream_settings
-from simulator.scenario.build_fleet_sidecars import SidecarsWorld, places
 from simulator.scenario.certificates import SdsByPodAgents
 from simulator.scenario.envoys import envoy_settings
-from simulator.scenario.fleet_connections import RowSession, RowStream
-from simulator.scenario.fleet_losses import who_loses
-from simulator.scenario.fleet_moves import ConcerningChange
-from simulator.scenario.fleet_reconnects import Reconnects
-from simulator.scenario.fleet_replica import FleetReplica
-from simulator.scenario.fleet_rows import ReplicaRows
-from simulator.scenario.fleet_traffic import FleetTraffic
+from simulator.scenario.fleet.connections import RowSession, RowStream
+from simulator.scenario.fleet.join_reconnects import make_reconnects
+from simulator.scenario.fleet.join_rows import JoinsRows, settled_envoy, stream_settings
+from simulator.scenario.fleet.losses import who_loses
+from simulator.scenario.fleet.moves import ConcerningChange
+from simulator.scenario.fleet.reconnects import Reconnects
+from simulator.scenario.fleet.replica import FleetReplica
+from simulator.scenario.fleet.rows import ReplicaRows
+from simulator.scenario.fleet.sidecars import SidecarsWorld, places
+from simulator.scenario.fleet.traffic import FleetTraffic
 from simulator.scenario.schema import Scenario
 from simulator.scenario.sections import workload as sections
 from simulator.scenario.world import World

@@ -18,7 +18,7 @@ from simulator.envoy.settled import (
 from simulator.fleet.errors import CannotTakeFleet, OddRows
 from simulator.fleet.moves import NULL, Carried, Move, Request
 from simulator.recording.ledger import Change, Sending
-from simulator.scenario.fleet_replica import GroupConnection, Made
+from simulator.scenario.fleet.replica import GroupConnection, Made
 from simulator.xds.messages import (
     DeltaDiscoveryRequest,
     DeltaDiscoveryResponse,

@@ -17,7 +17,7 @@ from simulator.mesh.services import Proxy
 from simulator.scenario.build_mesh import MeshWorld
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import certificate_settings
-from simulator.scenario.fleet_touched import Ids, Touched, touched_by
+from simulator.scenario.fleet.touched import Ids, Touched, touched_by
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.istiod_lives import IstiodLives
 from simulator.scenario.mesh_parts import BEFORE_NS

@@ -1,4 +1,4 @@
-"""Joins a mesh whose proxies poll istiod and, the many of them, are rows of arrays (`build_fleet_published`).
+"""Joins a mesh whose proxies poll istiod and, the many of them, are rows of arrays (`published_world`).
 
 Those played by messages stand in the same queue at istiod.
 """
@@ -17,8 +17,8 @@ from simulator.fleet.polls import Polls
 from simulator.propagation.http_loop import HttpSubscriptions
 from simulator.propagation.http_server import Slots
 from simulator.scenario import mesh_sources
-from simulator.scenario.build_fleet_published import PublishedFleetWorld
-from simulator.scenario.published_rows import PublishedRows, PublishingReplica
+from simulator.scenario.fleet.published_rows import PublishedRows, PublishingReplica
+from simulator.scenario.fleet.published_world import PublishedFleetWorld
 from simulator.xds.messages import ENVELOPE_BYTES
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import Names

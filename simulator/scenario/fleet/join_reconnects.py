@@ -1,4 +1,4 @@
-"""Joins what rows need that lose their streams when their istiod ends (fleet_reconnects.py)."""
+"""Joins what rows need that lose their streams when their istiod ends (reconnects.py)."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from simulator.fleet.batches import Ints
 from simulator.fleet.redials import NO_REQUEST, Redials, RedialSettings
 from simulator.propagation.push import DeltaSession, SotwSession
 from simulator.recording.recorder import Recorder
-from simulator.scenario.fleet_connections import RowRequest
-from simulator.scenario.fleet_reconnects import Reconnects
-from simulator.scenario.fleet_rows import ReplicaRows
+from simulator.scenario.fleet.connections import RowRequest
+from simulator.scenario.fleet.reconnects import Reconnects
+from simulator.scenario.fleet.rows import ReplicaRows
 
 
 def make_reconnects(

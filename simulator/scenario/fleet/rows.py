@@ -20,7 +20,7 @@ from simulator.fleet.push_log import PushLog
 from simulator.fleet.streams import Ints, Small, Streams
 from simulator.recording.push_tally import PushTally
 from simulator.recording.recorder import Recorder
-from simulator.scenario.fleet_replica import FleetReplica, GroupMaking
+from simulator.scenario.fleet.replica import FleetReplica, GroupMaking
 
 
 class ReplicaRows:

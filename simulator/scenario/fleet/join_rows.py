@@ -21,10 +21,10 @@ from simulator.fleet.streams import Streams
 from simulator.fleet.views import Views
 from simulator.mesh.visibility import VisibilityClass
 from simulator.scenario.architectures import hop_of
-from simulator.scenario.fleet_moves import ConcerningChange, Moves
-from simulator.scenario.fleet_replica import FleetReplica, GroupConnection, GroupMaking, Made
-from simulator.scenario.fleet_rows import ReplicaRows
-from simulator.scenario.fleet_traffic import FleetTraffic
+from simulator.scenario.fleet.moves import ConcerningChange, Moves
+from simulator.scenario.fleet.replica import FleetReplica, GroupConnection, GroupMaking, Made
+from simulator.scenario.fleet.rows import ReplicaRows
+from simulator.scenario.fleet.traffic import FleetTraffic
 from simulator.scenario.istiod import istiod_settings
 from simulator.scenario.schema import Scenario
 from simulator.xds.resource_types import RESOURCE_TYPES, resource_type

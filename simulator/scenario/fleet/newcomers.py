@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from simulator.engine.draws import Draws
 from simulator.mesh.services import Service, pod_id
-from simulator.scenario.fleet_touched import service_of
+from simulator.scenario.fleet.touched import service_of
 from simulator.scenario.mesh_start import PodsAtStart
 from simulator.workload.entries import (
     MigrateRevisionEntry,

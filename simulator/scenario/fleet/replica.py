@@ -25,14 +25,14 @@ from simulator.fleet.line import PushLine
 from simulator.mesh.content import ConfigChange
 from simulator.mesh.services import Proxy, Service
 from simulator.mesh.visibility import VisibilityClass
-from simulator.scenario.fleet_connections import RowConnection, RowStream
-from simulator.scenario.fleet_start_connections import StartConnection
+from simulator.scenario.fleet.connections import RowConnection, RowStream
+from simulator.scenario.fleet.start_connections import StartConnection
 from simulator.xds.resource_types import EDS, ResourceType
 from simulator.xds.resources import NO_NAMES, Names
 
 if TYPE_CHECKING:
-    from simulator.scenario.fleet_reconnects import Reconnects
-    from simulator.scenario.fleet_starts import Starts
+    from simulator.scenario.fleet.reconnects import Reconnects
+    from simulator.scenario.fleet.starts import Starts
     from simulator.wire.stream import Stream
 
 
@@ -85,7 +85,7 @@ class FleetReplica(Replica):
         del proxies
         line.enqueue_all(places[order], others, request)
 
-    # --- rows that lose their streams, and come back (fleet_reconnects.py)
+    # --- rows that lose their streams, and come back (reconnects.py)
 
     def make_connection(self, stream: Stream, proxy: Proxy) -> Connection:
         """Its end of a stream that is let in."""

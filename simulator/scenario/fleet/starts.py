@@ -24,9 +24,9 @@ from simulator.fleet.redials import Redials
 from simulator.fleet.standing import Standing
 from simulator.fleet.streams import NEVER, Ints, Small, Streams
 from simulator.propagation.push import DeltaSession, SotwSession
-from simulator.scenario.build_fleet_rows import settled_envoy
-from simulator.scenario.fleet_connections import RowRequest
-from simulator.scenario.fleet_start_connections import StartConnection
+from simulator.scenario.fleet.connections import RowRequest
+from simulator.scenario.fleet.join_rows import settled_envoy
+from simulator.scenario.fleet.start_connections import StartConnection
 from simulator.xds.resource_types import CDS, EDS, LDS, RDS, RESOURCE_TYPES, ResourceType, resource_type
 from simulator.xds.resources import NO_NAMES, Names
 
@@ -39,9 +39,9 @@ if TYPE_CHECKING:
     from simulator.mesh.services import Proxy
     from simulator.recording.ledger import ChangeLedger
     from simulator.recording.rows import StartupRow
-    from simulator.scenario.fleet_moves import ConcerningChange, Moves
-    from simulator.scenario.fleet_reconnects import Reconnects
-    from simulator.scenario.fleet_rows import ReplicaRows
+    from simulator.scenario.fleet.moves import ConcerningChange, Moves
+    from simulator.scenario.fleet.reconnects import Reconnects
+    from simulator.scenario.fleet.rows import ReplicaRows
     from simulator.wire.link import Link
     from simulator.wire.stream import Path, Stream
 

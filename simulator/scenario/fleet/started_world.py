@@ -24,15 +24,15 @@ from simulator.fleet.streams import NEVER, Streams
 from simulator.mesh.services import Proxy
 from simulator.mesh.visibility import VisibilityClass
 from simulator.recording.rows import StartupRow
-from simulator.scenario.build_fleet_sidecars import Sidecars, by_first
-from simulator.scenario.build_fleet_starting import StartingFleetWorld
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import certificate_settings
 from simulator.scenario.engine_choice import dials_in_arrays, streams_end
 from simulator.scenario.envoys import envoy_settings
-from simulator.scenario.fleet_reconnects import Reconnects
-from simulator.scenario.fleet_replica import FleetReplica
-from simulator.scenario.fleet_starts import DIALS, TO_COME, Starts, StartTimes
+from simulator.scenario.fleet.reconnects import Reconnects
+from simulator.scenario.fleet.replica import FleetReplica
+from simulator.scenario.fleet.sidecars import Sidecars, by_first
+from simulator.scenario.fleet.starting_world import StartingFleetWorld
+from simulator.scenario.fleet.starts import DIALS, TO_COME, Starts, StartTimes
 from simulator.xds.messages import DeltaDiscoveryRequest, DiscoveryRequest
 from simulator.xds.resource_types import CDS
 

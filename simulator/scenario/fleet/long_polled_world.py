@@ -1,5 +1,5 @@
 """Joins a mesh whose proxies ask istiod by long polls and, the many of them, are rows of arrays
-(`build_fleet_published`).
+(`published_world`).
 
 Those played by messages stand in the same queue at istiod, and are held beside the rows.
 """
@@ -19,9 +19,9 @@ from simulator.fleet.stats_flushes import StatsFlushes
 from simulator.propagation.http_loop import HttpSubscriptions
 from simulator.propagation.long_poll import LongPollSettings
 from simulator.scenario import mesh_sources
-from simulator.scenario.build_fleet_published import PublishedFleetWorld
 from simulator.scenario.envoys import envoy_settings
-from simulator.scenario.published_rows import PublishedRows
+from simulator.scenario.fleet.published_rows import PublishedRows
+from simulator.scenario.fleet.published_world import PublishedFleetWorld
 from simulator.xds.messages import ENVELOPE_BYTES
 from simulator.xds.resource_types import ResourceType
 from simulator.xds.resources import Names

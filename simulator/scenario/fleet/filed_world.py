@@ -1,4 +1,4 @@
-"""A mesh whose proxies read files and are, the many of them, rows of arrays (`build_fleet_published`)."""
+"""A mesh whose proxies read files and are, the many of them, rows of arrays (`published_world`)."""
 
 from __future__ import annotations
 
@@ -13,9 +13,9 @@ from simulator.fleet.files import Files, FileSettings
 from simulator.mesh.kubelet import KubeletSettings
 from simulator.propagation.file import FilesystemSubscriptions
 from simulator.scenario import mesh_sources
-from simulator.scenario.build_fleet_published import PublishedFleetWorld
-from simulator.scenario.fleet_publications import Publications
-from simulator.scenario.published_rows import PublishedRows, PublishingReplica
+from simulator.scenario.fleet.publications import Publications
+from simulator.scenario.fleet.published_rows import PublishedRows, PublishingReplica
+from simulator.scenario.fleet.published_world import PublishedFleetWorld
 from simulator.xds.resource_types import AGENT_TYPES, RESOURCE_TYPES, ResourceType, resource_type
 from simulator.xds.resources import NO_NAMES, Names
 

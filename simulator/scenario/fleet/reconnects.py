@@ -1,7 +1,7 @@
 """Rows lose their streams when their istiod ends, and come back.
 
 Dials that come to nothing are arrays (fleet/redials.py). A dial that may be let in is put on the clock, and
-istiod's end of the stream is a real connection (fleet_connections.py) until the row has what it asked for;
+istiod's end of the stream is a real connection (connections.py) until the row has what it asked for;
 what left for it is handed on in arrays, with that of others. When the streams end is known beforehand.
 """
 
@@ -19,7 +19,7 @@ from simulator.fleet.batches import Batch
 from simulator.fleet.redials import Redials
 from simulator.fleet.streams import NEVER, Ints, Small, Streams
 from simulator.recording.recorder import Recorder
-from simulator.scenario.fleet_connections import RowConnection, RowRequest, RowStream
+from simulator.scenario.fleet.connections import RowConnection, RowRequest, RowStream
 from simulator.xds.resource_types import EDS
 
 if TYPE_CHECKING:
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from simulator.control_plane.istiod.push_context import KnownChanges
     from simulator.mesh.services import Service
     from simulator.mesh.visibility import VisibilityClass
-    from simulator.scenario.fleet_replica import FleetReplica
-    from simulator.scenario.fleet_rows import ReplicaRows
-    from simulator.scenario.fleet_starts import Starts
+    from simulator.scenario.fleet.replica import FleetReplica
+    from simulator.scenario.fleet.rows import ReplicaRows
+    from simulator.scenario.fleet.starts import Starts
 
 _TOGETHER = 4096
 """So many rows at most wait to be handed on; affects speed and memory alone."""
@@ -112,7 +112,7 @@ class Reconnects:
         later = bisect_right(ends_ns, self._clock.now_ns)
         return ends_ns[later] if later < len(ends_ns) else NEVER
 
-    # --- proxies that start (fleet_starts.py)
+    # --- proxies that start (starts.py)
 
     def learn(self, group: int, requests: Sequence[RowRequest]) -> None:
         """What streams of a group begin with of which there was no row so far."""

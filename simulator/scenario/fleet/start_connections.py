@@ -1,4 +1,4 @@
-"""Istiod's end of a stream of a proxy that starts, until the proxy is a row (fleet_starts.py)."""
+"""Istiod's end of a stream of a proxy that starts, until the proxy is a row (starts.py)."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from simulator.mesh.services import POD_IDS
 
 if TYPE_CHECKING:
     from simulator.mesh.services import Proxy
-    from simulator.scenario.fleet_rows import ReplicaRows
-    from simulator.scenario.fleet_starts import Starts
+    from simulator.scenario.fleet.rows import ReplicaRows
+    from simulator.scenario.fleet.starts import Starts
     from simulator.wire.stream import Stream
     from simulator.xds.messages import Request
 

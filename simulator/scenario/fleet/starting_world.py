@@ -1,6 +1,6 @@
-"""What meshes in arrays share some of whose proxies start in the run and become rows (fleet_starts.py).
+"""What meshes in arrays share some of whose proxies start in the run and become rows (starts.py).
 
-Pods that come in the run and stay are among them (fleet_newcomers.py): they are played by messages until they
+Pods that come in the run and stay are among them (newcomers.py): they are played by messages until they
 have started.
 """
 
@@ -21,13 +21,13 @@ from simulator.envoy.startup import Server
 from simulator.fleet.streams import Streams
 from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy
-from simulator.scenario.build_fleet import FleetWorld
-from simulator.scenario.build_fleet_sidecars import Sidecars
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
-from simulator.scenario.fleet_losses import who_loses
-from simulator.scenario.fleet_newcomers import Newcomer, newcomers
-from simulator.scenario.fleet_starts import Starts
+from simulator.scenario.fleet.losses import who_loses
+from simulator.scenario.fleet.newcomers import Newcomer, newcomers
+from simulator.scenario.fleet.sidecars import Sidecars
+from simulator.scenario.fleet.starts import Starts
+from simulator.scenario.fleet.world import FleetWorld
 from simulator.scenario.mesh_streams import Streams as StreamSources
 from simulator.wire.stream import Path
 
@@ -86,7 +86,7 @@ class StartingFleetWorld(FleetWorld):
             coming=len(coming),
         )
 
-    # --- Envoys that start (fleet_starts.py)
+    # --- Envoys that start (starts.py)
 
     def place_envoy(self, proxy: int) -> Server:
         """A new Envoy, about to be started."""

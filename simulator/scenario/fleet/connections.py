@@ -25,7 +25,7 @@ from simulator.xds.resources import NO_NAMES, Names, Resources
 
 if TYPE_CHECKING:
     from simulator.mesh.visibility import VisibilityClass
-    from simulator.scenario.fleet_rows import ReplicaRows
+    from simulator.scenario.fleet.rows import ReplicaRows
     from simulator.wire.contract import Publisher
 
 

@@ -1,7 +1,7 @@
 """Joins a mesh under istiod whose many proxies are rows of arrays, and which gets pods in the run.
 
 These are played by messages until they have started, and are rows then, as proxies of meshes that start
-(fleet_starts.py). As they connect to any istiod, rows share what leads to them.
+(starts.py). As they connect to any istiod, rows share what leads to them.
 """
 
 from __future__ import annotations
@@ -13,11 +13,11 @@ from numpy.typing import NDArray
 
 from simulator.envoy.settled import SettledEnvoy
 from simulator.fleet.streams import NEVER, Streams
-from simulator.scenario.build_fleet_sidecars import Sidecars
-from simulator.scenario.build_fleet_starting import StartingFleetWorld
-from simulator.scenario.fleet_moves import Moves
-from simulator.scenario.fleet_replica import FleetReplica
-from simulator.scenario.fleet_starts import SETTLED, TO_COME, Starts, StartTimes
+from simulator.scenario.fleet.moves import Moves
+from simulator.scenario.fleet.replica import FleetReplica
+from simulator.scenario.fleet.sidecars import Sidecars
+from simulator.scenario.fleet.starting_world import StartingFleetWorld
+from simulator.scenario.fleet.starts import SETTLED, TO_COME, Starts, StartTimes
 from simulator.scenario.mesh_parts import BEFORE_NS
 
 

@@ -16,8 +16,8 @@ from simulator.fleet.parted import delivery_parts
 from simulator.fleet.updates import Updates
 from simulator.fleet.views import HeldViews, Views
 from simulator.mesh.services import Service
-from simulator.scenario.fleet_publications import Publications
-from simulator.scenario.fleet_traffic import FleetTraffic
+from simulator.scenario.fleet.publications import Publications
+from simulator.scenario.fleet.traffic import FleetTraffic
 
 
 class PublishingReplica(Replica):
