@@ -1,9 +1,8 @@
-"""The push queue of one istiod with its slots and cores, for connections in arrays and for others.
+"""The push queue of one istiod with its slots and cores in the course of time.
 
-Connections have *places*. Those of the arrays come first; each belongs to a group, in which a request costs
-all the same. A connection played by messages gets a place of its own: it is offered its push at an event of
-the clock, and its jobs, like istiod's own, are events that start when a core is theirs. The rules of the
-queue are in `kernel`.
+Places of the arrays are advanced by the kernel. A connection that is played by messages is offered its push
+at an event of the clock, and its jobs, like istiod's own, are events that start when a core is theirs. Who
+stands where is in `placed_queue`, the rules of the queue are in `kernel`.
 """
 
 from __future__ import annotations
@@ -11,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from functools import partial
 from operator import is_
-from typing import Any, Generic, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,11 +19,9 @@ from simulator.engine.events import Band, Call, Clock, rank
 from simulator.fleet import kernel as k
 from simulator.fleet.core_jobs import CoreJobs
 from simulator.fleet.machine_code import Bound, MachineCode
-from simulator.fleet.push_requests import Making, PushRequests
+from simulator.fleet.placed_queue import C, PlacedQueue
+from simulator.fleet.push_requests import Making
 from simulator.fleet.pushes_over import PushesOver, Taker
-from simulator.fleet.seats import ABSENT, Seats
-
-C = TypeVar("C")
 
 COMPILED_FROM = 20_000
 """Pushes from which on loading the compiled kernel pays: as many as places are expected, and those of the
@@ -37,7 +34,7 @@ READY_FROM = 100
 _AT_ONCE, _NEVER = (-1, 0), (k.NEVER, 0)
 
 
-class PushLine(Generic[C]):
+class PushLine(PlacedQueue[C]):
     """See the module.
 
     Args:
@@ -67,37 +64,20 @@ class PushLine(Generic[C]):
         taker: Taker,
         start_push: Callable[[C, Any, int], object],
     ) -> None:
-        self._clock = clock
+        reg = np.zeros(k.REGISTERS, np.int64)
+        reg[k.LIMIT], reg[k.SERVERS], reg[k.ARRIVED_NS] = limit, cores, -1
+        reg[k.DISPATCH_RANK] = rank(Band.DISPATCH, number)
+        super().__init__(clock, reg, entity, group, most_others, making)
         self._making = making
         self._start_push = start_push
-        size = len(entity) + most_others
-        self.fleet_size = len(entity)
-        self._reg = np.zeros(k.REGISTERS, np.int64)
-        self._reg[k.LIMIT], self._reg[k.SERVERS], self._reg[k.ARRIVED_NS] = limit, cores, -1
-        self._reg[k.DISPATCH_RANK] = rank(Band.DISPATCH, number)
-        self._seats = Seats(self._reg, size)
-        self._entity, self._dequeued, self._service = self._seats.places.T[k.ENTITY : k.SERVICE_NS + 1]
-        self._group, self._made = self._seats.numbers.T[k.GROUP : k.MADE + 1]
-        self._entity[: len(entity)] = entity
-        self._group[: len(group)], self._group[len(group) :] = group, -1
-        groups = int(group.max()) + 1 if len(group) else 1
-        self._requests = PushRequests(groups, making, self._seats.requests_in_use)
         self._heap_ns, self._heap_entity = np.zeros(cores + 1, np.int64), np.zeros(cores + 1, np.int64)
         self._heap_place = np.zeros(cores + 1, np.int32)
         self._jobs = CoreJobs(
-            clock, self._reg, self._seats.places, most_others=most_others, limit=limit, pump=self._pump
+            clock, reg, self._seats.places, most_others=most_others, limit=limit, pump=self._pump
         )
-        self._over = PushesOver(self._reg, size, taker)
+        self._over = PushesOver(reg, len(entity) + most_others, taker)
         self._offers = np.zeros(limit + 1, np.int32)
-        self.requests = self._requests.all
-        """By number."""
         self._edition: object = None
-        self._connections: dict[C, int] = {}
-        self._at: dict[int, C] = {}
-        self._free_places = list(range(size - 1, len(entity) - 1, -1))
-        self._pending: dict[int, None] = {}
-        self._own_group = group
-        self._is_stopped = False
         self._take_kernel(len(entity))
 
     def _take_kernel(self, pushes: int) -> None:
@@ -117,185 +97,14 @@ class PushLine(Generic[C]):
         """Jobs that wait for a core."""
         return int(self._reg[k.FIFO_TAIL] - self._reg[k.FIFO_HEAD] + self._reg[k.ARRIVED])
 
-    @property
-    def depth(self) -> int:
-        """Connections that wait for a slot."""
-        return int((self._seats.status == k.WAITING).sum())
-
-    def in_hand(self) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-        """Places of the arrays whose push is in progress, and since when."""
-        places = np.flatnonzero(self._seats.status[: self.fleet_size] == k.IN_HAND)
-        return places, self._dequeued[places]
-
-    # --- the queue
-
-    def place_of(self, connection: C) -> int:
-        """The place of a connection that is played by messages."""
-        place = self._connections.get(connection)
-        if place is None:
-            place = self._connections[connection] = self._free_places.pop()
-            self._at[place] = connection
-        return place
-
-    def idle(self, others: Sequence[C]) -> tuple[NDArray[np.int64], list[C]]:
-        """Who is not in line and has no push in hand: places of the arrays, and of these others."""
-        places = np.flatnonzero(self._seats.status[: self.fleet_size] == k.IDLE)
-        return places, [c for c in others if self._seats.status[self.place_of(c)] == k.IDLE]
-
-    def enqueue_all(self, in_order: NDArray[np.int64], others: Sequence[C], request: Any) -> None:
-        """Puts a request in line for everybody: idle places get there in this order, all others keep theirs.
-
-        What waits is not merged one by one: it is what its round and all later ones ask for, and worked out
-        where somebody gets a slot for it.
-        """
-        fleet, asked = self.fleet_size, -1 - self._requests.note_round(request)
-        in_hand = np.flatnonzero(self._seats.status[:fleet] == k.IN_HAND)
-        is_idle = self._seats.status[:fleet] == k.IDLE
-        self._seats.kept[in_hand[self._seats.kept[in_hand] == k.NOTHING]] = asked
-        for connection in others:
-            self._ask(self.place_of(connection), request)
-        # Numbered first: what a place waits for says which columns are still needed.
-        number = self._requests.number(request) if len(others) else k.NOTHING
-        self._seats.append(in_order)
-        # In the order of places, which is that of memory.
-        self._seats.waiting[:fleet][is_idle] = asked
-        self._seats.waiting[in_order[in_order >= fleet]] = number
-        self._pump()
-
-    def _ask(self, place: int, request: Any) -> None:
-        """One more request for a place that waits or has its push in hand."""
-        status = self._seats.status[place]
-        if status == k.WAITING:
-            before = self.requests[int(self._seats.waiting[place])]
-            self._seats.waiting[place] = self._requests.number(before.merged(request))
-        elif status == k.IN_HAND:
-            kept = int(self._seats.kept[place])
-            merged = request if kept == k.NOTHING else self.requests[kept].merged(request)
-            self._seats.kept[place] = self._requests.number(merged)
-
-    def enqueue(self, connection: C, request: Any) -> None:
-        """Puts a request in line for one connection."""
-        place = self.place_of(connection)
-        self._ask(place, request)
-        if self._seats.status[place] == k.IDLE:
-            number = self._requests.number(request)
-            self._seats.append(np.array([place], np.int64))
-            self._seats.waiting[place] = number
-        self._pump()
-
-    def done(self, connection: C) -> None:
-        """The push of a connection played by messages is over."""
-        if self._is_stopped:
-            return
-        place = self._connections[connection]
-        if place not in self._at:
-            del self._connections[connection]  # its stream has closed
-        self._release(place)
-
-    def _release(self, place: int) -> None:
-        assert self._seats.status[place] == k.IN_HAND, "no push of the connection is in progress"
-        kept = int(self._seats.kept[place])
-        self._seats.status[place], self._seats.kept[place] = k.IDLE, k.NOTHING
-        if kept != k.NOTHING:
-            self._seats.append(np.array([place], np.int64))
-            self._seats.waiting[place] = kept
-        self._reg[k.HELD] -= 1
-        self._pump()
-        if place not in self._at:
-            self._vacate(place)
-
-    def _vacate(self, place: int) -> None:
-        """Nobody stands there who is played by messages."""
-        if place < self.fleet_size:
-            self._seats.status[place] = ABSENT
-        else:
-            self._free_places.append(place)
-
-    def forget(self, connection: C) -> None:
-        """Its stream closed: nothing waits for it any more. A push in hand still has to be marked done."""
-        if self._is_stopped:
-            return
-        place = self._connections.get(connection)
-        if place is None:
-            return
-        del self._at[place]
-        if self._seats.status[place] == k.IN_HAND and place not in self._pending:
-            # It is marked done right after.
-            self._seats.kept[place] = k.NOTHING
-            return
-        del self._connections[connection]
-        if self._seats.status[place] == k.IN_HAND:
-            del self._pending[place]
-            self._seats.kept[place] = k.NOTHING
-            self._release(place)
-            return
-        self._seats.status[place], self._seats.pos[place] = k.IDLE, -1
-        self._vacate(place)
-
-    def _pump(self) -> None:
-        reg = self._reg
-        assert reg[k.FREED] == 0 or reg[k.FREED_NS] == self._clock.now_ns, "a slot was left lying"
-        reg[k.FREED], reg[k.FREED_NS] = 1, self._clock.now_ns
-
-    # --- rows that connect
-
-    def begin_with(self, places: NDArray[np.bool_]) -> None:
-        """Of the places of the arrays these are connected at first."""
-        self._seats.status[: self.fleet_size] = np.where(places, k.IDLE, ABSENT)
-
-    def join(self, place: int, connection: C) -> None:
-        """A proxy of the arrays is connected, and played by messages until it has all that it asked for."""
-        assert self._seats.status[place] == ABSENT, "a proxy connects that is connected"
-        self._seats.status[place], self._group[place] = k.IDLE, -1
-        self._connections[connection], self._at[place] = place, connection
-
-    def is_connected(self, place: int) -> bool:
-        """Whether there is a stream of the proxy."""
-        return bool(self._seats.status[place] != ABSENT)
-
-    def is_idle(self, place: int) -> bool:
-        """Whether a connected proxy waits for no push, and has none in hand."""
-        return bool(self._seats.status[place] == k.IDLE)
-
-    def is_in_hand(self, place: int) -> bool:
-        """Whether its push is in progress."""
-        return bool(self._seats.status[place] == k.IN_HAND)
-
-    def settle(self, place: int) -> None:
-        """It has all that it asked for: its pushes are those of its group from here on."""
-        assert not self.is_in_hand(place), "a push that is played by messages is in progress"
-        del self._connections[self._at.pop(place)]
-        self._group[place] = self._own_group[place]
-
-    def move_in(self, connection: C, place: int) -> None:
-        """The same of one that has stood in a place of its own, and waits for no push."""
-        own = self._connections.pop(connection)
-        del self._at[own]
-        self._vacate(own)
-        self._seats.status[place], self._group[place] = k.IDLE, self._own_group[place]
-
-    def leave(self, place: int) -> None:
-        """The stream of a proxy ends that has no push in progress."""
-        assert not self.is_in_hand(place), "a push is in progress"
-        self._seats.status[place], self._seats.pos[place] = ABSENT, -1
-
     def holds(self, place: int) -> bool:
         """Whether something was sent to it that is not handed on yet."""
         return self._over.holds(place)
 
-    def connected(self) -> NDArray[np.int64]:
-        """Places of the arrays whose streams there are."""
-        return np.flatnonzero(self._seats.status[: self.fleet_size] != ABSENT)
-
     def stop(self) -> None:
         """The istiod ends: what waits or is in hand never comes to its end."""
-        self._is_stopped = True
+        super().stop()
         self._jobs.stop()
-        self._connections.clear()
-        self._at.clear()
-        self._pending.clear()
-        self._seats.stop()
-        del self._entity, self._group, self._made, self._dequeued, self._service
         self._bound = None
 
     def submit(self, entity: int, cost_ns: Callable[[], int] | int, done: Call) -> None:
