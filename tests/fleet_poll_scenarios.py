@@ -39,3 +39,20 @@ def scenario(seed: int) -> xs.Scenario:
     replicas = keys["control_plane.replicas"] = one([1, 1, 2, 3])
     keys["workload"] += fleet_scenarios.incidents(of, replicas) + fleet_scenarios.requests(of)
     return fleet_scenarios.scenario(seed).with_(**keys)
+
+
+def edited_mesh(propagation: dict[str, Any], **keys: Any) -> xs.Scenario:
+    """Thirty sidecars and a gateway while rules and routes are edited, some faster than they are asked for."""
+    whole = xs.Scenario(
+        name="edited-mesh",
+        duration="6s",
+        mesh={"proxies": {"sidecars": 30, "gateways": 1}, "services": 3, "endpoints": 3},
+        control_plane={"kind": "istiod"},
+        propagation=propagation,
+        recording={"messages": False, "states": False, "queues": False},
+        workload=[
+            {"edit": "DestinationRule", "name": "one", "at": ["1s", "2s", "2500ms"]},
+            {"edit": "VirtualService", "every": "300ms", "from": "1s", "until": "3s"},
+        ],
+    )
+    return whole.with_(**keys)

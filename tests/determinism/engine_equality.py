@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import pandas as pd
 
 import simulator as xs
 from simulator.experiment.engines import played
-from simulator.fleet.errors import CannotTakeFleet
+from simulator.fleet.errors import CannotTakeFleet, RowsTouched
 from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
+from simulator.scenario.fleet.world import FleetWorld
 from simulator.scenario.problems import ScenarioError
+
+World = TypeVar("World", bound=FleetWorld)
 
 
 def table(recorder: Recorder, name: str) -> pd.DataFrame:
@@ -32,6 +36,19 @@ def by_rows(of: xs.Scenario) -> Recorder:
         return played(of.with_(engine="fleet"), of.seed, 0).recorder
     except ScenarioError as error:
         raise CannotTakeFleet(str(error)) from error
+
+
+def ended_as(kind: type[World], of: xs.Scenario) -> World:
+    """A world of this kind at the end of the run, with those by messages who are no rows."""
+    touched: list[int] = []
+    while True:
+        world = kind(of.with_(engine="fleet"), of.seed, 0, touched)
+        try:
+            world.world().run()
+        except RowsTouched as error:
+            touched += error.proxies.tolist()
+        else:
+            return world
 
 
 def assert_equal(of: xs.Scenario) -> tuple[Recorder, Recorder]:

@@ -8,11 +8,10 @@ import numpy as np
 import pytest
 
 import simulator as xs
-from simulator.fleet.errors import RowsTouched
 from simulator.results.tables import build_tables
 from simulator.scenario.fleet.growing_world import GrowingFleetWorld
 from simulator.scenario.fleet.starts import PLAYED, SETTLED, TO_COME
-from tests.determinism.engine_equality import assert_equal, by_rows
+from tests.determinism.engine_equality import assert_equal, by_rows, ended_as
 from tests.determinism.test_starts import assert_starts_are_equal
 from tests.start_scenarios import growing
 
@@ -46,15 +45,7 @@ def mesh(*entries: Any, **keys: Any) -> xs.Scenario:
 
 def world(of: xs.Scenario) -> GrowingFleetWorld:
     """At the end of the run."""
-    touched: list[int] = []
-    while True:
-        world = GrowingFleetWorld(of.with_(engine="fleet"), of.seed, 0, touched)
-        try:
-            world.world().run()
-        except RowsTouched as error:
-            touched += error.proxies.tolist()
-        else:
-            return world
+    return ended_as(GrowingFleetWorld, of)
 
 
 def phases(of: xs.Scenario) -> list[int]:

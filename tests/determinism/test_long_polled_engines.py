@@ -22,6 +22,7 @@ from tests.determinism.engine_equality import assert_equal, by_rows, table
 from tests.determinism.random_seeds import thinned
 from tests.determinism.test_polled_engines import HAPPENING, TOUCHING
 from tests.fleet_long_poll_scenarios import scenario
+from tests.fleet_poll_scenarios import edited_mesh
 
 SCENARIOS = Path(__file__).parents[2] / "scenarios"
 
@@ -52,19 +53,7 @@ def test_more_random_meshes_that_poll_long_have_equal_tables(seed: int) -> None:
 
 
 def mesh(**keys: Any) -> xs.Scenario:
-    whole = xs.Scenario(
-        name="fleet-long-polls",
-        duration="6s",
-        mesh={"proxies": {"sidecars": 30, "gateways": 1}, "services": 3, "endpoints": 3},
-        control_plane={"kind": "istiod"},
-        propagation={"strategy": "long-poll", "wait": "2s"},
-        recording={"messages": False, "states": False, "queues": False},
-        workload=[
-            {"edit": "DestinationRule", "name": "one", "at": ["1s", "2s", "2500ms"]},
-            {"edit": "VirtualService", "every": "300ms", "from": "1s", "until": "3s"},
-        ],
-    )
-    return whole.with_(**keys)
+    return edited_mesh({"strategy": "long-poll", "wait": "2s"}, **keys)
 
 
 def deliveries(of: xs.Scenario) -> pd.DataFrame:

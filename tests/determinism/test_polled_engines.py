@@ -18,7 +18,7 @@ from simulator.scenario.fleet.polled_world import PolledFleetWorld
 from simulator.scenario.problems import ScenarioError
 from tests.determinism.engine_equality import assert_equal, both, by_rows, table
 from tests.determinism.random_seeds import thinned
-from tests.fleet_poll_scenarios import scenario
+from tests.fleet_poll_scenarios import edited_mesh, scenario
 
 FAST = (130, 131, 132, 244)
 """Their meshes are small; of 244 new loops are answered before what their proxies had to do."""
@@ -53,19 +53,7 @@ TOUCHING: dict[str, list[dict[str, Any]]] = {
 
 
 def mesh(**keys: Any) -> xs.Scenario:
-    whole = xs.Scenario(
-        name="fleet-polls",
-        duration="6s",
-        mesh={"proxies": {"sidecars": 30, "gateways": 1}, "services": 3, "endpoints": 3},
-        control_plane={"kind": "istiod"},
-        propagation={"strategy": "poll", "refresh_delay": "500ms"},
-        recording={"messages": False, "states": False, "queues": False},
-        workload=[
-            {"edit": "DestinationRule", "name": "one", "at": ["1s", "2s", "2500ms"]},
-            {"edit": "VirtualService", "every": "300ms", "from": "1s", "until": "3s"},
-        ],
-    )
-    return whole.with_(**keys)
+    return edited_mesh({"strategy": "poll", "refresh_delay": "500ms"}, **keys)
 
 
 def test_a_cluster_that_warms_has_two_loops_as_event_by_event() -> None:

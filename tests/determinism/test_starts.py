@@ -10,7 +10,6 @@ import pytest
 import simulator as xs
 from simulator.experiment.engines import played
 from simulator.fleet.compiled import compiled
-from simulator.fleet.errors import RowsTouched
 from simulator.recording.recorder import Recorder
 from simulator.results.tables import build_tables, digest_of
 from simulator.scenario.build import build
@@ -18,7 +17,14 @@ from simulator.scenario.engine_choice import not_in_fleet
 from simulator.scenario.fleet.losses import who_loses
 from simulator.scenario.fleet.started_world import StartedFleetWorld
 from simulator.scenario.fleet.starts import DIALS, PLAYED, SETTLED
-from tests.determinism.engine_equality import assert_equal, assert_equal_or_beyond, both, by_rows, table
+from tests.determinism.engine_equality import (
+    assert_equal,
+    assert_equal_or_beyond,
+    both,
+    by_rows,
+    ended_as,
+    table,
+)
 from tests.determinism.random_seeds import thinned
 from tests.start_scenarios import start
 
@@ -69,15 +75,7 @@ def mesh(**keys: Any) -> xs.Scenario:
 
 def ended(of: xs.Scenario) -> StartedFleetWorld:
     """The world at the end of the run, with those by messages who are no rows."""
-    touched: list[int] = []
-    while True:
-        world = StartedFleetWorld(of.with_(engine="fleet"), of.seed, 0, touched)
-        try:
-            world.world().run()
-        except RowsTouched as error:
-            touched += error.proxies.tolist()
-        else:
-            return world
+    return ended_as(StartedFleetWorld, of)
 
 
 def phases(of: xs.Scenario) -> list[int]:

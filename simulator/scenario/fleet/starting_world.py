@@ -19,7 +19,6 @@ from simulator.agent.secret_discovery import SecretDiscovery
 from simulator.envoy.ads_mux import GrpcMux
 from simulator.envoy.startup import Server
 from simulator.fleet.streams import Streams
-from simulator.fleet.views import Views
 from simulator.mesh.services import Proxy
 from simulator.scenario.certificate_references import has_certificates
 from simulator.scenario.certificates import SdsByPodAgents, certificate_settings
@@ -166,15 +165,9 @@ class StartingFleetWorld(FleetWorld):
         sent, but = self._ways_to_rows.sent(), self._starts.by_messages
         return who_loses(self._draws, loss, self._sidecars.entity, sent, but)
 
-    def _write_traffic(
-        self,
-        entity: NDArray[np.int64],
-        group: NDArray[np.int32],
-        views: Views | None,
-        begins_ns: NDArray[np.int64] | None = None,
-    ) -> None:
-        begins_ns = self._starts.send_from_ns() if self._has_starts else None
-        super()._write_traffic(entity, group, views, begins_ns)
+    @property
+    def _sends_from_ns(self) -> NDArray[np.int64] | None:
+        return self._starts.send_from_ns() if self._has_starts else super()._sends_from_ns
 
     def _main_thread_share(self) -> float:
         if not self._has_starts:

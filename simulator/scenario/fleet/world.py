@@ -355,17 +355,18 @@ class FleetWorld(SidecarsWorld):
                 raise CannotTakeFleet(str(error)) from error
             raise RowsTouched(self._cut_off) from error
 
+    @property
+    def _sends_from_ns(self) -> NDArray[np.int64] | None:
+        """When the applications of rows begin to send, by place; None where all do from the start."""
+        return None
+
     def _write_traffic(
-        self,
-        entity: NDArray[np.int64],
-        group: NDArray[np.int32],
-        views: Views | None,
-        begins_ns: NDArray[np.int64] | None = None,
+        self, entity: NDArray[np.int64], group: NDArray[np.int32], views: Views | None
     ) -> None:
         if self._requests is not None:
             assert views is not None, "nobody kept what the workers hold"
             services = list(self._services.values())
-            self._requests.write(entity, group, views, self._proxies, services, begins_ns)
+            self._requests.write(entity, group, views, self._proxies, services, self._sends_from_ns)
 
     def _lost(self) -> NDArray[np.int64]:
         """Rows of whom a message was lost, and the stream with it (wire/trouble.py): they were none."""
