@@ -42,7 +42,7 @@ def scenario(seed: int) -> xs.Scenario:
 
 
 def edited_mesh(propagation: dict[str, Any], **keys: Any) -> xs.Scenario:
-    """Thirty sidecars and a gateway while rules and routes are edited, some faster than they are asked for."""
+    """Thirty sidecars and a gateway; rules and routes are edited, some faster than they are asked for."""
     whole = xs.Scenario(
         name="edited-mesh",
         duration="6s",
